@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from closient_auth.admin.api_keys import ApiKeyAdmin
+from closient_auth.admin.audit import AuditEntryAdmin
+from closient_auth.admin.organizations import OrganizationAdmin
+
+__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "OrganizationAdmin"]

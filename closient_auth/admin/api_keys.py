@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, router, transaction
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from closient_auth.admin.audit import AuditedAdmin, acting_staff
+from closient_auth.admin.filters import OrganizationFilter, StateFilter
+from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, get_pk
+from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
+from closient_auth.models import ApiKey
+from closient_auth.models.api_keys import ApiKeyQuerySet
+
+LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
+# A key as the pages show it, or any beginning of one.
+SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,{HINT_LENGTH}}})\S*")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(AuditedAdmin):
+    list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
+    list_filter = ["prefix", StateFilter, OrganizationFilter]
+    list_select_related = ["organization", "user"]
+    ordering = ["-created_at"]
+    search_help_text = _("Name, hint, organization or user. A whole key does not belong here: find it as a leaked key.")
+    autocomplete_fields = ["organization"]
+    raw_id_fields = ["user"]
+    actions = ["revoke_selected"]
+
+    class Media:
+        css = {"all": ["closient_auth/admin.css"]}
+
+    # What the pages show
+
+    @admin.display(description=_("key"), ordering="hint")
+    def masked_key(self, api_key: ApiKey) -> str:
+        return f"{api_key.prefix}_{api_key.hint}…"
+
+    @admin.display(description=_("holder"))
+    def holder(self, api_key: ApiKey) -> str:
+        return str(api_key.organization or api_key.user)
+
+    @admin.display(description=_("state"))
+    def state(self, api_key: ApiKey) -> str:
+        return str(api_key.state.label)
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        username = get_user_model().USERNAME_FIELD
+        return ["name", "hint", "organization__name", "organization__slug", f"user__{username}"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        return super().get_search_results(request, queryset, SHOWN_KEY.sub(r"\1", search_term))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        # Don't allow lookups involving the hash: "?hashed_key__startswith=" would tell it digit by digit.
+        return not lookup.startswith("hashed_key") and super().lookup_allowed(lookup, value, request)
+
+    def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
+        if obj is None:
+            holder = _(
+                "A business or publishable key belongs to an organization and to no user, a user key to a user "
+                "and to no organization."
+            )
+            return [
+                (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": holder}),
+                (None, {"fields": ["name", "description"]}),
+                (_("Limits"), {"fields": LIMITS}),
+            ]
+        holder_field = "user" if obj.organization_id is None else "organization"
+        return [
+            (None, {"fields": ["masked_key", "prefix", holder_field, "state", "name", "description"]}),
+            (_("Limits"), {"fields": LIMITS}),
+            (_("History"), {"fields": ["id", "last_used", "created_at", "created_by"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
+        if obj is None:
+            return []
+        return ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
+
+    def get_form(
+        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
+    ) -> type[ModelForm[Any]]:
+        kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
+        return super().get_form(request, obj, change, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        # A revoked row still tells whose key it was. Only an organization or a user takes keys along: then Django
+        # asks for each of them, and otherwise for none in particular.
+        return obj is not None and super().has_delete_permission(request, obj)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        raise PermissionDenied
+
+    def get_urls(self) -> list[URLPattern]:
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        view = self.admin_site.admin_view
+        return [
+            path("find/", view(self.find_view), name=f"{prefix}_find"),
+            path("<path:object_id>/revoke/", view(self.revoke_view), name=f"{prefix}_revoke"),
+            *super().get_urls(),
+        ]
+
+    # Create and change
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        buttons = {"show_delete": False}
+        if object_id is None:
+            # The key is shown in the answer, which the other buttons would skip.
+            buttons |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        try:
+            return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
+        except ValidationError as error:
+            # The form was fine, but the key was rotated while it was saved.
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        except IntegrityError:
+            nonce = request.POST.get("nonce", "")
+            api_key = self.get_queryset(request).filter(pk=get_pk(request.user, nonce)).first()
+            if api_key is None:
+                raise
+            return self._render_created(request, api_key, _("API key was created already"), status=409)
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if change:
+            # Not the row as it was read: what happened to the key since then must stand.
+            obj.change(**{name: form.cleaned_data[name] for name in form.changed_data})
+            return
+        values = {name: value for name, value in form.cleaned_data.items() if name != "nonce"}
+        user: Any = request.user
+        api_key, raw_key = ApiKey.objects.create_key(**values, created_by=user, id=form.get_pk(user))
+        # The views go on with ``obj``. An attribute keeps the key out of every ``repr`` on the way to the template.
+        vars(obj).update(vars(api_key), raw_key=raw_key)
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        return self._render_created(request, obj, _("API key created"))
+
+    @method_decorator(never_cache)
+    def _render_created(self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200) -> HttpResponse:
+        context = {"api_key": api_key, "may_view": self.has_view_or_change_permission(request, api_key)}
+        return self._render(request, "created.html", title, context, status)
+
+    # Revoke
+
+    @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
+    def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
+        self._revoke(request, queryset)
+
+    @method_decorator(require_POST)
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        api_key = self.get_object(request, unquote(object_id))
+        if not self.has_change_permission(request, api_key):
+            raise PermissionDenied
+        if api_key is None:
+            raise Http404
+        self._revoke(request, self.get_queryset(request).filter(pk=api_key.pk))
+        filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
+        return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
+
+    def _revoke(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
+        staff: Any = request.user
+        with acting_staff(request), transaction.atomic(using=router.db_for_write(ApiKey)):
+            revoked = list(queryset.filter(is_active=True))
+            queryset.revoke()
+            LogEntry.objects.log_actions(staff.pk, revoked, CHANGE, gettext("Revoked."))
+        if revoked:
+            message = ngettext("API key %(key)s was revoked.", "%(count)d API keys were revoked.", len(revoked))
+            self.message_user(request, message % {"key": revoked[0], "count": len(revoked)}, messages.SUCCESS)
+        else:
+            self.message_user(request, _("Nothing to revoke: revoked already."), messages.WARNING)
+
+    # Find a leaked key
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if find_api_keys(request.GET.get("q", "")):
+            message = _("Do not search for a whole key: addresses end up in logs and histories. Find it here instead.")
+            self.message_user(request, message, messages.WARNING)
+            return HttpResponseRedirect(self._reverse("find"))
+        return super().changelist_view(request, extra_context)
+
+    @method_decorator(sensitive_post_parameters("api_key"))
+    @method_decorator(never_cache)
+    def find_view(self, request: HttpRequest) -> HttpResponse:
+        form = FindApiKeyForm(request.POST if request.method == "POST" else None)
+        hashed_key = hash_api_key(form.cleaned_data.pop("api_key")) if form.is_valid() else None
+        # Whatever fails from here on: with DEBUG on, Django's page shows what was posted, sensitive or not.
+        request.POST = form.data = QueryDict()
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        if hashed_key is not None:
+            if api_key := self.get_queryset(request).filter(hashed_key=hashed_key).first():
+                return HttpResponseRedirect(self._reverse("change", api_key.pk))
+            form.add_error("api_key", _("No key here has this text: it belongs elsewhere, or was deleted."))
+        return self._render(request, "find.html", _("Find a leaked API key"), {"form": form})
+
+    def _reverse(self, page: str, *args: Any) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(name, args=args, current_app=self.admin_site.name)
+
+    def _render(
+        self, request: HttpRequest, template: str, title: Any, context: dict[str, Any], status: int = 200
+    ) -> HttpResponse:
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            # The last of the breadcrumbs, where Django's template puts the object.
+            "original": title,
+            "opts": self.opts,
+            "media": self.media,
+            "has_view_permission": self.has_view_or_change_permission(request),
+            "is_popup": False,
+            **context,
+        }
+        return TemplateResponse(request, f"admin/closient_auth/apikey/{template}", context, status=status)

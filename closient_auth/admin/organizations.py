@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import models, router
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from django.forms import BaseInlineFormSet, ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from closient_auth.admin.audit import AuditedAdmin
+from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
+from closient_auth.models.ownership import OwnerGuard
+from closient_auth.roles import Role, may_change_role
+
+OWNER_NEEDED = _("An organization must have at least one active Owner.")
+OWNERS_ONLY = _("Only an Owner may grant, change or remove an Owner: %(user)s.")
+MEMBER_ALREADY = _("This user is a member of the organization already: %(user)s.")
+NOT_ONESELF = _("Nobody may raise themselves: %(user)s.")
+
+
+class FixedWidget(forms.Widget):
+    """Show a value that cannot be changed, beside rows where it can."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> str:  # type: ignore[override]
+        return format_html("<p>{}</p>", value)
+
+
+class MembershipForm(ModelForm):  # type: ignore[type-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            # The row has the user already: the field of the form would read it again, one query for each member.
+            self.initial["user"] = self.instance.user
+            self.fields["user"] = forms.Field(label=self.fields["user"].label, disabled=True, widget=FixedWidget)
+
+
+class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
+    """Judge the members as they will be after the submit, so that two Owners can be swapped in one."""
+
+    staff: Any
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        self._require_new_members()
+        self._require_owner()
+        self._require_permission()
+
+    def _require_new_members(self) -> None:
+        # Who joined since the page was shown has no row in it that Django would compare with.
+        gone = {form.instance.pk for form in self.deleted_forms}
+        members = {member.user_id for member in self.get_queryset() if member.pk not in gone}
+        for member, old, new in self._changes():
+            if old is None and new is not None and member.user_id in members:
+                raise ValidationError(MEMBER_ALREADY, code="unique", params={"user": member.user})
+
+    def _require_owner(self) -> None:
+        posted = {form.instance.pk for form in self.forms}
+        # Members who joined since the page was shown have no row in it.
+        others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
+        changes = [*self._changes(), *others]
+        had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes)
+        has_owner = any(new == Role.OWNER and member.user.is_active for member, old, new in changes)
+        if not has_owner and (had_owner or self.instance._state.adding):
+            raise ValidationError(OWNER_NEEDED, code="last_owner")
+
+    def _require_permission(self) -> None:
+        if self.instance._state.adding or getattr(self.staff, "is_superuser", False):
+            return
+        owners = self.get_queryset().filter(role=Role.OWNER)
+        # Staff who are no member had their permission from Django; it goes as far as a Manager's.
+        actor = Role.OWNER if owners.filter(user_id=self.staff.pk).exists() else Role.MANAGER
+        for member, old, new in self._changes():
+            own = member.user_id == self.staff.pk
+            # Nobody raises themselves: over their own membership they have the rank that it gives them.
+            if old == new or may_change_role(old or "" if own else actor, old, new, own=own):
+                continue
+            message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
+            raise ValidationError(message, code="owners_only", params={"user": member.user})
+
+    def _changes(self) -> Iterator[tuple[Membership, str | None, str | None]]:
+        """Yield each member of the form with the old role (``None``: joins) and the new one (``None``: goes)."""
+        for form in self.forms:
+            old = None if form.instance._state.adding else form.initial["role"]
+            new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
+            yield form.instance, old, new
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    form = MembershipForm
+    formset = MembershipFormSet
+    fields = ["user", "role", "created_at"]
+    readonly_fields = ["created_at"]
+    # Text and a look-up window: a list of all users to choose from would outgrow the page.
+    raw_id_fields = ["user"]
+    ordering = ["created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Membership]:
+        return super().get_queryset(request).using(router.db_for_write(Membership)).select_related("user")
+
+    def get_extra(self, request: HttpRequest, obj: Organization | None = None, **kwargs: Any) -> int:
+        return 1 if obj is None else 0
+
+    def get_formset(self, request: HttpRequest, obj: Organization | None = None, **kwargs: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **kwargs)
+        formset.staff = request.user
+        return formset
+
+
+@admin.register(Organization)
+class OrganizationAdmin(AuditedAdmin):
+    list_display = ["name", "slug", "created_at", "members", "api_keys"]
+    search_fields = ["name", "slug"]
+    ordering = ["name"]
+    prepopulated_fields = {"slug": ["name"]}
+    readonly_fields = ["id", "created_at"]
+    inlines = [MembershipInline]
+
+    @admin.display(description=_("members"), ordering="member_count")
+    def members(self, organization: Any) -> int:
+        return int(organization.member_count)
+
+    @admin.display(description=_("API keys"), ordering="api_key_count")
+    def api_keys(self, organization: Any) -> int:
+        return int(organization.api_key_count)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Organization]:
+        queryset: models.QuerySet[Organization] = super().get_queryset(request)
+        return queryset.annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
+
+    def get_fields(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
+        return ["name", "slug"] if obj is None else ["name", "slug", "id", "created_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # Without its first Owner there is no new organization.
+        return super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Organization | None:
+        organization: Organization | None = super().get_object(request, object_id, from_field)
+        if organization is not None and request.method == "POST":
+            # Lock before the members are read: what the form judges must still hold when it is saved.
+            OwnerGuard(organization, router.db_for_write(Organization, instance=organization))
+        return organization
+
+    @method_decorator(require_safe)
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        # It reads, and outside a transaction: what ``get_object()`` does for a POST is an error there.
+        return super().history_view(request, object_id, extra_context)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with form.instance.keep_owner():
+            super().save_related(request, form, formsets, change)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except LastOwnerError:
+            # The form was fine, but an Owner was deactivated while it was saved: all of it was undone.
+            self.message_user(request, OWNER_NEEDED, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+
+def _count(model: type[models.Model]) -> Coalesce:
+    # Subqueries, since counting over two joins multiplies members by keys.
+    rows = model._default_manager.filter(organization=OuterRef("pk")).order_by().values("organization")
+    return Coalesce(Subquery(rows.annotate(total=Count("pk")).values("total")), 0)

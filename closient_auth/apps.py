@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from importlib import import_module
+
+from django.apps import AppConfig, apps
+from django.utils.translation import gettext_lazy as _
+
+
+class ClosientAuthConfig(AppConfig):
+    name = "closient_auth"
+    verbose_name = _("Organizations and API keys")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Not sooner: the checks know the models.
+        from closient_auth.checks import register_checks
+
+        register_checks()
+        if apps.is_installed("drf_spectacular"):
+            import_module("closient_auth.contrib.spectacular")

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+
+from closient_auth.conf import AppSettings, conf
+from closient_auth.models.api_keys import MAX_LIMIT
+from closient_auth.roles import RESERVED_NAMESPACE, Role, get_all_permissions, get_role_permissions
+
+# Underscores are legal in HTTP, but servers drop such headers, since CGI cannot tell them from hyphens.
+HEADER_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
+# What clients, proxies and Django put there would be taken for a key, and refused.
+TAKEN_HEADERS = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "forwarded",
+    "host",
+    "origin",
+    "proxy-authorization",
+    "referer",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-organization",
+}
+
+
+def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
+    """Check the names, types and ranges in ``settings.CLOSIENT_AUTH``."""
+    user_settings: object = conf.user_settings
+    if not isinstance(user_settings, Mapping):
+        yield Error(
+            f"CLOSIENT_AUTH is a {type(user_settings).__name__}, not a dictionary.",
+            hint='Write it as CLOSIENT_AUTH = {"RATE_LIMIT_PER_MINUTE": 300}, or leave it out.',
+            id="closient_auth.E002",
+        )
+        return
+    for name, value in user_settings.items():
+        yield from _check_setting(name, value)
+
+
+def check_owner_permissions(**kwargs: object) -> Iterator[CheckMessage]:
+    """Check that the owner has each of the host's extra permissions."""
+    # What is written wrongly has its own message.
+    if any(check_settings()):
+        return
+    if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
+        yield Warning(
+            f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] leaves the owner without: {', '.join(lacking)}.",
+            hint="Nothing is inherited: name the owner too.",
+            id="closient_auth.W015",
+        )
+
+
+def suggest(name: object, known: Collection[str]) -> str:
+    """Return a hint for a name that is none of the known ones: those it begins, the nearest, or all of them."""
+    spellings = {spelling.lower(): str(spelling) for spelling in known}
+    start = str(name).lower()
+    begun = [spelling for spelling in spellings if start and spelling.startswith(start)]
+    if near := begun or get_close_matches(start, spellings, n=1):
+        return f"Did you mean {' or '.join(repr(spellings[spelling]) for spelling in near)}?"
+    return f"Known are: {', '.join(sorted(known))}."
+
+
+def _check_setting(name: object, value: object) -> Iterator[CheckMessage]:
+    known = [name for name, member in vars(AppSettings).items() if isinstance(member, property) and name.isupper()]
+    if name not in known:
+        hint = suggest(name, known)
+        yield Error(f"CLOSIENT_AUTH has no setting {name!r}.", hint=hint, id="closient_auth.E001")
+    elif name == "HEADER":
+        yield from _check_header(value)
+    elif name == "EXTRA_ROLE_PERMISSIONS":
+        yield from _check_extra_role_permissions(value)
+    else:
+        is_good, wanted = VALUES[type(getattr(DEFAULTS, str(name)))]
+        if not is_good(value):
+            message = f"CLOSIENT_AUTH[{name!r}] is {value!r}, which is not {wanted}."
+            hint = f"Leave it out for its default, {getattr(DEFAULTS, str(name))!r}."
+            yield Error(message, hint=hint, id="closient_auth.E003")
+
+
+class Defaults(AppSettings):
+    """The settings of a host that wrote none."""
+
+    user_settings: Mapping[str, Any] = {}
+
+
+DEFAULTS = Defaults()
+
+
+def _is_whole_number(value: object) -> bool:
+    # ``True`` is an ``int`` to Python, and a limit of 1 to nobody.
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT
+
+
+# What a setting must be, by the type of its default.
+VALUES: Mapping[type, tuple[Callable[[object], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    int: (_is_whole_number, f"a whole number from 0 to {MAX_LIMIT}"),
+    str: (lambda value: isinstance(value, str) and value != "", "a text"),
+}
+
+
+def _check_header(value: object) -> Iterator[CheckMessage]:
+    if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
+        yield Error(
+            f"CLOSIENT_AUTH['HEADER'] is {value!r}, which is no name of a header.",
+            hint=f"Use letters, digits and single hyphens, such as {DEFAULTS.HEADER!r}; servers drop other headers.",
+            id="closient_auth.E004",
+        )
+        return
+    csrf_header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
+    if value.lower() in {*TAKEN_HEADERS, csrf_header}:
+        yield Error(
+            f"CLOSIENT_AUTH['HEADER'] is {value!r}, which means something else already.",
+            hint=f"Everything in that header would be refused as a bad key. Use one of your own, such as {DEFAULTS.HEADER!r}.",
+            id="closient_auth.E004",
+        )
+
+
+def _check_extra_role_permissions(value: object) -> Iterator[CheckMessage]:
+    if not isinstance(value, Mapping):
+        yield _bad_extra(f"is {value!r}, which is no mapping from role to permissions.")
+        return
+    for role, permissions in value.items():
+        if role not in Role.values:
+            yield _bad_extra(f"names the role {role!r}, which there is not.", suggest(role, Role.values))
+        # A text is iterable as well: each of its letters would be a permission.
+        if not isinstance(permissions, list | tuple | set | frozenset):
+            yield _bad_extra(f"gives {role!r} {permissions!r}, which is no list of permissions.")
+            continue
+        for permission in permissions:
+            if not isinstance(permission, str) or not permission:
+                yield _bad_extra(f"gives {role!r} {permission!r}, which is no permission.")
+            elif permission.startswith(RESERVED_NAMESPACE):
+                yield _bad_extra(
+                    f"gives {role!r} {permission!r}, and everything in {RESERVED_NAMESPACE!r} belongs to this package.",
+                    "Name permissions after your own app, such as 'offers.publish'. This one is ignored.",
+                )
+
+
+def _bad_extra(
+    message: str, hint: str = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
+) -> Error:
+    return Error(f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] {message}", hint=hint, id="closient_auth.E005")

@@ -1,0 +1,168 @@
+"""
+What drf-spectacular cannot see of the authenticator and of the management API.
+
+Loaded where the host lists ``drf_spectacular`` in ``INSTALLED_APPS``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.drainage import isolate_view_method
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+    OpenApiViewExtension,
+)
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework.exceptions import APIException, NotFound, Throttled
+
+from closient_auth import exceptions, serializers
+from closient_auth.conf import conf
+from closient_auth.keys import KeyType
+
+# A NUL is no text to REST framework, since PostgreSQL keeps none.
+TEXT = r"^[^\x00]+$"
+NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
+# By action of a view: what is sent, and with which status what is answered, where the view's serializer does not say.
+EMPTY = {"request": None, "responses": {204: None}}
+NEW_KEY = {"responses": {201: serializers.NewUserKeySerializer}}
+OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("OwnKeyViewSet", "destroy"): EMPTY,
+    ("OrganizationApiKeyViewSet", "create"): NEW_KEY,
+    ("OrganizationApiKeyViewSet", "rotate"): NEW_KEY,
+    ("UserApiKeyViewSet", "create"): NEW_KEY,
+    ("UserApiKeyViewSet", "rotate"): NEW_KEY,
+    ("MembershipViewSet", "destroy"): {"request": None, "responses": {200: serializers.RemovalSerializer}},
+    ("InvitationViewSet", "resend"): {"request": None, "responses": {200: serializers.InvitationSerializer}},
+}
+VERBS = {
+    "list": "List",
+    "retrieve": "Show",
+    "create": "Make",
+    "partial_update": "Change",
+    "destroy": "Revoke",
+    "rotate": "Rotate",
+    "resend": "Resend",
+}
+# By view: its tag, one and all of what it is about, and verbs of its own.
+VIEWS: dict[str, tuple[str, str, str, dict[str, str]]] = {
+    "MeViewSet": ("me", "who this credential is", "", {}),
+    "OwnKeyViewSet": ("me", "the key of this request", "", {}),
+    "UserApiKeyViewSet": ("me", "a key of yours", "your keys", {}),
+    "OrganizationsViewSet": ("organizations", "an organization", "your organizations", {}),
+    "OrganizationViewSet": ("organizations", "an organization", "", {"destroy": "Delete"}),
+    "OrganizationApiKeyViewSet": ("keys", "a key", "keys", {}),
+    "MembershipViewSet": ("members", "a member", "members", {"destroy": "Remove"}),
+    "InvitationViewSet": ("invitations", "an invitation", "invitations", {"create": "Send", "destroy": "Withdraw"}),
+    "AcceptanceViewSet": ("invitations", "an invitation", "", {"create": "Accept"}),
+    "AuditViewSet": ("audit", "", "what was changed", {}),
+}
+SUMMARIES: dict[tuple[str, str], dict[str, Any]] = {
+    (view, action): {"tags": [tag], "summary": f"{verb} {many if action == 'list' else one}"}
+    for view, (tag, one, many, verbs) in VIEWS.items()
+    for action, verb in (VERBS | verbs).items()
+}
+EXAMPLES: dict[type[serializers.Serializer], dict[str, Any]] = {
+    serializers.OrganizationSerializer: {"name": "Alpine Outdoor", "slug": "alpine-outdoor"},
+    serializers.ApiKeySerializer: {
+        "name": "warehouse",
+        "description": "Counts the stock.",
+        "expires_at": None,
+        "rate_limit_per_minute": 0,
+        "rate_limit_per_day": 0,
+    },
+}
+ERRORS: dict[int, type[APIException]] = {
+    401: exceptions.InvalidApiKey,
+    403: exceptions.SessionRequired,
+    404: NotFound,
+    409: exceptions.Conflict,
+    429: Throttled,
+    503: exceptions.LimitsUnavailable,
+}
+REFUSALS = {
+    401: "No credential, or one that is not good.",
+    403: "The credential may not do this.",
+    429: "Too many requests.",
+    503: "The limits cannot be counted.",
+}
+REFUSED_CHANGES = {400: "A body that cannot be.", 404: "Nothing here for this credential.", 409: "In conflict."}
+BY_ACTION = {
+    "list": {400: "A filter that cannot be.", 404: "No such page, or not for this credential."},
+    "retrieve": {404: "Nothing here for this credential."},
+    "destroy": {404: "Nothing here for this credential.", 409: "In conflict."},
+}
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "closient_auth.authentication.ApiKeyAuthentication"
+    match_subclasses = True
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": conf.HEADER}
+
+
+class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+    target_class = "closient_auth.serializers.TextField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
+        schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
+        return schema | {"pattern": TEXT if self.target.allow_blank else NOT_BLANK}
+
+
+class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """A body with what cannot be set is refused."""
+
+    target_class = "closient_auth.serializers.Serializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        schema["additionalProperties"] = False
+        for serializer, examples in EXAMPLES.items():
+            for name in examples if isinstance(self.target, serializer) else ():
+                schema["properties"][name]["example"] = examples[name]
+        if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
+            # Fewer choices would be a second enumeration of this name, of which drf-spectacular warns.
+            schema["properties"]["prefix"]["pattern"] = f"^({KeyType.BUSINESS}|{KeyType.PUBLISHABLE})$"
+        return schema
+
+
+class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
+    target_class = "closient_auth.views.base.ManagementViewSet"
+    match_subclasses = True
+
+    def view_replacement(self) -> Any:
+        name = self.target.__name__
+        view = type(name, (self.target,), {"__doc__": self.target.__doc__})
+        for action in self.target_callback.actions.values():
+            self._describe(name, action)(isolate_view_method(view, action))  # type: ignore[no-untyped-call]
+        return view
+
+    def _describe(self, view: str, action: str) -> Any:
+        operation = OPERATIONS.get((view, action)) or (EMPTY if action == "destroy" else {})
+        success = operation.get("responses") or {201 if action == "create" else 200: self.target.serializer_class}
+        if action == "list":
+            success = {200: self.target.serializer_class(many=True)}
+        refusals = REFUSALS | BY_ACTION.get(action, REFUSED_CHANGES)
+        errors = {
+            status: OpenApiResponse(OpenApiTypes.OBJECT, description=text, examples=_get_examples(status))
+            for status, text in sorted(refusals.items())
+        }
+        filters = [serializers.PageSerializer, self.target.filter_serializer_class] if action == "list" else []
+        parameters = [serializer for serializer in filters if serializer]
+        summary = SUMMARIES.get((view, action), {})
+        return extend_schema(**operation | summary | {"parameters": parameters, "responses": success | errors})
+
+
+def _get_examples(status: int) -> list[OpenApiExample]:
+    if (error := ERRORS.get(status)) is None:
+        return []
+    body = {"detail": str(error.default_detail)}
+    if issubclass(error, exceptions.CodedException):
+        body["code"] = error.default_code
+    return [OpenApiExample(error.__name__, body, response_only=True, status_codes=[str(status)])]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError
+from django.db import router, transaction
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from closient_auth.keys import KeyType
+from closient_auth.management.base import DatabaseCommand
+from closient_auth.management.lookups import find_organization, find_user, require_days
+from closient_auth.models import ApiKey
+from closient_auth.models.api_keys import MAX_LIMIT
+
+
+class Command(DatabaseCommand):
+    help = "Create an API key. Only the key goes to stdout, this once: pipe it to where it is kept."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("type", choices=KeyType.values, help="csb and cpk act for an organization, csu for a user")
+        parser.add_argument("--organization", metavar="ID|SLUG", help="whose csb or cpk key it is")
+        parser.add_argument("--user", metavar="NAME|ID", help="whose csu key it is")
+        parser.add_argument("--name", default="")
+        parser.add_argument("--description", default="")
+        parser.add_argument("--created-by", metavar="NAME|ID", help="the user to note as its creator")
+        expiry = parser.add_mutually_exclusive_group()
+        expiry.add_argument("--expires-at", metavar="TIME", help="ISO 8601 with an offset: 2030-01-31T12:00:00+00:00")
+        expiry.add_argument("--expires-in-days", metavar="N", type=int)
+        parser.add_argument("--rate-limit-per-minute", metavar="N", type=int, default=0, help="0 takes the default")
+        parser.add_argument("--rate-limit-per-day", metavar="N", type=int, default=0, help="0 takes the default")
+
+    @sensitive_variables("raw_key")
+    def handle(self, *args: object, **options: Any) -> None:
+        values = self._read(options)
+        # A key that could not be printed is a key that nobody has: undone, not left behind.
+        with transaction.atomic(using=router.db_for_write(ApiKey)):
+            try:
+                api_key, raw_key = ApiKey.objects.create_key(**values)
+            except ValidationError as error:
+                raise CommandError(_join(error)) from None
+            try:
+                self.stdout.write(raw_key)
+                self.stdout.flush()
+            except OSError as error:
+                # What is left in its buffer would fail once more when Python ends.
+                with suppress(OSError):
+                    self.stdout.close()
+                raise CommandError(f"The key was not kept, as stdout does not take it: {error.strerror}.") from None
+        if options["verbosity"]:
+            expiry = api_key.expires_at.isoformat() if api_key.expires_at else "it is revoked"
+            self.stderr.write(
+                f"Created {api_key.pk}, valid until {expiry}. Its text is kept nowhere else.", self.style.SUCCESS
+            )
+
+    def _read(self, options: dict[str, Any]) -> dict[str, Any]:
+        prefix, organization, user = options["type"], options["organization"], options["user"]
+        if prefix == KeyType.USER and (organization or not user):
+            raise CommandError("A csu key acts for a user: name the user with --user, and no --organization.")
+        if prefix != KeyType.USER and (user or not organization):
+            raise CommandError(f"A {prefix} key acts for an organization: name it with --organization, and no --user.")
+        values = {name: options[name] for name in ("name", "description")}
+        for name in ("rate_limit_per_minute", "rate_limit_per_day"):
+            values[name] = _require_limit(options[name], f"--{name.replace('_', '-')}")
+        return values | {
+            "prefix": prefix,
+            "organization": find_organization(organization) if organization else None,
+            "user": _require_active(find_user(user)) if user else None,
+            "created_by": find_user(options["created_by"]) if options["created_by"] else None,
+            "expires_at": _read_expiry(options["expires_at"], options["expires_in_days"]),
+        }
+
+
+def _read_expiry(moment: str | None, days: int | None) -> datetime | None:
+    if days is not None:
+        return timezone.now() + timedelta(days=require_days(days, "--expires-in-days", least=1))
+    if moment is None:
+        return None
+    try:
+        expires_at = datetime.fromisoformat(moment)
+        if expires_at.tzinfo is None:
+            raise CommandError(
+                "--expires-at needs an offset from UTC, such as Z: without one it means a different moment elsewhere."
+            )
+        expires_at = expires_at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise CommandError("--expires-at takes a time in ISO 8601, such as 2030-01-31T12:00:00+00:00.") from None
+    if expires_at <= datetime.now(UTC):
+        raise CommandError("--expires-at is over already: the key would never be accepted.")
+    return expires_at if settings.USE_TZ else timezone.make_naive(expires_at)
+
+
+def _require_active(user: Any) -> Any:
+    if not user.is_active:
+        raise CommandError("That user is not active, so the key would never be accepted: activate the user first.")
+    return user
+
+
+def _require_limit(limit: int, option: str) -> int:
+    if not 0 <= limit <= MAX_LIMIT:
+        raise CommandError(f"{option} takes requests, from 0 (the default limit) to {MAX_LIMIT}.")
+    return limit
+
+
+def _join(error: ValidationError) -> str:
+    return " ".join(f"--{name}: {' '.join(messages)}" for name, messages in error.message_dict.items())

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from closient_auth.keys import KeyType
+from closient_auth.management.base import DatabaseCommand
+from closient_auth.management.lookups import find_organization, require_days
+from closient_auth.management.pages import iter_pages
+from closient_auth.management.texts import printable, to_text
+from closient_auth.models import ApiKey
+from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
+
+COLUMNS = {"id": 36, "key": 9, "state": 13, "last_used": 20, "expires_at": 20, "holder": 24, "name": 0}
+
+
+class Command(DatabaseCommand):
+    help = "List API keys, never their text or its hash."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--organization", metavar="ID|SLUG")
+        parser.add_argument("--type", choices=KeyType.values)
+        parser.add_argument("--state", choices=KeyState.values)
+        parser.add_argument(
+            "--unused-for",
+            type=int,
+            metavar="DAYS",
+            help="not used that long, nor made since; active ones unless --state",
+        )
+        parser.add_argument("--expiring-within", type=int, metavar="DAYS", help="active ones that expire by then")
+        parser.add_argument("--format", choices=["table", "json"], default="table")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        # The hash does not even leave the database.
+        api_keys = _filter(options).select_related("organization", "user").defer("hashed_key")
+        rows = map(describe, iter_pages(api_keys))
+        try:
+            for line in _to_json(rows) if options["format"] == "json" else _to_table(rows):
+                self.stdout.write(line)
+            self.stdout.flush()
+        except BrokenPipeError:
+            # ``head`` has read enough. What is left in the buffer would fail once more when Python ends.
+            with suppress(BrokenPipeError):
+                self.stdout.close()
+
+
+def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
+    api_keys, state, now = ApiKey.objects.all(), options["state"], timezone.now()
+    if options["organization"]:
+        api_keys = api_keys.filter(organization=find_organization(options["organization"]))
+    if options["type"]:
+        api_keys = api_keys.filter(prefix=options["type"])
+    if options["unused_for"] is not None:
+        api_keys = api_keys.unused_since(now - timedelta(days=require_days(options["unused_for"], "--unused-for")))
+        state = state or KeyState.ACTIVE
+    if options["expiring_within"] is not None:
+        by = now + timedelta(days=require_days(options["expiring_within"], "--expiring-within"))
+        api_keys = api_keys.filter(expires_at__gt=now, expires_at__lte=by)
+        state = state or KeyState.ACTIVE
+    return api_keys.in_state(state) if state else api_keys
+
+
+def describe(api_key: ApiKey) -> dict[str, Any]:
+    """Return what is known of a key, as JSON has it; times are UTC."""
+    organization, user = api_key.organization, api_key.user
+    return {
+        "id": str(api_key.pk),
+        "type": api_key.prefix,
+        "hint": api_key.hint,
+        "name": api_key.name,
+        "description": api_key.description,
+        "state": api_key.state.value,
+        "organization": organization and {"id": str(organization.pk), "slug": organization.slug},
+        "user": user and {"id": str(user.pk), "username": user.get_username()},
+        "created_by": api_key.created_by_id and str(api_key.created_by_id),
+        "created_at": to_text(api_key.created_at),
+        "expires_at": to_text(api_key.expires_at),
+        "last_used": to_text(api_key.last_used),
+        "rate_limit_per_minute": api_key.rate_limit_per_minute,
+        "rate_limit_per_day": api_key.rate_limit_per_day,
+    }
+
+
+def _to_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    yield "["
+    line = None
+    for row in rows:
+        if line:
+            yield f"{line},"
+        line = json.dumps(row)
+    if line:
+        yield line
+    yield "]"
+
+
+def _to_table(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    yield _align({name: name.replace("_", " ").upper() for name in COLUMNS})
+    for row in rows:
+        holder = (row["organization"] or {}).get("slug") or row["user"]["username"]
+        yield _align(
+            row
+            | {
+                "key": f"{row['type']}_{row['hint']}…",
+                "last_used": row["last_used"] or "never",
+                "expires_at": row["expires_at"] or "never",
+                "holder": holder,
+            }
+        )
+
+
+def _align(cells: dict[str, Any]) -> str:
+    return "  ".join(f"{printable(cells[name]):{width}}" for name, width in COLUMNS.items()).rstrip()

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from closient_auth.models.api_keys import ApiKey
+from closient_auth.models.audit import AuditEntry
+from closient_auth.models.invitations import Invitation
+from closient_auth.models.memberships import Membership
+from closient_auth.models.organizations import Organization
+from closient_auth.models.ownership import LastOwnerError
+
+__all__ = ["ApiKey", "AuditEntry", "Invitation", "LastOwnerError", "Membership", "Organization"]

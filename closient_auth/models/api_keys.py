@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from closient_auth.keys import HINT_LENGTH, KeyType
+from closient_auth.models.api_key_querysets import ApiKeyQuerySet, KeyState
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.key_access import authorized, managed
+from closient_auth.models.organizations import Organization
+from closient_auth.models.ownership import lock_row
+
+__all__ = ["EDITABLE_FIELDS", "MAX_GRACE", "MAX_LIMIT", "ApiKey", "ApiKeyQuerySet", "KeyState"]
+
+# What may be changed of a key once it is made.
+EDITABLE_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
+_CHANGING_FIELDS = ("is_active", *EDITABLE_FIELDS)
+MAX_GRACE = timedelta(days=7)
+# Every database keeps it in an integer column; beyond it SQLite would keep what the others refuse.
+MAX_LIMIT = 2**31 - 1
+
+HOLDER_ERRORS = {
+    True: _("A user key belongs to a user and to no organization."),
+    False: _("A business or publishable key belongs to an organization and to no user."),
+}
+
+
+def validate_expires_at(expires_at: datetime) -> None:
+    """Refuse a time that some time zone cannot show: every page that lists such a key would fail."""
+    if not datetime.min.year < expires_at.year < datetime.max.year:
+        raise ValidationError(_("Choose a time before the year 9999, or none."), code="out_of_range")
+
+
+class ApiKey(AuditedModel):
+    """
+    A key, of which only the hash is kept.
+
+    Its type, holder and limits are those of this row at each request, whatever the presented text says.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    prefix = models.CharField(_("type"), max_length=3, choices=KeyType.choices)
+    name = models.CharField(_("name"), max_length=255, blank=True)
+    description = models.CharField(_("description"), max_length=255, blank=True)
+    organization = models.ForeignKey(
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="api_keys",
+        verbose_name=_("organization"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="organization_api_keys",
+        verbose_name=_("user"),
+    )
+    hashed_key = models.CharField(max_length=64, editable=False)
+    hint = models.CharField(
+        _("hint"), max_length=HINT_LENGTH, editable=False, help_text=_("The first characters after the prefix.")
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    is_active = models.BooleanField(_("active"), default=True, help_text=_("A revoked key stays revoked."))
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, validators=[validate_expires_at])
+    # Without an index: PostgreSQL then updates it in place (HOT), at each request and without bloat.
+    last_used = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    rate_limit_per_minute = models.PositiveIntegerField(
+        _("requests a minute"), default=0, help_text=_("0 takes the default.")
+    )
+    rate_limit_per_day = models.PositiveIntegerField(
+        _("requests a day"), default=0, help_text=_("0 takes the default.")
+    )
+    # One to one, so that the database itself admits one successor. Nothing to do when the old row goes: the id stays a
+    # fact, and an organization's keys go in one DELETE (SET_NULL would first empty their holder on MariaDB, which the
+    # constraint below refuses).
+    rotated_from = models.OneToOneField(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        db_constraint=False,
+        related_name="successor",
+        verbose_name=_("rotated from"),
+    )
+    # The same through a chain of rotations: requests are counted by it, so that a new secret does not forget the count.
+    family = models.UUIDField(default=uuid4, editable=False)
+
+    audited_fields = ("prefix", "hint", "organization", "user", "created_by", "rotated_from", *EDITABLE_FIELDS)
+    changed_event = Event.API_KEY_CHANGED
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        constraints = [
+            # Not ``unique=True``, which makes a second index on PostgreSQL.
+            models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
+            models.CheckConstraint(
+                condition=Q(prefix=KeyType.USER, user__isnull=False, organization__isnull=True)
+                | Q(
+                    prefix__in=[KeyType.BUSINESS, KeyType.PUBLISHABLE],
+                    user__isnull=True,
+                    organization__isnull=False,
+                ),
+                name="closient_auth_apikey_one_holder",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}_{self.hint}… {self.name}".rstrip()
+
+    def clean(self) -> None:
+        """Raise ``ValidationError`` where the key's holder does not fit its type."""
+        is_user_key = self.prefix == KeyType.USER
+        if (self.user_id is not None) != is_user_key or (self.organization_id is None) != is_user_key:
+            raise ValidationError(HOLDER_ERRORS[is_user_key], code="holder")
+        end = None if self._state.adding else self._get_end(router.db_for_write(type(self), instance=self))
+        if end is not None and (self.expires_at is None or self.expires_at > end):
+            raise ValidationError({"expires_at": _("A rotated key cannot live longer.")}, code="already_rotated")
+
+    @property
+    def state(self) -> KeyState:
+        """Whether the key is accepted now, and if not, why."""
+        if not self.is_active:
+            return KeyState.REVOKED
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            return KeyState.EXPIRED
+        if self.user is not None and not self.user.is_active:
+            return KeyState.USER_INACTIVE
+        return KeyState.ACTIVE
+
+    def change(self, *, by: AbstractBaseUser | None = None, **values: Any) -> None:
+        """
+        Change some of ``EDITABLE_FIELDS``, on behalf of the user ``by`` (``None``: trusted code).
+
+        Raise ``PermissionDenied`` where ``by`` may not manage the key, ``ValidationError`` for a value that cannot be.
+        """
+        if unknown := values.keys() - set(EDITABLE_FIELDS):
+            raise TypeError(f"These fields of a key are fixed: {', '.join(sorted(unknown))}.")
+        with managed(self, by, _CHANGING_FIELDS):
+            for name, value in values.items():
+                setattr(self, name, value)
+            self.clean_fields(exclude={field.name for field in self._meta.fields} - values.keys())
+            self.clean()
+            self.save(update_fields=list(values))
+
+    def rotate(self, *, by: AbstractBaseUser | None = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
+        """
+        Return a successor, which is the same but for its secret, and its raw text, which exists nowhere else.
+
+        This key ends now, or after ``grace`` (up to ``MAX_GRACE``), and never later than it would have. Raise
+        ``ValidationError`` for a key that is not active or has a successor, ``PermissionDenied`` as ``change()`` does.
+        """
+        if not timedelta(0) <= grace <= MAX_GRACE:
+            raise ValidationError(_("Choose a grace of 0 to 7 days."), code="grace")
+        with managed(self, by, _CHANGING_FIELDS) as using:
+            if self.state != KeyState.ACTIVE:
+                raise ValidationError(_("Only an active key can be rotated."), code="not_active")
+            if type(self)._base_manager.using(using).filter(rotated_from=self).exists():
+                raise ValidationError(_("This key was rotated already."), code="already_rotated")
+            same = {name: getattr(self, name) for name in ("prefix", "organization", "user", *EDITABLE_FIELDS)}
+            # First, so that nothing is left to fail, and to report its variables, once the raw text exists.
+            if grace:
+                end = timezone.now() + grace
+                self.expires_at = min(self.expires_at or end, end)
+                self.save(update_fields=["expires_at"])
+            else:
+                self._revoke(using)
+            keys = type(self).objects.using(using)
+            return keys.create_key(**same, created_by=by or self.created_by, rotated_from=self)
+
+    def revoke(self, *, by: AbstractBaseUser | None = None) -> bool:
+        """
+        Refuse the key from the next request on, for good; return whether it was not revoked already.
+
+        Raise ``PermissionDenied`` where the user ``by`` may not manage the key.
+        """
+        with authorized(self, by) as using:
+            return self._revoke(using)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Save. A revoked key stays revoked, and a rotated one lives no longer, whatever an instance that was read earlier says.
+
+        ``last_used`` is written only where ``update_fields`` names it: it would move backwards.
+        """
+        if self._state.adding:
+            super().save(*args, **{**kwargs, "force_insert": True})
+            return
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        deferred = self.get_deferred_fields()
+        loaded = {field.name for field in self._meta.concrete_fields if field.attname not in deferred}
+        names = kwargs.get("update_fields")
+        names = loaded - {"id", "last_used"} if names is None else set(names)
+        with transaction.atomic(using=using):
+            if "is_active" in names and not self.is_active:
+                self._revoke(using)
+            elif "is_active" in names:
+                self.refresh_from_db(using=using, fields=["is_active"])
+            if "expires_at" in names:
+                lock_row(self, using)
+                end = self._get_end(using)
+                self.expires_at = min(self.expires_at or end, end) if end else self.expires_at
+            super().save(*args, **{**kwargs, "update_fields": names - {"is_active"}})
+
+    def get_created_event(self) -> Event:
+        return Event.API_KEY_ROTATED if self.rotated_from_id else Event.API_KEY_CREATED
+
+    def _revoke(self, using: str) -> bool:
+        # The one column, since saving a row read earlier would undo what others changed.
+        rows = type(self)._base_manager.using(using).filter(pk=self.pk, is_active=True)
+        is_news = bool(rows.update(is_active=False))
+        self.is_active = False
+        if is_news:
+            old, new = {"is_active": True}, {"is_active": False}
+            AuditEntry.objects.record(Event.API_KEY_REVOKED, self, using=using, old=old, new=new)
+        return is_news
+
+    def _get_end(self, using: str) -> datetime | None:
+        # A rotated key that was given back its old expiry would be a second key that nobody counts.
+        rotated = type(self)._base_manager.using(using).filter(pk=self.pk, successor__isnull=False)
+        return rotated.values_list("expires_at", flat=True).first()

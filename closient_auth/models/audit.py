@@ -1,0 +1,199 @@
+"""Who changed what: one row for each change, in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, NoReturn
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from closient_auth import signals
+
+
+class Event(models.TextChoices):
+    """What happened; the value is also the name of the signal in ``closient_auth.signals``."""
+
+    ORGANIZATION_CREATED = "organization_created", _("Organization created")
+    ORGANIZATION_CHANGED = "organization_changed", _("Organization changed")
+    ORGANIZATION_DELETED = "organization_deleted", _("Organization deleted")
+    MEMBER_ADDED = "member_added", _("Member added")
+    MEMBER_CHANGED = "member_changed", _("Member changed")
+    MEMBER_REMOVED = "member_removed", _("Member removed")
+    INVITATION_CREATED = "invitation_created", _("Invitation created")
+    INVITATION_RESENT = "invitation_resent", _("Invitation resent")
+    INVITATION_WITHDRAWN = "invitation_withdrawn", _("Invitation withdrawn")
+    INVITATION_ACCEPTED = "invitation_accepted", _("Invitation accepted")
+    API_KEY_CREATED = "api_key_created", _("API key created")
+    API_KEY_CHANGED = "api_key_changed", _("API key changed")
+    API_KEY_ROTATED = "api_key_rotated", _("API key rotated")
+    API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """On whose behalf the running code acts; nobody's in particular is the system's."""
+
+    user: Any = None
+    api_key: Any = None
+    address: str = ""
+
+    def __str__(self) -> str:
+        if self.user is not None:
+            return str(self.user.get_username())
+        return str(self.api_key or "system")
+
+
+SYSTEM = Actor()
+
+_actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
+
+
+@contextmanager
+def acting(*, user: AbstractBaseUser | None = None, api_key: object = None, address: str = "") -> Iterator[None]:
+    """
+    Record the changes of this block as those of a user, a key or both, from this address (``REMOTE_ADDR``).
+
+    Behind a proxy it is the proxy's address, unless the host sets ``REMOTE_ADDR`` to the client's.
+    """
+    token = _actor.set(Actor(user, api_key, address))
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+class AppendOnlyError(TypeError):
+    """Raised where an audit entry would be changed or deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("An audit entry is never changed and never deleted.")
+
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def bulk_create(self, *args: Any, update_conflicts: bool = False, **kwargs: Any) -> list[AuditEntry]:
+        if update_conflicts:
+            raise AppendOnlyError
+        return super().bulk_create(*args, **kwargs)
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError
+
+    def delete(self) -> NoReturn:
+        raise AppendOnlyError
+
+    def record(
+        self,
+        event: Event,
+        instance: models.Model,
+        *,
+        using: str,
+        old: Mapping[str, Any] | None = None,
+        new: Mapping[str, Any] | None = None,
+    ) -> AuditEntry:
+        """
+        Append what happened to this row, on behalf of who is ``acting()``, and send its signal after the commit.
+
+        ``using`` is the database of the change; the row may have been read from a replica.
+        """
+        actor = _actor.get()
+        entry = self.using(using).create(
+            event=event,
+            # An organization's own changes are part of its trail.
+            organization_id=getattr(instance, "organization_id", instance.pk),
+            user_id=actor.user.pk if actor.user else None,
+            api_key_id=actor.api_key and actor.api_key.pk,
+            actor=str(actor)[:255],
+            address=actor.address[:64],
+            target_model=instance._meta.model_name or "",
+            target_id=instance.pk,
+            target=str(instance)[:255],
+            old_values=dict(old or {}),
+            new_values=dict(new or {}),
+        )
+        signal = getattr(signals, event.value)
+        # A copy, since Django takes the primary key from what it deletes.
+        send = partial(signal.send_robust, sender=type(instance), entry=entry, instance=copy(instance))
+        transaction.on_commit(send, using=using, robust=True)
+        return entry
+
+
+class AuditEntry(models.Model):
+    """
+    One change. Its values are plain ones, since the rows that it tells of may be gone.
+
+    Never holds a secret or a hash: each model says in ``audited_fields`` what may be told of it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    created_at = models.DateTimeField(_("time"), auto_now_add=True)
+    event = models.CharField(_("event"), max_length=32, choices=Event.choices)
+    organization_id = models.UUIDField(_("organization id"), null=True, blank=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("user")
+    )
+    api_key_id = models.UUIDField(_("API key id"), null=True, blank=True)
+    actor = models.CharField(_("actor"), max_length=255, help_text=_("The user or key by name, as it was then."))
+    address = models.CharField(_("address"), max_length=64, blank=True)
+    target_model = models.CharField(_("kind"), max_length=32)
+    target_id = models.UUIDField(_("id"))
+    target = models.CharField(_("target"), max_length=255)
+    old_values = models.JSONField(_("old values"), default=dict, encoder=DjangoJSONEncoder)
+    new_values = models.JSONField(_("new values"), default=dict, encoder=DjangoJSONEncoder)
+
+    objects = AuditEntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit entries")
+        indexes = [models.Index(fields=["organization_id", "created_at"], name="closient_auth_audit_org")]
+
+    def __str__(self) -> str:
+        return f"{self.get_event_display()}: {self.target}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError
+        super().save(*args, **{**kwargs, "force_insert": True})
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError
+
+
+class AuditedModel(models.Model):
+    """A model whose ``save()`` records what it changed, whoever calls it. Bulk operations of a host do not."""
+
+    audited_fields: ClassVar[tuple[str, ...]]
+    created_event: ClassVar[Event]
+    changed_event: ClassVar[Event]
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            old = {} if self._state.adding else self._get_stored(using)
+            super().save(*args, **kwargs)
+            new = self._get_stored(using)
+            if not old:
+                AuditEntry.objects.record(self.get_created_event(), self, using=using, new=new)
+            elif changed := [name for name in new if new[name] != old[name]]:
+                old, new = ({name: values[name] for name in changed} for values in (old, new))
+                AuditEntry.objects.record(self.changed_event, self, using=using, old=old, new=new)
+
+    def get_created_event(self) -> Event:
+        return self.created_event
+
+    def _get_stored(self, using: str) -> dict[str, Any]:
+        rows = type(self)._base_manager.using(using).filter(pk=self.pk)
+        return rows.values(*self.audited_fields).first() or {}

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from hashlib import sha256
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.core.mail import send_mail
+from django.db import models, router, transaction
+from django.db.models import Q
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.crypto import get_random_string
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from closient_auth.models.addresses import fold_address, get_address_field
+from closient_auth.models.audit import AuditEntry, Event
+from closient_auth.models.memberships import Membership
+from closient_auth.models.organizations import Organization
+from closient_auth.roles import Role, may_change_role
+
+logger = logging.getLogger("closient_auth")
+
+LIFETIME = timedelta(days=7)
+# 32 symbols of 62: 190 bits, so that a fast hash is enough, as for a key.
+TOKEN_LENGTH = 32
+
+
+class InvitationState(models.TextChoices):
+    PENDING = "pending", _("Pending")
+    ACCEPTED = "accepted", _("Accepted")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    EXPIRED = "expired", _("Expired")
+
+
+# One answer for all causes: whoever tries tokens learns nothing of the invitations there are.
+INVALID = _("This invitation cannot be accepted, or no longer. Ask for a new one.")
+
+_OPEN = Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def in_state(self, state: str) -> InvitationQuerySet:
+        """Return the invitations in one ``InvitationState``, as ``Invitation.state`` tells it of one."""
+        conditions = {
+            InvitationState.ACCEPTED: Q(accepted_at__isnull=False),
+            InvitationState.WITHDRAWN: Q(accepted_at__isnull=True, withdrawn_at__isnull=False),
+            InvitationState.EXPIRED: _OPEN & Q(expires_at__lte=timezone.now()),
+            InvitationState.PENDING: _OPEN & Q(expires_at__gt=timezone.now()),
+        }
+        return self.filter(conditions[InvitationState(state)])
+
+    def invite(
+        self, *, organization: Organization, email: str, by: AbstractBaseUser, role: str = Role.EDITOR
+    ) -> Invitation:
+        """
+        Invite whoever has this e-mail address, on behalf of the user ``by``; the mail goes out after the commit.
+
+        Raise ``PermissionDenied`` where ``by`` may not make a member of this role, ``ValidationError`` for an address
+        that cannot be, is a member's or is invited already.
+        """
+        invitation = self.model(organization=organization, email=fold_address(email), role=role)
+        invitation.clean_fields(exclude={"organization", "hashed_token", "invited_by", "expires_at"})
+        using = router.db_for_write(self.model, instance=organization)
+        with organization.keep_owner():
+            organization.require_role_change(by, None, role)
+            invitation.require_free_address(using)
+            invitation.issue(by, using)
+            new = {"email": invitation.email, "role": invitation.role}
+            AuditEntry.objects.record(Event.INVITATION_CREATED, invitation, using=using, new=new)
+        return invitation
+
+    @sensitive_variables("token")
+    def accept(self, token: str, user: AbstractBaseUser) -> Membership:
+        """
+        Make the user a member, once, and return the membership.
+
+        Raise ``ValidationError``: one and the same for a token that is unknown, used, withdrawn, expired, or whose
+        inviter may no longer invite; others where the user has another address, none, or is a member already.
+        """
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        found = self.using(using).filter(hashed_token=hash_token(token))
+        invitation = found.select_related("organization").first()
+        if invitation is None:
+            raise ValidationError(INVALID, code="invalid_invitation")
+        with invitation.organization.keep_owner():
+            # Again, as it is under the lock. Resending made another token, and then there is none with this.
+            locked = found.select_for_update().first()
+            if locked is not None:
+                locked.organization = invitation.organization
+            if locked is None or not locked.is_valid():
+                raise ValidationError(INVALID, code="invalid_invitation")
+            return locked.make_member(user)
+
+
+class Invitation(models.Model):
+    """An offer of a membership to whoever reads the mail of one address. Its token is in that mail alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="invitations", verbose_name=_("organization")
+    )
+    email = models.EmailField(_("e-mail"))
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices, default=Role.EDITOR)
+    hashed_token = models.CharField(max_length=64, editable=False)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("invited by")
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"))
+    accepted_at = models.DateTimeField(_("accepted at"), null=True, blank=True, editable=False)
+    withdrawn_at = models.DateTimeField(_("withdrawn at"), null=True, blank=True, editable=False)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [
+            models.UniqueConstraint(fields=["hashed_token"], name="closient_auth_invitation_unique_hash"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email}: {self.get_role_display()}"
+
+    @property
+    def state(self) -> InvitationState:
+        if self.accepted_at is not None:
+            return InvitationState.ACCEPTED
+        if self.withdrawn_at is not None:
+            return InvitationState.WITHDRAWN
+        return InvitationState.EXPIRED if self.expires_at <= timezone.now() else InvitationState.PENDING
+
+    def is_valid(self) -> bool:
+        """Return whether it can be accepted: it is pending, and its inviter may still make such a member."""
+        users = get_user_model()._base_manager.using(self._state.db)
+        inviter = users.filter(pk=self.invited_by_id).first() if self.invited_by_id else None
+        if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
+            return False
+        actor = self.organization.get_role(inviter)
+        return may_change_role(actor or "", None, self.role, own=False)
+
+    def resend(self, *, by: AbstractBaseUser) -> None:
+        """
+        Send it once more, in the name of ``by``, with a new token and a new term; the old token is void.
+
+        Raise ``PermissionDenied`` or ``ValidationError`` as ``invite()`` does, and for one that was accepted or withdrawn.
+        """
+        with self._managed() as using:
+            self.organization.require_role_change(by, None, self.role)
+            if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
+                raise ValidationError(_("This invitation was accepted or withdrawn."), code="not_open")
+            self.require_free_address(using)
+            self.issue(by, using)
+            AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, new={"expires_at": self.expires_at})
+
+    def withdraw(self, *, by: AbstractBaseUser | None = None) -> None:
+        """
+        Make it void. Repeating it is harmless; raise ``ValidationError`` for one that was accepted.
+
+        Who may not grant its role may still clear away one that nobody can accept.
+        """
+        with self._managed() as using:
+            self.organization.require_role_change(by, None, self.role if self.is_valid() else Role.EDITOR)
+            if self.state == InvitationState.ACCEPTED:
+                raise ValidationError(_("This invitation was accepted: remove the member."), code="not_open")
+            if self.withdrawn_at is None:
+                self.withdrawn_at = timezone.now()
+                self.save(using=using, update_fields=["withdrawn_at"])
+                AuditEntry.objects.record(Event.INVITATION_WITHDRAWN, self, using=using)
+
+    def require_free_address(self, using: str) -> None:
+        """Raise ``ValidationError`` where the address is a member's, or has another invitation that is pending."""
+        address_field = get_address_field()
+        members = self.organization.memberships.using(using)
+        if address_field and members.filter(**{f"user__{address_field}__iexact": self.email}):
+            raise ValidationError(_("This address is a member's already."), code="already_member")
+        # Judged under the lock, since not every database can hold a unique constraint to the open ones.
+        others = self.organization.invitations.using(using).in_state(InvitationState.PENDING).exclude(pk=self.pk)
+        if others.filter(email=self.email).exists():
+            raise ValidationError(_("This address is invited already: resend that invitation."), code="already_invited")
+
+    @sensitive_variables()
+    def issue(self, by: AbstractBaseUser, using: str) -> None:
+        """Give it a token and a term in the name of ``by``, save it, and mail the token after the commit."""
+        token = get_random_string(TOKEN_LENGTH)
+        self.invited_by_id = by.pk
+        self.hashed_token = hash_token(token)
+        self.expires_at = timezone.now() + LIFETIME
+        self.save(using=using)
+        context = {"invitation": self, "organization": self.organization, "inviter": by, "token": token}
+        # One line, whatever the organization's name holds.
+        subject = " ".join(render_to_string("closient_auth/invitation_subject.txt", context).split())
+        body = render_to_string("closient_auth/invitation.txt", context)
+        # No ``partial``: Django logs the arguments of one that fails.
+        transaction.on_commit(lambda: self._mail(subject, body), using=using)
+
+    def make_member(self, user: AbstractBaseUser) -> Membership:
+        """Accept it for this user, under the organization's lock. Raises as ``InvitationQuerySet.accept()`` does."""
+        address_field = get_address_field()
+        address = address_field and getattr(user, address_field)
+        if not address:
+            raise ValidationError(_("Your account has no e-mail address to compare."), code="no_email")
+        if fold_address(address) != self.email or not user.is_active:
+            raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
+        using = router.db_for_write(type(self), instance=self)
+        if self.organization.memberships.using(using).filter(user_id=user.pk).exists():
+            raise ValidationError(_("You are a member of this organization already."), code="already_member")
+        self.accepted_at = timezone.now()
+        self.save(using=using, update_fields=["accepted_at"])
+        AuditEntry.objects.record(Event.INVITATION_ACCEPTED, self, using=using)
+        return Membership.objects.using(using).create(  # type: ignore[misc]
+            organization=self.organization, user=user, role=self.role
+        )
+
+    @contextmanager
+    def _managed(self) -> Iterator[str]:
+        """Hold the organization's lock, with the row read again; its database."""
+        using, organization = router.db_for_write(type(self), instance=self), self.organization
+        with organization.keep_owner():
+            self.refresh_from_db(using=using, from_queryset=type(self)._base_manager.select_for_update())
+            self.organization = organization
+            yield using
+
+    def _mail(self, subject: str, body: str) -> None:
+        try:
+            send_mail(subject, body, None, [self.email])
+        except Exception as error:
+            # Its type alone, since a traceback may carry the body. The invitation stands, and can be sent again.
+            logger.error("invitation=not_mailed id=%s error=%s", self.pk, type(error).__name__)
+
+
+def hash_token(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

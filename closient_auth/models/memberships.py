@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import models, router, transaction
+from django.db.models.signals import post_delete, pre_delete
+from django.dispatch import receiver
+from django.utils.translation import gettext_lazy as _
+
+from closient_auth.models.api_keys import ApiKeyQuerySet
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.organizations import Organization
+from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner, lock_row
+from closient_auth.roles import Role, get_role_permissions
+
+
+class Membership(AuditedModel):
+    """One user in one organization, in one role."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    organization = models.ForeignKey(
+        Organization, models.CASCADE, related_name="memberships", verbose_name=_("organization")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        cascade_unless_last_owner,
+        related_name="organization_memberships",
+        verbose_name=_("user"),
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    audited_fields = ("user", "role")
+    created_event = Event.MEMBER_ADDED
+    changed_event = Event.MEMBER_CHANGED
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "user"],
+                name="closient_auth_membership_unique_user",
+                violation_error_message=_("This user is a member of the organization already."),
+            ),
+            # MariaDB and MySQL take "OWNER", "owner " and more for "owner", all but in regular expressions.
+            models.CheckConstraint(
+                condition=models.Q(role__in=Role.values, role__regex=r"^[a-z]+$"),
+                name="closient_auth_membership_role_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.get_role_display()}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; raise ``LastOwnerError`` where that would take the last active Owner from an organization."""
+        if self._state.adding:
+            # As an UPDATE, of a row that was never read, it would pass below the rule.
+            super().save(*args, **{**kwargs, "force_insert": True})
+            return
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        stored = type(self)._base_manager.using(using).select_related("organization").get(pk=self.pk)
+        with keep_owner(stored.organization, using):
+            super().save(*args, **kwargs)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete; raise ``LastOwnerError`` as ``save()`` does, and leave an outer transaction usable."""
+        using = using or router.db_for_write(type(self), instance=self)
+        with self._restored_on_error("pk"), transaction.atomic(using=using):
+            return super().delete(using=using, keep_parents=keep_parents)
+
+    @property
+    def permissions(self) -> frozenset[str]:
+        """What the member may do in this organization, the host's own permissions included."""
+        return get_role_permissions(self.role)
+
+    def change_role(self, role: str, *, by: AbstractBaseUser | None = None) -> None:
+        """
+        Give the member another role, on behalf of the user ``by`` (``None``: trusted code, only the last Owner stays).
+
+        Raise ``ValueError`` for an unknown role, ``PermissionDenied`` where ``by`` may not do this, ``LastOwnerError``
+        where nobody may, ``DoesNotExist`` where the member has gone.
+        """
+        new = Role(role)
+        using = router.db_for_write(type(self), instance=self)
+        with self._restored_on_error("role"), self._authorized(by, new, using):
+            self.role = new
+            self.save(update_fields=["role"])
+
+    def remove(self, *, by: AbstractBaseUser | None = None) -> ApiKeyQuerySet:
+        """
+        Remove the member, or let them leave where ``by`` is the member. Raises as ``change_role()`` does.
+
+        Return the organization's keys that the member made and that live on: whoever made a key may have kept it.
+        """
+        using = router.db_for_write(type(self), instance=self)
+        with self._restored_on_error("pk"), self._authorized(by, None, using):
+            self.delete()
+        return self.organization.api_keys.using(using).active().filter(created_by=self.user_id)
+
+    @contextmanager
+    def _authorized(self, by: AbstractBaseUser | None, new: str | None, using: str) -> Iterator[None]:
+        """Judge under the organization's lock whether ``by`` may make this the role, and hold the lock for the block."""
+        rows = type(self)._base_manager.using(using)
+        # The organization in the row: one that was set in memory would be judged in its place.
+        stored = rows.select_related("organization", "user")
+        self.refresh_from_db(fields=["organization", "user"], from_queryset=stored)
+        with keep_owner(self.organization, using):
+            # Both roles are read again under the lock: what the caller looked at may have changed since. Reads that
+            # lock see what is committed, where InnoDB's REPEATABLE READ would show the transaction's old snapshot.
+            self.refresh_from_db(fields=["role"], from_queryset=rows.select_for_update())
+            own = by is not None and by.pk == self.user_id
+            self.organization.require_role_change(by, self.role, new, own=own)
+            yield
+
+    @contextmanager
+    def _restored_on_error(self, name: str) -> Iterator[None]:
+        # The rule has its last word after the instance was changed: refused, it must tell again what the row says.
+        value = getattr(self, name)
+        try:
+            yield
+        except BaseException:
+            setattr(self, name, value)
+            raise
+
+
+@receiver(pre_delete, sender=Membership, dispatch_uid="closient_auth.guard_owners")
+def guard_owners(instance: Membership, using: str, origin: object, **kwargs: object) -> None:
+    """Take the lock before the first row goes: one user may leave several organizations, many users one."""
+    instance.owner_guard = None  # type: ignore[attr-defined]
+    if _organization_goes_too(origin):
+        return
+    left_together: list[Organization] = getattr(instance, "left_together", [])
+    while left_together:
+        lock_row(left_together.pop(0), using)
+    rows = Membership._base_manager.using(using).select_related("organization", "user")
+    stored = rows.filter(pk=instance.pk).first() or instance
+    if not is_guarded(stored.organization, using):
+        instance.owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
+    # Not once it is gone: the entry may name the very user who is being deleted, and is to forget them in time.
+    old = {"user": stored.user_id, "role": stored.role}
+    AuditEntry.objects.record(Event.MEMBER_REMOVED, stored, using=using, old=old)
+
+
+@receiver(post_delete, sender=Membership, dispatch_uid="closient_auth.require_owner")
+def require_owner(instance: Membership, **kwargs: object) -> None:
+    """Judge the final state: Django sends this after all the memberships of a deletion have gone."""
+    guard: OwnerGuard | None = instance.owner_guard  # type: ignore[attr-defined]
+    if guard is not None:
+        guard.check()
+
+
+def _organization_goes_too(origin: object) -> bool:
+    model = origin.model if isinstance(origin, models.QuerySet) else type(origin)
+    return issubclass(model, Organization)

@@ -1,0 +1,122 @@
+"""Who a business or publishable key is: its organization, in the shape of Django's user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+from django.contrib.auth.models import Group
+from django.contrib.auth.models import Permission as DjangoPermission
+from django.db.models import Manager
+from django.db.models.manager import EmptyManager
+
+from closient_auth.keys import KeyType
+from closient_auth.models import ApiKey, Organization
+from closient_auth.roles import Permission, get_all_permissions
+
+
+class OrganizationPrincipal:
+    """
+    ``request.user`` of a csb or cpk request: authenticated and active, never staff, superuser or a row.
+
+    It answers the whole protocol of ``AnonymousUser``, so that code which expects a user finds one that may do nothing
+    outside its organization.
+    """
+
+    is_active = True
+    is_staff = False
+    is_superuser = False
+    is_anonymous = False
+    is_authenticated = True
+    groups: Manager[Group] = EmptyManager(Group)
+    user_permissions: Manager[DjangoPermission] = EmptyManager(DjangoPermission)
+
+    def __init__(self, api_key: ApiKey) -> None:
+        if api_key.organization is None:
+            raise ValueError("Only a key of an organization acts as one.")
+        self.organization: Organization = api_key.organization
+        self.pk = self.id = f"organization:{self.organization.pk}"
+        # The colon keeps it out of Django's user names, so that it cannot be taken for somebody's.
+        self.username = self.pk
+        self.permissions = self._get_permissions(api_key.prefix)
+
+    @staticmethod
+    def _get_permissions(prefix: str) -> frozenset[str]:
+        match prefix:
+            case KeyType.BUSINESS:
+                return get_all_permissions()
+            case KeyType.PUBLISHABLE:
+                return frozenset({Permission.VIEW_ORGANIZATION})
+        raise ValueError(f"A key of the type {prefix!r} does not act as an organization.")
+
+    def __str__(self) -> str:
+        return self.username
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.pk}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and (self.pk, self.permissions) == (other.pk, other.permissions)
+
+    def __hash__(self) -> int:
+        return hash(self.pk)
+
+    def __int__(self) -> NoReturn:
+        raise TypeError("Cannot cast OrganizationPrincipal to int. Are you trying to use it in place of User?")
+
+    def get_username(self) -> str:
+        return self.username
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """Return whether the key may do this in the organization ``obj``; without one, or in another, never."""
+        return obj == self.organization and perm in self.permissions
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        if isinstance(perm_list, str) or not isinstance(perm_list, Iterable):
+            raise ValueError("perm_list must be an iterable of permissions.")
+        return all(self.has_perm(perm, obj) for perm in perm_list)
+
+    def has_module_perms(self, module: str) -> bool:
+        return False
+
+    def get_user_permissions(self, obj: object = None) -> set[str]:
+        return set(self.permissions) if obj == self.organization else set()
+
+    def get_group_permissions(self, obj: object = None) -> set[str]:
+        return set()
+
+    def get_all_permissions(self, obj: object = None) -> set[str]:
+        return self.get_user_permissions(obj)
+
+    async def ahas_perm(self, perm: str, obj: object = None) -> bool:
+        return self.has_perm(perm, obj)
+
+    async def ahas_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        return self.has_perms(perm_list, obj)
+
+    async def ahas_module_perms(self, module: str) -> bool:
+        return self.has_module_perms(module)
+
+    async def aget_user_permissions(self, obj: object = None) -> set[str]:
+        return self.get_user_permissions(obj)
+
+    async def aget_group_permissions(self, obj: object = None) -> set[str]:
+        return self.get_group_permissions(obj)
+
+    async def aget_all_permissions(self, obj: object = None) -> set[str]:
+        return self.get_all_permissions(obj)
+
+    def save(self) -> NoReturn:
+        self._refuse()
+
+    def delete(self) -> NoReturn:
+        self._refuse()
+
+    def set_password(self, raw_password: str) -> NoReturn:
+        self._refuse()
+
+    def check_password(self, raw_password: str) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise NotImplementedError("An organization that acts through a key is not a row of the user table.")

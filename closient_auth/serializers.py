@@ -1,0 +1,250 @@
+"""The shapes of the management API. Rules about who may do what are the models'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from closient_auth.keys import KeyType
+from closient_auth.models import Membership
+from closient_auth.models.addresses import get_address_field
+from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
+from closient_auth.models.audit import Event
+from closient_auth.models.invitations import InvitationState
+from closient_auth.roles import Role
+
+
+class UtcDateTimeField(serializers.DateTimeField):
+    """ISO 8601: any time zone comes in, but some must; UTC goes out, with ``USE_TZ`` or without."""
+
+    default_error_messages = {"naive": _("Say the time zone, as in 2030-01-31T12:00:00Z.")}
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if timezone.is_naive(value):
+            self.fail("naive")
+        try:
+            value = value.astimezone(UTC)
+            return value if settings.USE_TZ else timezone.make_naive(value, timezone.get_default_timezone())
+        except OverflowError:
+            self.fail("overflow")
+
+    def to_representation(self, value: datetime) -> str:
+        if timezone.is_naive(value):
+            value = timezone.make_aware(value, timezone.get_default_timezone())
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class FutureDateTimeField(UtcDateTimeField):
+    default_error_messages = {"past": _("Choose a time in the future, or null.")}
+
+    def to_internal_value(self, value: Any) -> datetime:
+        moment: datetime = super().to_internal_value(value)
+        if moment <= timezone.now():
+            self.fail("past")
+        return moment
+
+
+class Serializer(serializers.Serializer[Any]):
+    """A body that holds what cannot be set is refused: dropping it would let the sender believe it was."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            writable = {name for name, field in self.fields.items() if not field.read_only}
+            if refused := [name for name in data if name not in writable]:
+                raise serializers.ValidationError(
+                    dict.fromkeys(refused, [_("This field cannot be set here.")]), "fixed"
+                )
+        return super().to_internal_value(data)
+
+
+class TextField(serializers.CharField):
+    """A string, and not what could be written as one: a number is no name."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class SlugField(TextField, serializers.SlugField):
+    pass
+
+
+class EmailField(TextField, serializers.EmailField):
+    pass
+
+
+class UsernameField(serializers.CharField):
+    """A user, by the name to sign in with."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: Any) -> str:
+        return str(value.get_username())
+
+
+class PageSerializer(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1, required=False)
+    page_size = serializers.IntegerField(
+        min_value=1, required=False, help_text=_("Rows in a page: 25, and at most 100.")
+    )
+
+
+class ApiKeySerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    prefix = serializers.ChoiceField(choices=KeyType.choices, read_only=True)
+    hint = serializers.CharField(read_only=True)
+    name = TextField(max_length=255, required=False, allow_blank=True)
+    description = TextField(max_length=255, required=False, allow_blank=True)
+    state = serializers.ChoiceField(choices=KeyState.choices, read_only=True)
+    expires_at = FutureDateTimeField(required=False, allow_null=True)
+    rate_limit_per_minute = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
+    rate_limit_per_day = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
+    created_by = UsernameField(allow_null=True)
+    created_at = UtcDateTimeField(read_only=True)
+    last_used = UtcDateTimeField(read_only=True, allow_null=True)
+    rotated_from = serializers.UUIDField(source="rotated_from_id", read_only=True, allow_null=True)
+
+
+class NewUserKeySerializer(ApiKeySerializer):
+    key = serializers.CharField(source="raw_key", read_only=True, help_text=_("Shown once, in this answer."))
+
+
+class NewApiKeySerializer(NewUserKeySerializer):
+    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=_("The type of the key, not csu."))
+
+    def validate_prefix(self, prefix: str) -> str:
+        if prefix == KeyType.USER:
+            raise serializers.ValidationError(_("An organization has no user keys: people make their own."))
+        return prefix
+
+
+class RotationSerializer(Serializer):
+    grace_seconds = serializers.IntegerField(
+        min_value=0,
+        max_value=int(MAX_GRACE.total_seconds()),
+        default=0,
+        help_text=_("How long the old key goes on, but never longer than it would have."),
+    )
+
+    @property
+    def grace(self) -> timedelta:
+        return timedelta(seconds=self.validated_data["grace_seconds"])
+
+
+class ApiKeyFilterSerializer(serializers.Serializer[Any]):
+    prefix = serializers.ChoiceField(choices=KeyType.choices, required=False)
+    state = serializers.ChoiceField(choices=KeyState.choices, required=False)
+    unused_since = UtcDateTimeField(required=False)
+
+
+class OrganizationSerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    name = TextField(max_length=255)
+    slug = SlugField(max_length=50, required=False)
+    created_at = UtcDateTimeField(read_only=True)
+
+
+class MembershipSerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    username = UsernameField(source="user")
+    email = serializers.SerializerMethodField()
+    role = serializers.ChoiceField(choices=Role.choices)
+    created_at = UtcDateTimeField(read_only=True)
+
+    def get_email(self, membership: Membership) -> str:
+        return str(getattr(membership.user, get_address_field() or "", None) or "")
+
+
+class MembershipFilterSerializer(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(choices=Role.choices, required=False)
+    q = TextField(max_length=255, required=False, allow_blank=True)
+
+
+class RemovalSerializer(Serializer):
+    live_keys = ApiKeySerializer(many=True, read_only=True)
+
+
+class InvitationSerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    email = EmailField(max_length=254)
+    role = serializers.ChoiceField(choices=Role.choices, default=Role.EDITOR)
+    status = serializers.ChoiceField(choices=InvitationState.choices, source="state", read_only=True)
+    invited_by = UsernameField(allow_null=True)
+    created_at = UtcDateTimeField(read_only=True)
+    expires_at = UtcDateTimeField(read_only=True)
+
+
+class InvitationFilterSerializer(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(choices=InvitationState.choices, required=False)
+
+
+class AcceptanceSerializer(Serializer):
+    token = TextField(write_only=True, max_length=255)
+    id = serializers.UUIDField(read_only=True)
+    organization = OrganizationSerializer(read_only=True)
+    role = serializers.ChoiceField(choices=Role.choices, read_only=True)
+
+
+class AuditEntrySerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    created_at = UtcDateTimeField(read_only=True)
+    event = serializers.ChoiceField(choices=Event.choices, read_only=True)
+    actor = serializers.CharField(read_only=True)
+    # As text: the key of the host's user model may be anything.
+    user_id = serializers.CharField(read_only=True, allow_null=True)
+    api_key_id = serializers.UUIDField(read_only=True, allow_null=True)
+    address = serializers.CharField(read_only=True)
+    target_model = serializers.CharField(read_only=True)
+    target_id = serializers.UUIDField(read_only=True)
+    target = serializers.CharField(read_only=True)
+    old_values = serializers.DictField(read_only=True)
+    new_values = serializers.DictField(read_only=True)
+
+
+class AuditFilterSerializer(serializers.Serializer[Any]):
+    event = serializers.ChoiceField(choices=Event.choices, required=False)
+    actor = TextField(max_length=255, required=False)
+    target_id = serializers.UUIDField(required=False)
+    since = UtcDateTimeField(required=False)
+    until = UtcDateTimeField(required=False)
+
+
+class WindowSerializer(Serializer):
+    limit = serializers.IntegerField(read_only=True, source="window.limit")
+    period = serializers.IntegerField(read_only=True, source="window.period", help_text=_("Seconds."))
+    remaining = serializers.IntegerField(read_only=True)
+    reset = serializers.IntegerField(read_only=True, help_text=_("Seconds until the window starts anew."))
+
+
+class OwnKeySerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    prefix = serializers.ChoiceField(choices=KeyType.choices, read_only=True)
+    hint = serializers.CharField(read_only=True)
+    name = serializers.CharField(read_only=True)
+    expires_at = UtcDateTimeField(read_only=True, allow_null=True)
+    limits = WindowSerializer(
+        many=True, read_only=True, allow_null=True, help_text=_("Null while they cannot be counted.")
+    )
+
+
+class OwnOrganizationSerializer(Serializer):
+    id = serializers.UUIDField(read_only=True, source="organization.pk")
+    name = serializers.CharField(read_only=True, source="organization.name")
+    slug = serializers.SlugField(read_only=True, source="organization.slug")
+    role = serializers.ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
+    permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+
+class MeSerializer(Serializer):
+    type = serializers.ChoiceField(choices=["user", "organization"], read_only=True)
+    username = serializers.CharField(read_only=True, allow_null=True)
+    key = OwnKeySerializer(read_only=True, allow_null=True)
+    organizations = OwnOrganizationSerializer(many=True, read_only=True)

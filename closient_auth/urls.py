@@ -1,0 +1,54 @@
+"""
+The management API. Mount it with ``path("account/api/v1/", include("closient_auth.urls"))``.
+
+Ids are plain text here: one that is no UUID gets the view's own 404, and not Django's page.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import include, path
+
+from closient_auth.views.invitations import AcceptanceViewSet, InvitationViewSet
+from closient_auth.views.keys import OrganizationApiKeyViewSet, UserApiKeyViewSet
+from closient_auth.views.me import MeViewSet, OwnKeyViewSet
+from closient_auth.views.organizations import (
+    AuditViewSet,
+    MembershipViewSet,
+    OrganizationsViewSet,
+    OrganizationViewSet,
+)
+
+app_name = "closient_auth"
+
+LIST: dict[str, Any] = {"get": "list", "post": "create"}
+DETAIL: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
+
+organization_urlpatterns = [
+    path("keys", OrganizationApiKeyViewSet.as_view(LIST), name="organization-key-list"),
+    path("keys/<str:id>", OrganizationApiKeyViewSet.as_view(DETAIL), name="organization-key-detail"),
+    path("keys/<str:id>/rotate", OrganizationApiKeyViewSet.as_view({"post": "rotate"}), name="organization-key-rotate"),
+    path("members", MembershipViewSet.as_view({"get": "list"}), name="member-list"),
+    path("members/<str:id>", MembershipViewSet.as_view(DETAIL), name="member-detail"),
+    path("invitations", InvitationViewSet.as_view(LIST), name="invitation-list"),
+    path(
+        "invitations/<str:id>",
+        InvitationViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="invitation-detail",
+    ),
+    path("invitations/<str:id>/resend", InvitationViewSet.as_view({"post": "resend"}), name="invitation-resend"),
+    path("audit", AuditViewSet.as_view({"get": "list"}), name="audit-list"),
+]
+
+urlpatterns = [
+    path("me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
+    path("me/key", OwnKeyViewSet.as_view({"delete": "destroy"}), name="own-key"),
+    path("me/keys", UserApiKeyViewSet.as_view(LIST), name="user-key-list"),
+    path("me/keys/<str:id>", UserApiKeyViewSet.as_view(DETAIL), name="user-key-detail"),
+    path("me/keys/<str:id>/rotate", UserApiKeyViewSet.as_view({"post": "rotate"}), name="user-key-rotate"),
+    path("organizations", OrganizationsViewSet.as_view(LIST), name="organization-list"),
+    path("organizations/<str:organization_id>", OrganizationViewSet.as_view(DETAIL), name="organization-detail"),
+    path("organizations/<str:organization_id>/", include(organization_urlpatterns)),
+    path("invitations/accept", AcceptanceViewSet.as_view({"post": "create"}), name="invitation-accept"),
+]

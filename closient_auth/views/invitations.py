@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.views.decorators.debug import sensitive_variables
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from closient_auth.models import Invitation
+from closient_auth.organizations import get_organization
+from closient_auth.roles import Permission
+from closient_auth.serializers import (
+    AcceptanceSerializer,
+    InvitationFilterSerializer,
+    InvitationSerializer,
+    Serializer,
+)
+from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
+
+
+class InvitationViewSet(OrganizationScopedViewSet):
+    """Invitations by e-mail. The token is in the mail alone."""
+
+    serializer_class = InvitationSerializer
+    filter_serializer_class = InvitationFilterSerializer
+    required_permissions = Permission.MANAGE_MEMBERS
+    creates = "invitation"
+
+    def get_queryset(self) -> QuerySet[Invitation]:
+        invitations = Invitation.objects.filter(organization=get_organization(self.request))
+        return invitations.select_related("organization", "invited_by").order_by("-created_at", "pk")
+
+    def filter_rows(self, rows: Any) -> Any:
+        filters = self.get_filters()
+        return rows.in_state(filters["status"]) if "status" in filters else rows
+
+    def create(self, request: Request, **kwargs: str) -> Response:
+        values = self.get_validated().validated_data
+        invitation = Invitation.objects.invite(organization=get_organization(request), by=self.user, **values)
+        return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
+
+    def destroy(self, request: Request, **kwargs: str) -> Response:
+        """Withdraw the invitation."""
+        self.get_object().withdraw(by=self.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def resend(self, request: Request, **kwargs: str) -> Response:
+        """Mail another token, for another seven days; the earlier one is void."""
+        invitation = self.get_object()
+        # A body that holds anything is refused.
+        Serializer(data=request.data).is_valid(raise_exception=True)
+        invitation.resend(by=self.user)
+        return Response(self.get_serializer(invitation).data)
+
+
+class AcceptanceViewSet(ManagementViewSet):
+    """Accept an invitation, as the person whose e-mail address it is for."""
+
+    serializer_class = AcceptanceSerializer
+    permission_classes = [IsAuthenticated, SessionOnly]
+    creates = "acceptance"
+
+    @sensitive_variables()
+    def create(self, request: Request, **kwargs: str) -> Response:
+        membership = Invitation.objects.accept(self.get_validated().validated_data["token"], self.user)
+        return Response(self.get_serializer(membership).data, status=status.HTTP_201_CREATED)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import QuerySet
+from django.views.decorators.debug import sensitive_variables
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from closient_auth.keys import KeyType
+from closient_auth.models import ApiKey
+from closient_auth.organizations import get_organization
+from closient_auth.roles import Permission
+from closient_auth.serializers import (
+    ApiKeyFilterSerializer,
+    ApiKeySerializer,
+    NewApiKeySerializer,
+    NewUserKeySerializer,
+    RotationSerializer,
+)
+from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
+
+
+class ApiKeyViewSet(ManagementViewSet):
+    """Keys of one holder. A raw key is in the answer that made it, and nowhere else."""
+
+    filter_serializer_class = ApiKeyFilterSerializer
+    serializer_class = ApiKeySerializer
+    creation_serializer_class: Any = NewUserKeySerializer
+    creates = "api_key"
+
+    if TYPE_CHECKING:
+
+        def get_keys(self) -> QuerySet[ApiKey]: ...
+        def create_key(self, **values: Any) -> tuple[ApiKey, str]: ...
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return self.get_keys().select_related("organization", "user", "created_by").order_by("-created_at", "pk")
+
+    def filter_rows(self, rows: Any) -> Any:
+        filters = self.get_filters()
+        if "prefix" in filters:
+            rows = rows.filter(prefix=filters["prefix"])
+        if "state" in filters:
+            rows = rows.in_state(filters["state"])
+        if "unused_since" in filters:
+            rows = rows.unused_since(filters["unused_since"])
+        return rows
+
+    @sensitive_variables()
+    def create(self, request: Request, **kwargs: str) -> Response:
+        return self._respond_new(*self.create_key(**self.get_validated().validated_data, created_by=self.user))
+
+    def partial_update(self, request: Request, **kwargs: str) -> Response:
+        api_key = self.get_object()
+        api_key.change(**self.get_validated(partial=True).validated_data, by=self.user)
+        return Response(self.get_serializer(api_key).data)
+
+    def destroy(self, request: Request, **kwargs: str) -> Response:
+        """Revoke the key, for good. Its row stays, and so does what it tells."""
+        self.get_object().revoke(by=self.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @sensitive_variables()
+    def rotate(self, request: Request, **kwargs: str) -> Response:
+        """Make a successor, the same but for its secret; the old key ends now or after the grace."""
+        api_key = self.get_object()
+        return self._respond_new(*api_key.rotate(by=self.user, grace=self.get_validated().grace))
+
+    @sensitive_variables()
+    def _respond_new(self, api_key: ApiKey, raw_key: str) -> Response:
+        # An attribute keeps the key out of every ``repr`` on the way to the answer.
+        api_key.raw_key = raw_key  # type: ignore[attr-defined]
+        # With ``DEBUG`` on, Django's page shows the variables of a frame, sensitive or not.
+        del raw_key
+        return Response(NewUserKeySerializer(api_key).data, status=status.HTTP_201_CREATED)
+
+    def get_serializer_class(self) -> Any:
+        others = {"create": self.creation_serializer_class, "rotate": RotationSerializer}
+        return others.get(self.action, self.serializer_class)
+
+
+class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
+    required_permissions = Permission.MANAGE_API_KEYS
+    creation_serializer_class = NewApiKeySerializer
+
+    def get_keys(self) -> QuerySet[ApiKey]:
+        return ApiKey.objects.filter(organization=get_organization(self.request))
+
+    @sensitive_variables()
+    def create_key(self, **values: Any) -> tuple[ApiKey, str]:
+        organization = get_organization(self.request)
+        with organization.authorize(values["created_by"], Permission.MANAGE_API_KEYS):
+            return ApiKey.objects.create_key(organization=organization, **values)
+
+
+class UserApiKeyViewSet(ApiKeyViewSet):
+    """The signed-in person's own keys."""
+
+    permission_classes = [IsAuthenticated, SessionOnly]
+
+    def get_keys(self) -> QuerySet[ApiKey]:
+        return ApiKey.objects.filter(user=self.user.pk)
+
+    @sensitive_variables()
+    def create_key(self, **values: Any) -> tuple[ApiKey, str]:
+        return ApiKey.objects.create_key(prefix=KeyType.USER, user=values["created_by"], **values)

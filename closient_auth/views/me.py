@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import router
+from rest_framework import status
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from closient_auth.decorators import publishable
+from closient_auth.exceptions import ApiKeyRequired
+from closient_auth.limits.counter import read_usage
+from closient_auth.limits.windows import StoreUnavailable, Usage
+from closient_auth.models import ApiKey, Membership
+from closient_auth.principals import OrganizationPrincipal
+from closient_auth.serializers import MeSerializer
+from closient_auth.throttling import get_windows
+from closient_auth.views.base import ManagementViewSet
+
+
+@publishable
+class MeViewSet(ManagementViewSet):
+    serializer_class = MeSerializer
+    permission_classes = [IsAuthenticated]
+
+    def retrieve(self, request: Request, **kwargs: str) -> Response:
+        """Say who this credential is, what is left of its limits, and what it may do where."""
+        is_organization = isinstance(self.user, OrganizationPrincipal)
+        me = {
+            "type": "organization" if is_organization else "user",
+            "username": None if is_organization else self.user.get_username(),
+            "key": _describe_key(request.auth) if isinstance(request.auth, ApiKey) else None,
+            "organizations": _get_organizations(self.user),
+        }
+        return Response(self.get_serializer(me).data)
+
+
+class OwnKeyViewSet(ManagementViewSet):
+    permission_classes = [IsAuthenticated]
+    # Whoever uses up the limits of a leaked key must not thereby keep it alive.
+    throttle_classes = []
+
+    def destroy(self, request: Request, **kwargs: str) -> Response:
+        """
+        Revoke the key that this request is made with: what to do with one that was found in a log.
+
+        Not for a publishable key: everybody can read it on a page, and could switch that page off.
+        """
+        if not isinstance(request.auth, ApiKey):
+            raise ApiKeyRequired
+        request.auth.revoke()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _describe_key(api_key: ApiKey) -> dict[str, Any]:
+    names = ("id", "prefix", "hint", "name", "expires_at")
+    return {**{name: getattr(api_key, name) for name in names}, "limits": _read_limits(api_key)}
+
+
+def _read_limits(api_key: ApiKey) -> tuple[Usage, ...] | None:
+    try:
+        return read_usage(str(api_key.family), get_windows(api_key))
+    except StoreUnavailable:
+        return None
+
+
+def _get_organizations(user: Any) -> list[dict[str, Any]]:
+    if isinstance(user, OrganizationPrincipal):
+        return [{"organization": user.organization, "role": None, "permissions": sorted(user.permissions)}]
+    memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
+    return [
+        {"organization": member.organization, "role": member.role, "permissions": sorted(member.permissions)}
+        for member in memberships.filter(user=user.pk).order_by("organization__name", "pk")
+    ]
