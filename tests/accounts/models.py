@@ -1,0 +1,44 @@
+"""User models that a host may have; ``CLOSIENT_AUTH_TEST_USER_MODEL`` chooses one."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class User(AbstractUser):
+    """A UUID as primary key, as many have it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+
+
+class Guest(AbstractBaseUser):
+    """No column ``is_active``: the model computes it."""
+
+    username = models.CharField(max_length=150, unique=True)
+    email = models.EmailField()
+    is_blocked = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+
+    @property
+    def is_active(self):
+        return not self.is_blocked
+
+    @is_active.setter
+    def is_active(self, value):
+        self.is_blocked = not value
+
+
+class Account(AbstractBaseUser):
+    """No column ``is_active`` at all: everybody is."""
+
+    username = models.CharField(max_length=150, unique=True)
+    email = models.EmailField()
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"

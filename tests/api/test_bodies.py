@@ -1,0 +1,81 @@
+"""What a body may hold: on every route that takes one, what is not to be set there, and text that no database keeps."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+
+from closient_auth.models import ApiKey, Invitation, Membership, Organization
+from tests.api.test_matrix import OWN_ROWS
+from tests.api.world import snapshot
+
+KEY_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
+# By route: what is changed or made there, and what of it the body may say.
+WRITABLE = {
+    "POST /me/keys": (ApiKey, KEY_FIELDS),
+    "PATCH /me/keys/{id}": (ApiKey, KEY_FIELDS),
+    "POST /me/keys/{id}/rotate": (ApiKey, ("grace_seconds",)),
+    "POST /organizations": (Organization, ("name", "slug")),
+    "PATCH /organizations/{organization}": (Organization, ("name", "slug")),
+    "POST /organizations/{organization}/keys": (ApiKey, ("prefix", *KEY_FIELDS)),
+    "PATCH /organizations/{organization}/keys/{id}": (ApiKey, KEY_FIELDS),
+    "POST /organizations/{organization}/keys/{id}/rotate": (ApiKey, ("grace_seconds",)),
+    "PATCH /organizations/{organization}/members/{id}": (Membership, ("role",)),
+    "POST /organizations/{organization}/invitations": (Invitation, ("email", "role")),
+    "POST /organizations/{organization}/invitations/{id}/resend": (Invitation, ()),
+    "POST /invitations/accept": (Membership, ("token",)),
+}
+HOSTILE = ["\0", "\ud800", "a\udfffb"]
+
+
+@pytest.fixture
+def send_more(world):
+    """Send an Owner's request of a row with more in its body, and require that it changes nothing."""
+
+    def send_more(row, more):
+        owner = world.people["owner"]
+        own = (world.acme.pk, world.get_id(row, world.acme, owner), world.tokens[owner])
+        response = world.ask("owner", row, *own, more)
+        assert snapshot() == world.rows
+        return response
+
+    return send_more
+
+
+def test_every_route_with_a_body_is_here():
+    assert WRITABLE.keys() == {row for row in OWN_ROWS if row.startswith(("POST", "PATCH"))}
+
+
+@pytest.mark.parametrize("row", WRITABLE)
+def test_what_is_not_to_be_set_is_named(send_more, row):
+    model, writable = WRITABLE[row]
+    columns = {name for field in model._meta.concrete_fields for name in (field.name, field.attname)}
+
+    for name in {*columns, "pk", "nonsense"} - set(writable):
+        response = send_more(row, {name: "1"})
+        expected = (HTTPStatus.BAD_REQUEST, {name: ["This field cannot be set here."]})
+        assert (response.status_code, response.json()) == expected
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("row", WRITABLE)
+def test_text_that_cannot_be_kept(send_more, row, text):
+    _, writable = WRITABLE[row]
+
+    for more in [{text: 1}, *({name: text} for name in writable)]:
+        assert send_more(row, more).status_code == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize("text", HOSTILE[1:], ids=ascii)
+def test_half_a_surrogate_pair_is_told(send, tree, text):
+    for body in (text, [text], {"name": {"deep": [text]}}, {"name": {text: 1}}):
+        response = send("owner", "post", f"{tree}/keys", body)
+        assert response.json() == {"detail": "The JSON holds text that is no Unicode."}
+    whole = send("owner", "post", f"{tree}/keys", {"prefix": "csb", "name": "\U0001f511"})
+    assert whole.json()["name"] == "\U0001f511"
+
+
+def test_body_of_a_deletion_is_not_read(send, tree, acme):
+    assert send("owner", "delete", tree, {"nonsense": 1}).status_code == HTTPStatus.NO_CONTENT
+    assert not Organization.objects.filter(pk=acme.pk).exists()

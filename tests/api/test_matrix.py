@@ -1,0 +1,180 @@
+"""Who is answered what on every route of the management API, in their own organization and in another's."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from uuid import uuid4
+
+import pytest
+from django.urls import URLPattern
+
+from closient_auth import urls
+from tests.api.world import PRINCIPALS, snapshot, undone
+
+OWN = """
+route                                                        ano out edi bil man own sup csb u-e u-b u-m u-o u-s cpk
+GET    /me                                                   401 200 200 200 200 200 200 200 200 200 200 200 200 200
+DELETE /me/key                                               401 403 403 403 403 403 403 204 204 204 204 204 204 403
+GET    /me/keys                                              401 200 200 200 200 200 200 403 403 403 403 403 403 403
+POST   /me/keys                                              401 201 201 201 201 201 201 403 403 403 403 403 403 403
+GET    /me/keys/{id}                                         401 200 200 200 200 200 200 403 403 403 403 403 403 403
+PATCH  /me/keys/{id}                                         401 200 200 200 200 200 200 403 403 403 403 403 403 403
+DELETE /me/keys/{id}                                         401 204 204 204 204 204 204 403 403 403 403 403 403 403
+POST   /me/keys/{id}/rotate                                  401 201 201 201 201 201 201 403 403 403 403 403 403 403
+GET    /organizations                                        401 200 200 200 200 200 200 200 200 200 200 200 200 403
+POST   /organizations                                        401 201 201 201 201 201 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}                         401 404 200 200 200 200 200 200 200 200 200 200 404 403
+PATCH  /organizations/{organization}                         401 404 403 403 403 200 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}                         401 404 403 403 403 204 204 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys                    401 404 403 403 200 200 200 200 403 403 200 200 404 403
+POST   /organizations/{organization}/keys                    401 404 403 403 201 201 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys/{id}               401 404 403 403 200 200 200 200 403 403 200 200 404 403
+PATCH  /organizations/{organization}/keys/{id}               401 404 403 403 200 200 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}/keys/{id}               401 404 403 403 204 204 204 403 403 403 403 403 403 403
+POST   /organizations/{organization}/keys/{id}/rotate        401 404 403 403 201 201 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/members                 401 404 200 200 200 200 200 200 200 200 200 200 404 403
+GET    /organizations/{organization}/members/{id}            401 404 200 200 200 200 200 200 200 200 200 200 404 403
+PATCH  /organizations/{organization}/members/{id}            401 404 403 403 200 200 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}/members/{id}            401 404 403 403 200 200 200 403 403 403 403 403 403 403
+GET    /organizations/{organization}/invitations             401 404 403 403 200 200 200 200 403 403 200 200 404 403
+POST   /organizations/{organization}/invitations             401 404 403 403 201 201 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/invitations/{id}        401 404 403 403 200 200 200 200 403 403 200 200 404 403
+DELETE /organizations/{organization}/invitations/{id}        401 404 403 403 204 204 204 403 403 403 403 403 403 403
+POST   /organizations/{organization}/invitations/{id}/resend 401 404 403 403 200 200 200 403 403 403 403 403 403 403
+GET    /organizations/{organization}/audit                   401 404 403 403 200 200 200 200 403 403 200 200 404 403
+POST   /invitations/accept                                   401 201 201 201 201 201 201 403 403 403 403 403 403 403
+"""
+# What is in another organization's tree, another person's key, and an invitation to another address.
+FOREIGN = """
+route                                                        ano out edi bil man own sup csb u-e u-b u-m u-o u-s cpk
+GET    /me/keys/{id}                                         401 404 404 404 404 404 404 403 403 403 403 403 403 403
+PATCH  /me/keys/{id}                                         401 404 404 404 404 404 404 403 403 403 403 403 403 403
+DELETE /me/keys/{id}                                         401 404 404 404 404 404 404 403 403 403 403 403 403 403
+POST   /me/keys/{id}/rotate                                  401 404 404 404 404 404 404 403 403 403 403 403 403 403
+GET    /organizations/{organization}                         401 404 404 404 404 404 200 404 404 404 404 404 404 403
+PATCH  /organizations/{organization}                         401 404 404 404 404 404 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}                         401 404 404 404 404 404 204 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys                    401 404 404 404 404 404 200 404 404 404 404 404 404 403
+POST   /organizations/{organization}/keys                    401 404 404 404 404 404 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys/{id}               401 404 404 404 404 404 200 404 404 404 404 404 404 403
+PATCH  /organizations/{organization}/keys/{id}               401 404 404 404 404 404 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}/keys/{id}               401 404 404 404 404 404 204 403 403 403 403 403 403 403
+POST   /organizations/{organization}/keys/{id}/rotate        401 404 404 404 404 404 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/members                 401 404 404 404 404 404 200 404 404 404 404 404 404 403
+GET    /organizations/{organization}/members/{id}            401 404 404 404 404 404 200 404 404 404 404 404 404 403
+PATCH  /organizations/{organization}/members/{id}            401 404 404 404 404 404 200 403 403 403 403 403 403 403
+DELETE /organizations/{organization}/members/{id}            401 404 404 404 404 404 200 403 403 403 403 403 403 403
+GET    /organizations/{organization}/invitations             401 404 404 404 404 404 200 404 404 404 404 404 404 403
+POST   /organizations/{organization}/invitations             401 404 404 404 404 404 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/invitations/{id}        401 404 404 404 404 404 200 404 404 404 404 404 404 403
+DELETE /organizations/{organization}/invitations/{id}        401 404 404 404 404 404 204 403 403 403 403 403 403 403
+POST   /organizations/{organization}/invitations/{id}/resend 401 404 404 404 404 404 200 403 403 403 403 403 403 403
+GET    /organizations/{organization}/audit                   401 404 404 404 404 404 200 404 404 404 404 404 404 403
+POST   /invitations/accept                                   401 409 409 409 409 409 409 403 403 403 403 403 403 403
+"""
+# An organization and an id that never were, and what is no id at all.
+NEVER = [(uuid4(), uuid4()), ("nonsense", "nonsense")]
+METHODS = ["get", "post", "put", "patch", "delete", "trace"]
+
+
+def read_table(text):
+    """Return ``{"GET /me": {principal: status}}``."""
+    header, *lines = text.strip().splitlines()
+    columns = [PRINCIPALS[name] for name in header.split()[1:]]
+    assert columns == list(PRINCIPALS.values())
+    rows = [line.split() for line in lines]
+    table = {f"{row[0]} {row[1]}": dict(zip(columns, map(int, row[2:]), strict=True)) for row in rows}
+    assert len(table) == len(rows)
+    return table
+
+
+def walk(patterns, start="/"):
+    """Yield the address of every route as a template, and its view."""
+    for pattern in patterns:
+        address = start + str(pattern.pattern).replace("<str:", "{").replace("_id>", "}").replace(">", "}")
+        if isinstance(pattern, URLPattern):
+            yield address, pattern.callback
+        else:
+            yield from walk(pattern.url_patterns, address)
+
+
+def get_methods(view):
+    """Return the methods that the view answers: by the actions of its route, or by a handler of its class."""
+    return {name for name in METHODS if name in view.actions or hasattr(view.cls, name)}
+
+
+ROUTES = {address: get_methods(view) for address, view in walk(urls.urlpatterns)}
+OWN_ROWS, FOREIGN_ROWS = read_table(OWN), read_table(FOREIGN)
+
+
+def tell(response):
+    """Return what a client could tell two answers apart by; what is left of a limit falls with every request."""
+    return response.status_code, response.content, response["Content-Type"], tuple(response.headers)
+
+
+def test_every_route_and_method_has_a_row():
+    rows = {f"{method.upper()} {address}" for address, methods in ROUTES.items() for method in methods}
+
+    assert set(OWN_ROWS) == rows
+    assert set(FOREIGN_ROWS) == {row for row in rows if "{" in row or row == "POST /invitations/accept"}
+
+
+@pytest.mark.parametrize("row", OWN_ROWS)
+def test_own(world, row):
+    statuses = {}
+    for name in PRINCIPALS.values():
+        user = world.get_user(name)
+        own = (world.acme.pk, world.get_id(row, world.acme, user), world.tokens[user])
+        with undone():
+            statuses[name] = status = world.ask(name, row, *own).status_code
+            refused = status >= HTTPStatus.BAD_REQUEST
+            assert (snapshot() == world.rows) == (refused or row.startswith("GET"))
+            # Whoever accepts becomes a member of the neighbour.
+            assert refused or row.endswith("/accept") or snapshot(world.neighbour) == world.neighbours_rows
+            if row.startswith("GET"):
+                assert world.ask(name, row.replace("GET", "HEAD"), *own).status_code == status
+    assert statuses == OWN_ROWS[row]
+
+
+@pytest.mark.parametrize("row", FOREIGN_ROWS)
+def test_foreign(world, row):
+    statuses = {}
+    foreign = (world.neighbour.pk, world.get_id(row, world.neighbour, world.stranger))
+    for name in PRINCIPALS.values():
+        # Of somebody else than who asks.
+        token = world.tokens[world.people["outsider" if name != "outsider" else "owner"]]
+        with undone():
+            response = world.ask(name, row, *foreign, token)
+            statuses[name] = response.status_code
+            if response.status_code >= HTTPStatus.BAD_REQUEST:
+                assert snapshot() == world.rows
+                never = [world.ask(name, row, *names, token) for names in NEVER]
+                assert {tell(answer) for answer in never} <= {tell(response)}
+    assert statuses == FOREIGN_ROWS[row]
+
+
+@pytest.mark.parametrize("row", [row for row in FOREIGN_ROWS if "{organization}" in row and "{id}" in row])
+def test_foreign_object_in_the_own_tree(world, row):
+    """Not found, unless the role is refused before anything is looked for; the object's own id tells nothing."""
+    foreign_id = world.get_id(row, world.neighbour, world.stranger)
+    for name, own_status in OWN_ROWS[row].items():
+        response = world.ask(name, row, world.acme.pk, foreign_id)
+
+        refusals = {HTTPStatus.NOT_FOUND, own_status} - {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}
+        assert response.status_code in refusals
+        assert {tell(world.ask(name, row, world.acme.pk, id)) for _, id in NEVER} == {tell(response)}
+    assert snapshot() == world.rows
+
+
+@pytest.mark.parametrize("address", ROUTES)
+def test_other_methods(world, address):
+    """What has no row is refused to everybody; metadata, too, that would tell of serializers and choices."""
+    kind = "GET " + address
+    ids = (world.acme.pk, world.get_id(kind, world.acme, world.people["owner"]))
+    for method in {*METHODS, "options"} - ROUTES[address]:
+        for name in ("anonymous", "owner", "root", "csb", "cpk"):
+            response = world.ask(name, f"{method.upper()} {address}", *ids)
+            assert response.status_code >= HTTPStatus.UNAUTHORIZED
+            if name in ("owner", "root"):
+                assert response.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert snapshot() == world.rows

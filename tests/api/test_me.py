@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import pytest
+
+from closient_auth.models import ApiKey, AuditEntry
+from closient_auth.roles import ROLE_PERMISSIONS, Role
+from tests.factories import MembershipFactory, make_calm_key, make_key
+
+VIEW = ["organization.view_organization"]
+
+
+def test_session(send, people, acme):
+    other = MembershipFactory.create(user=people["editor"], role="billing", organization__name="Zeta").organization
+
+    response = send("editor", "get", "/me")
+
+    assert response.json() == {
+        "type": "user",
+        "username": "editor",
+        "key": None,
+        "organizations": [
+            {
+                "id": str(acme.pk),
+                "name": "Acme",
+                "slug": "acme",
+                "role": "editor",
+                "permissions": sorted(ROLE_PERMISSIONS[Role.EDITOR]),
+            },
+            {
+                "id": str(other.pk),
+                "name": "Zeta",
+                "slug": other.slug,
+                "role": "billing",
+                "permissions": sorted(ROLE_PERMISSIONS[Role.BILLING]),
+            },
+        ],
+    }
+    assert response["Cache-Control"] == "private, no-store"
+    assert "X-API-Key" in response["Vary"]
+
+
+def test_user_key(call, people):
+    _, raw_key = make_key("csu", user=people["root"])
+
+    body = call("/me", raw_key).json()
+
+    assert (body["type"], body["username"], body["key"]["prefix"], body["organizations"]) == ("user", "root", "csu", [])
+
+
+@pytest.mark.parametrize(("prefix", "permissions"), [("csb", sorted(ROLE_PERMISSIONS[Role.OWNER])), ("cpk", VIEW)])
+def test_organization_key(call, acme, prefix, permissions):
+    expires_at = datetime(2050, 1, 31, 12, tzinfo=UTC)
+    key, raw_key = make_key(
+        prefix, organization=acme, name="Shop", expires_at=expires_at, rate_limit_per_minute=5, rate_limit_per_day=50
+    )
+
+    call("/me", raw_key)
+    body = call("/me", raw_key).json()
+
+    limits = body["key"].pop("limits")
+    assert body == {
+        "type": "organization",
+        "username": None,
+        "key": {
+            "id": str(key.pk),
+            "prefix": prefix,
+            "hint": key.hint,
+            "name": "Shop",
+            "expires_at": "2050-01-31T12:00:00Z",
+        },
+        "organizations": [
+            {"id": str(acme.pk), "name": "Acme", "slug": "acme", "role": None, "permissions": permissions}
+        ],
+    }
+    assert [(limit["limit"], limit["period"], limit["remaining"]) for limit in limits] == [(5, 60, 3), (50, 86400, 48)]
+    assert all(0 < limit["reset"] <= limit["period"] for limit in limits)
+
+
+def test_limits_that_cannot_be_counted(call, settings):
+    settings.RATELIMIT_ENABLE = False
+
+    assert call("/me", make_key()[1]).json()["key"]["limits"] is None
+
+
+def test_nobody(call):
+    response = call("/me")
+
+    assert (response.status_code, response["WWW-Authenticate"]) == (HTTPStatus.UNAUTHORIZED, "ApiKey")
+
+
+@pytest.mark.parametrize("prefix", ["csb", "csu"])
+def test_key_revokes_itself(call, prefix):
+    key, raw_key = make_key(prefix)
+    neighbour, _ = make_key(prefix)
+
+    assert call("/me/key", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
+
+    assert list(ApiKey.objects.filter(is_active=True)) == [neighbour]
+    assert call("/me/key", raw_key, method="delete").json()["code"] == "invalid_api_key"
+    entry = AuditEntry.objects.get(event="api_key_revoked")
+    assert (entry.api_key_id, entry.user, entry.address) == (key.pk, key.user, "127.0.0.1")
+
+
+def test_key_over_its_limit_revokes_itself(call):
+    key, raw_key = make_calm_key(rate_limit_per_minute=1)
+
+    statuses = [call("/me", raw_key).status_code for _ in range(2)]
+    assert statuses == [HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS]
+    assert call("/me/key", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
+
+    assert not ApiKey.objects.get(pk=key.pk).is_active
+
+
+def test_key_that_cannot_be_counted_revokes_itself(call, settings):
+    settings.RATELIMIT_ENABLE = False
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
+    key, raw_key = make_key()
+
+    assert call("/me", raw_key).status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert call("/me/key", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
+
+    assert not ApiKey.objects.get(pk=key.pk).is_active
+
+
+def test_publishable_key_does_not_revoke_itself(call):
+    key, raw_key = make_key("cpk")
+
+    response = call("/me/key", raw_key, method="delete")
+
+    assert (response.status_code, response.json()["code"]) == (HTTPStatus.FORBIDDEN, "publishable_key_refused")
+    assert ApiKey.objects.get(pk=key.pk).is_active
+
+
+def test_session_has_no_key_to_revoke(send):
+    response = send("owner", "delete", "/me/key")
+
+    assert (response.status_code, response.json()["code"]) == (HTTPStatus.FORBIDDEN, "api_key_required")

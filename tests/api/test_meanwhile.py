@@ -1,0 +1,122 @@
+"""What somebody else did after a request was let in and before it has its lock: judged as it is under the lock."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+from django.db.models import PROTECT, RESTRICT
+
+from closient_auth.models import Membership, Organization
+from closient_auth.views.base import ManagementViewSet
+from closient_auth.views.organizations import OrganizationViewSet
+from tests.api.test_access import WRITES
+from tests.api.world import snapshot
+from tests.factories import make_invitation, make_key
+from tests.models import Project
+
+BODIES = {
+    ("patch", "{tree}"): {"name": "Renamed"},
+    ("post", "{tree}/keys"): {"prefix": "csb"},
+    ("patch", "{tree}/keys/{id}"): {"name": "Renamed"},
+    ("patch", "{tree}/members/{id}"): {"role": "manager"},
+    ("post", "{tree}/invitations"): {"email": "new@example.com"},
+}
+IN_TREE = [write for write in WRITES if write[1].startswith("{tree}")]
+# What reads its row again under the lock. Revoking reads none, and is harmless.
+READ_AGAIN = [write for write in IN_TREE if "{id}" in write[1] and write != ("delete", "{tree}/keys/{id}")]
+GONE = (HTTPStatus.NOT_FOUND, {"detail": "Not found."})
+
+
+@pytest.fixture(autouse=True)
+def untouched(neighbour):
+    """Have the neighbour's rows compared after each test."""
+
+
+@pytest.fixture
+def request_of(send, tree, acme, people):
+    """Send one of the writes, about a key, a member or an invitation of Acme."""
+    ids = {
+        "keys": make_key(organization=acme)[0].pk,
+        "members": Membership.objects.get(user=people["editor"]).pk,
+        "invitations": make_invitation(acme, "grace@example.com", by=people["owner"])[0].pk,
+    }
+
+    def request_of(who, method, address):
+        id = next((id for kind, id in ids.items() if f"/{kind}/" in address), None)
+        return send(who, method, address.format(tree=tree, id=id), BODIES.get((method, address), {}))
+
+    return request_of
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Do something once a method of the views has returned."""
+
+    def meanwhile(view, method, do):
+        original = getattr(view, method)
+
+        def wrapped(self, *args):
+            result = original(self, *args)
+            do(result)
+            return result
+
+        monkeypatch.setattr(view, method, wrapped)
+
+    return meanwhile
+
+
+@pytest.mark.parametrize(("method", "address"), READ_AGAIN)
+def test_row_that_goes(request_of, meanwhile, method, address):
+    states = []
+
+    def remove(found):
+        type(found).objects.filter(pk=found.pk).delete()
+        states.append(snapshot())
+
+    meanwhile(ManagementViewSet, "get_object", remove)
+
+    response = request_of("owner", method, address)
+
+    assert (response.status_code, response.json()) == GONE
+    assert states == [snapshot()]
+
+
+def test_organization_that_goes(request_of, meanwhile):
+    """For a superuser, who has a role without a membership; that of all others went along."""
+    meanwhile(OrganizationViewSet, "get_object", lambda found: Organization.objects.get(pk=found.pk).delete())
+
+    response = request_of("root", "patch", "{tree}")
+
+    assert (response.status_code, response.json()) == GONE
+
+
+@pytest.mark.parametrize(("method", "address"), IN_TREE)
+def test_owner_who_is_demoted(request_of, meanwhile, people, method, address):
+    def demote(_):
+        Membership.objects.filter(user=people["owner"]).update(role="editor")
+
+    meanwhile(ManagementViewSet, "check_permissions", demote)
+    demote(None)
+    before = snapshot()
+    Membership.objects.filter(user=people["owner"]).update(role="owner")
+
+    response = request_of("owner", method, address)
+
+    assert response.status_code == HTTPStatus.FORBIDDEN
+    # The domain's own words: the view's permission had let it pass.
+    assert response.json()["detail"].startswith("Your role does not allow this")
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("on_delete", [PROTECT, RESTRICT])
+def test_organization_that_the_host_needs(request_of, acme, monkeypatch, on_delete):
+    monkeypatch.setattr(Project._meta.get_field("organization").remote_field, "on_delete", on_delete)
+    Project.objects.create(organization=acme, name="Tea")
+    before = snapshot()
+
+    response = request_of("owner", "delete", "{tree}")
+
+    body = {"detail": "Other data still needs this, so it cannot be deleted.", "code": "in_use"}
+    assert (response.status_code, response.json()) == (HTTPStatus.CONFLICT, body)
+    assert snapshot() == before

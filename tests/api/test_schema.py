@@ -1,0 +1,157 @@
+"""The OpenAPI description: without a warning, valid, and true to what the views answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from closient_auth import serializers
+
+PROGRAM = """
+import django
+from django.conf import settings
+from django.core.management import call_command
+
+from tests import settings as defaults
+
+values = {name: value for name, value in vars(defaults).items() if name.isupper()}
+values["INSTALLED_APPS"] = [*defaults.INSTALLED_APPS, "drf_spectacular"]
+values["REST_FRAMEWORK"] = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+values["ROOT_URLCONF"] = "closient_auth.urls"
+values["CLOSIENT_AUTH"] = {"HEADER": "X-Acme-Key"}
+settings.configure(**values)
+django.setup()
+call_command("spectacular", "--fail-on-warn", "--validate", "--format", "openapi-json")
+"""
+
+
+@pytest.fixture(scope="module")
+def schema():
+    process = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def test_every_route(schema):
+    methods = {path: sorted(set(item) - {"parameters"}) for path, item in schema["paths"].items()}
+    organization = "/organizations/{organization_id}"
+    assert methods == {
+        "/me": ["get"],
+        "/me/key": ["delete"],
+        "/me/keys": ["get", "post"],
+        "/me/keys/{id}": ["delete", "get", "patch"],
+        "/me/keys/{id}/rotate": ["post"],
+        "/organizations": ["get", "post"],
+        organization: ["delete", "get", "patch"],
+        f"{organization}/keys": ["get", "post"],
+        f"{organization}/keys/{{id}}": ["delete", "get", "patch"],
+        f"{organization}/keys/{{id}}/rotate": ["post"],
+        f"{organization}/members": ["get"],
+        f"{organization}/members/{{id}}": ["delete", "get", "patch"],
+        f"{organization}/invitations": ["get", "post"],
+        f"{organization}/invitations/{{id}}": ["delete", "get"],
+        f"{organization}/invitations/{{id}}/resend": ["post"],
+        f"{organization}/audit": ["get"],
+        "/invitations/accept": ["post"],
+    }
+
+
+def test_key_and_session(schema):
+    schemes = schema["components"]["securitySchemes"]
+    assert schemes["ApiKey"] == {"type": "apiKey", "in": "header", "name": "X-Acme-Key"}
+    operations = [operation for item in schema["paths"].values() for operation in item.values()]
+    assert all(operation["security"] == [{"ApiKey": []}, {"cookieAuth": []}] for operation in operations)
+
+
+def test_answers(schema):
+    def statuses(path, method):
+        return {int(status) for status in schema["paths"][path][method]["responses"]}
+
+    keys = "/organizations/{organization_id}/keys"
+    refusals = {401, 403, 429, 503}
+    assert statuses("/me", "get") == {200, 404} | refusals
+    assert statuses(keys, "get") == {200, 400, 404} | refusals
+    assert statuses(keys, "post") == {201, 400, 404, 409} | refusals
+    assert statuses(f"{keys}/{{id}}", "delete") == {204, 404, 409} | refusals
+    assert statuses("/organizations/{organization_id}/members/{id}", "delete") == {200, 404, 409} | refusals
+    query = [
+        parameter["name"] for parameter in schema["paths"][keys]["get"]["parameters"] if parameter["in"] == "query"
+    ]
+    assert sorted(query) == ["page", "page_size", "prefix", "state", "unused_since"]
+    properties = schema["components"]["schemas"]
+    user_id = properties["AuditEntry"]["properties"]["user_id"]
+    assert user_id == {"type": "string", "nullable": True, "readOnly": True}
+    assert "key" not in properties["ApiKey"]["properties"]
+    assert properties["NewUserKey"]["properties"]["key"]["readOnly"]
+
+
+def test_bodies(schema):
+    new_key = schema["components"]["schemas"]["NewApiKey"]
+
+    assert new_key["additionalProperties"] is False
+    assert new_key["properties"]["prefix"]["pattern"] == "^(csb|cpk)$"
+    pattern = schema["components"]["schemas"]["Organization"]["properties"]["name"]["pattern"]
+    assert [name for name in ("Acme", " a\n", "", " ", "a\0") if re.search(pattern, name)] == ["Acme", " a\n"]
+    assert schema["components"]["schemas"]["PatchedApiKey"]["properties"]["description"]["oneOf"] == [
+        {"type": "string", "maxLength": 255, "pattern": r"^[^\x00]+$"},
+        {"type": "string", "maxLength": 0},
+    ]
+    for path in ("/organizations", "/me/keys"):
+        query = {parameter["name"]: parameter["schema"] for parameter in schema["paths"][path]["get"]["parameters"]}
+        assert (query["page"]["minimum"], query["page_size"]["minimum"]) == (1, 1)
+
+
+def test_each_operation_has_its_place_and_summary(schema):
+    operations = [operation for item in schema["paths"].values() for operation in item.values()]
+    by_tag: dict[str, list[str]] = {}
+    for operation in operations:
+        (tag,) = operation["tags"]
+        by_tag.setdefault(tag, []).append(operation["summary"])
+
+    assert set(by_tag) == {"me", "organizations", "keys", "members", "invitations", "audit"}
+    summaries = [summary for tag in by_tag for summary in by_tag[tag]]
+    assert len(set(summaries)) == len(summaries) == 30
+    assert sorted(by_tag["members"]) == ["Change a member", "List members", "Remove a member", "Show a member"]
+    assert not any("which permission" in operation.get("description", "") for operation in operations)
+
+
+def test_examples_can_be_sent(schema):
+    def examples(name):
+        properties = schema["components"]["schemas"][name]["properties"]
+        return {name: value["example"] for name, value in properties.items() if "example" in value}
+
+    assert examples("Organization") == {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
+    key = {"name": "warehouse", "description": "Counts the stock.", "expires_at": None}
+    assert examples("NewApiKey") == key | {"rate_limit_per_minute": 0, "rate_limit_per_day": 0}
+    for name in ("Organization", "NewApiKey"):
+        serializer = getattr(serializers, f"{name}Serializer")(data=examples(name), partial=True)
+        assert serializer.is_valid(), serializer.errors
+
+
+def test_errors_have_an_example(schema):
+    responses = schema["paths"]["/organizations/{organization_id}/keys"]["post"]["responses"]
+
+    bodies = {
+        int(status): example["value"]
+        for status, response in responses.items()
+        for example in response["content"]["application/json"].get("examples", {}).values()
+    }
+    assert {status: body.get("code") for status, body in bodies.items()} == {
+        401: "invalid_api_key",
+        403: "session_required",
+        404: None,
+        409: "conflict",
+        429: None,
+        503: "limits_unavailable",
+    }
+    assert all(body["detail"] for body in bodies.values())

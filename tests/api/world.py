@@ -1,0 +1,103 @@
+"""Two organizations with something of everything, and everybody who could ask for it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from django.apps import apps
+from django.db import transaction
+
+from closient_auth.models import Organization
+from tests.factories import MembershipFactory, make_invitation, make_key
+
+# The columns: sessions, a business key of the organization, user keys, a publishable key of the organization.
+PRINCIPALS = {
+    "ano": "anonymous",
+    "out": "outsider",
+    "edi": "editor",
+    "bil": "billing",
+    "man": "manager",
+    "own": "owner",
+    "sup": "root",
+    "csb": "csb",
+    "u-e": "csu editor",
+    "u-b": "csu billing",
+    "u-m": "csu manager",
+    "u-o": "csu owner",
+    "u-s": "csu root",
+    "cpk": "cpk",
+}
+BODIES = {
+    "PATCH /me/keys/{id}": {"name": "Renamed"},
+    "POST /organizations": {"name": "New"},
+    "PATCH /organizations/{organization}": {"name": "Renamed"},
+    "POST /organizations/{organization}/keys": {"prefix": "csb"},
+    "PATCH /organizations/{organization}/keys/{id}": {"name": "Renamed"},
+    "PATCH /organizations/{organization}/members/{id}": {"role": "billing"},
+    "POST /organizations/{organization}/invitations": {"email": "new@example.com"},
+}
+
+
+def snapshot(organization=None):
+    """Return all rows of this package but for when a key was used, or those of one organization."""
+    tables = []
+    for model in apps.get_app_config("closient_auth").get_models():
+        rows = model._base_manager.order_by("pk")
+        if organization is not None:
+            rows = rows.filter(**{"pk" if model is Organization else "organization_id": organization.pk})
+        tables.append([{**row, "last_used": None} for row in rows.values()])
+    return tables
+
+
+@contextmanager
+def undone():
+    """Let each principal find the same rows."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+class World:
+    """Acme and its neighbour, each with a key, an invitation and a member besides those who ask."""
+
+    def __init__(self, call, acme, people):
+        self.call, self.acme, self.people = call, acme, people
+        stranger = MembershipFactory.create(role="owner", user__username="stranger")
+        self.neighbour, self.stranger = stranger.organization, stranger.user
+        self.ids = {
+            organization: {
+                "keys": make_key(organization=organization)[0].pk,
+                "members": MembershipFactory.create(organization=organization).pk,
+                "invitations": make_invitation(organization, f"{inviter}@example.org", by=inviter)[0].pk,
+            }
+            for organization, inviter in {acme: people["owner"], self.neighbour: self.stranger}.items()
+        }
+        self.user_keys = {user: make_key("csu", user=user)[0].pk for user in (*people.values(), self.stranger)}
+        self.credentials = {name: self._make_credential(name) for name in PRINCIPALS.values()}
+        self.tokens = {
+            user: make_invitation(self.neighbour, user.email, by=self.stranger)[1] for user in people.values()
+        }
+        self.rows, self.neighbours_rows = snapshot(), snapshot(self.neighbour)
+
+    def _make_credential(self, name):
+        if name == "anonymous":
+            return {}
+        if name in ("csb", "cpk"):
+            return {"raw_key": make_key(name, organization=self.acme)[1]}
+        user = self.get_user(name)
+        return {"raw_key": make_key("csu", user=user)[1]} if name.startswith("csu ") else {"user": user}
+
+    def get_user(self, name):
+        return self.people.get(name.removeprefix("csu "), self.people["owner"])
+
+    def get_id(self, row, organization, user):
+        """Return the id of what the route names: something of the organization, or the user's key."""
+        parts = row.split("/")
+        return self.user_keys[user] if parts[1] == "me" else self.ids[organization].get("".join(parts[3:4]))
+
+    def ask(self, name, row, organization_id, id, token="", more=None):
+        """Send the request of a row with its body, and what ``more`` adds to that."""
+        method, route = row.split()
+        body = {"token": token} if route.endswith("/accept") else BODIES.get(row, {})
+        address = route.format(organization=organization_id, id=id)
+        return self.call(address, method=method, data=body | (more or {}), **self.credentials[name])

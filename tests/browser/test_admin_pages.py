@@ -1,0 +1,163 @@
+"""
+The admin in a real browser. Run with ``pytest tests/browser``; needs Playwright and Debian's ``chromium``.
+
+``SCREENSHOTS=folder`` keeps a picture of each page, to be looked at by people.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from closient_auth.models import ApiKey
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+User = get_user_model()
+
+
+@pytest.fixture
+def organization(transactional_db):
+    organization = OrganizationFactory.create(name="Acme Foods", slug="acme-foods")
+    for name, role in (("ada", "owner"), ("grace", "manager"), ("ken", "editor")):
+        MembershipFactory.create(organization=organization, role=role, user=UserFactory.create(username=name))
+    make_key(organization=organization, name="Production server")
+    make_key("cpk", organization=organization, name="Product widget", rate_limit_per_minute=60)
+    make_key(organization=organization, name="Old server")[0].revoke()
+    return organization
+
+
+@pytest.fixture(params=["light", "dark"])
+def tab(request, live_server, organization, settings, monkeypatch):
+    """Return a tab of a browser in which a superuser is logged in, and which has met no error in the end."""
+    settings.ROOT_URLCONF = "tests.admin.urls"
+    # Playwright's event loop runs in this thread; the tests use the database beside it, never within.
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    client = Client()
+    client.force_login(UserFactory.create(username="root", is_staff=True, is_superuser=True))
+    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
+    errors: list[str] = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        context = browser.new_context(
+            base_url=f"{live_server.url}/admin/", color_scheme=request.param, viewport={"width": 1440, "height": 900}
+        )
+        context.add_cookies([cookie])
+        tab = context.new_page()
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("response", lambda response: errors.extend([response.url] if response.status >= 500 else []))
+        yield tab
+        browser.close()
+    assert errors == []
+
+
+@pytest.fixture
+def picture(request, tab):
+    folder = os.environ.get("SCREENSHOTS")
+
+    def picture(name):
+        if folder:
+            scheme = request.node.callspec.params["tab"]
+            tab.screenshot(path=Path(folder) / scheme / f"{name}.png", full_page=True)
+
+    return picture
+
+
+def save(tab):
+    tab.click("input[name=_save]")
+
+
+def test_key_from_creation_to_revocation(tab, picture, organization):
+    tab.goto("closient_auth/apikey/")
+    picture("keys")
+    tab.get_by_role("link", name="Add API key").click()
+    picture("key-add")
+    tab.select_option("#id_prefix", "csb")
+    save(tab)
+    assert "belongs to an organization and to no user" in tab.inner_text(".errorlist")
+    picture("key-add-error")
+    tab.click(".field-organization .select2-selection")
+    tab.fill(".select2-search__field", "acme")
+    tab.click("li.select2-results__option:has-text('Acme Foods')")
+    tab.fill("#id_name", "Nightly <b>export</b>")
+    save(tab)
+
+    raw_key = tab.inner_text(".raw-key")
+    picture("key-created")
+    tab.click(".raw-key")
+    assert tab.evaluate("getSelection().toString()") == raw_key
+    tab.reload()
+    assert "No second key was created" in tab.inner_text("#content")
+    picture("key-created-already")
+    assert ApiKey.objects.filter(name="Nightly <b>export</b>").count() == 1
+
+    tab.goto("closient_auth/apikey/")
+    tab.get_by_role("link", name="Find a leaked API key").click()
+    tab.fill("#id_api_key", raw_key[:-1])
+    tab.click("text=Find >> nth=-1")
+    assert "This is not an API key" in tab.inner_text(".errorlist")
+    picture("key-find")
+    tab.fill("#id_api_key", raw_key)
+    tab.press("#id_api_key", "Enter")
+    tab.wait_for_selector(".field-state")
+    assert raw_key not in tab.url + tab.content()
+    picture("key-change")
+    tab.click("text=Revoke >> nth=-1")
+    assert "Nightly <b>export</b> was revoked." in tab.inner_text(".messagelist")
+    assert tab.inner_text(".field-state .readonly") == "Revoked"
+    picture("key-revoked")
+
+
+def test_enter_saves_and_does_not_revoke(tab, organization):
+    api_key = ApiKey.objects.get(name="Production server")
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    tab.fill("#id_name", "Renamed")
+    tab.press("#id_name", "Enter")
+    tab.wait_for_selector(".messagelist")
+
+    api_key.refresh_from_db()
+    assert (api_key.name, api_key.is_active) == ("Renamed", True)
+
+
+def test_keys_of_an_organization(tab, picture, organization):
+    make_key(name="Elsewhere")
+    tab.goto("closient_auth/apikey/?is_active__exact=1")
+    tab.fill("#changelist-filter input[name=organization]", "acme-foods")
+    tab.press("#changelist-filter input[name=organization]", "Enter")
+    tab.wait_for_url("**organization=acme-foods**")
+
+    assert tab.locator("#result_list tbody tr").count() == 2
+    picture("keys-of-organization")
+
+
+def test_members(tab, picture, organization):
+    tab.goto("closient_auth/organization/")
+    picture("organizations")
+    tab.click("text=Acme Foods")
+    picture("organization")
+    tab.select_option("#id_memberships-0-role", "editor")
+    save(tab)
+    assert "must have at least one active Owner" in tab.inner_text("#memberships-group .errorlist")
+    picture("organization-error")
+    tab.select_option("#id_memberships-1-role", "owner")
+    tab.click("text=Add another Membership")
+    tab.fill("#id_memberships-3-user", str(User.objects.get(username="root").pk))
+    tab.select_option("#id_memberships-3-role", "billing")
+    save(tab)
+    assert "was changed successfully" in tab.inner_text(".messagelist")
+    roles = dict(organization.memberships.values_list("user__username", "role"))
+    assert roles == {"ada": "editor", "grace": "owner", "ken": "editor", "root": "billing"}
+
+    tab.goto("closient_auth/organization/add/")
+    tab.locator("#id_name").press_sequentially("New & Co")
+    save(tab)
+    assert tab.input_value("#id_slug") == "new-co"
+    picture("organization-add-error")
+    tab.goto(f"auth/user/{User.objects.get(username='grace').pk}/delete/")
+    assert "protected related objects" in tab.inner_text("#content")
+    picture("user-delete")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from django.conf import settings as django_settings
+from django.core import checks
+
+
+@pytest.fixture
+def run():
+    """Run Django's checks as ``manage.py check`` does, and return those of this package."""
+
+    def run():
+        return [message for message in checks.run_checks() if str(message.id).startswith("closient_auth.")]
+
+    return run
+
+
+@pytest.fixture
+def find(run):
+    """Run the checks and return the one message; its id is what the test names."""
+
+    def find(id):
+        messages = run()
+        assert [message.id for message in messages] == [f"closient_auth.{id}"]
+        assert messages[0].hint
+        return messages[0]
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def debug(settings):
+    """As while developing: the cache of these settings is the memory of one process."""
+    settings.DEBUG = True
+
+
+@pytest.fixture
+def rest_framework(settings):
+    """Change what REST framework's settings say; views that exist already keep what they were made with."""
+
+    def rest_framework(**kwargs):
+        settings.REST_FRAMEWORK = django_settings.REST_FRAMEWORK | kwargs
+
+    return rest_framework

@@ -1,0 +1,150 @@
+"""Which rows a view shows, as far as its class tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import ERROR, WARNING
+from rest_framework.filters import SearchFilter
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.routers import SimpleRouter
+from rest_framework.viewsets import ModelViewSet
+
+from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.models import Organization
+from closient_auth.permissions import HasOrganizationPermission
+from tests.checks.views import extend
+from tests.models import Note, Project
+
+HERE = __name__
+
+
+class CustomFilterBackend(OrganizationFilterBackend):
+    pass
+
+
+class ProjectList(ListAPIView[Project]):
+    permission_classes = [HasOrganizationPermission]
+    queryset = Project.objects.all()
+
+
+class ProjectDetail(RetrieveAPIView[Project]):
+    permission_classes = [HasOrganizationPermission]
+    queryset = Project.objects.all()
+
+
+class ProjectViewSet(ModelViewSet[Project]):
+    permission_classes = [HasOrganizationPermission]
+    queryset = Project.objects.all()
+
+
+def routes(cls: Any) -> Any:
+    router = SimpleRouter()
+    router.register("rows", cls, basename="row")
+    return router.urls
+
+
+def test_lists_that_nothing_narrows(find, mount):
+    mount(
+        ProjectList.as_view(),
+        ProjectDetail.as_view(),
+        *routes(ProjectViewSet),
+        extend(ProjectList, "Searched").as_view(filter_backends=[SearchFilter]),
+        extend(ProjectList, "Narrowed", filter_backends=[SearchFilter, OrganizationFilterBackend]).as_view(),
+        extend(ProjectList, "Custom", filter_backends=[CustomFilterBackend]).as_view(),
+        extend(ProjectList, "Own", get_queryset=lambda view: Project.objects.none()).as_view(),
+        extend(ProjectList, "Filtering", filter_queryset=lambda view, queryset: queryset.none()).as_view(),
+        extend(ProjectList, "Choosing", filter_backends=property(lambda view: [CustomFilterBackend])).as_view(),
+        extend(ProjectList, "Shared", permission_classes=[IsAuthenticated]).as_view(),
+        extend(ProjectList, "WithoutRows", queryset=None).as_view(),
+    )
+
+    message = find("W011")
+    assert (message.level, message.msg) == (
+        WARNING,
+        "These views list the rows of every organization: "
+        f"{HERE}.ProjectList, {HERE}.ProjectViewSet, tests.checks.views.Searched.",
+    )
+    assert "OrganizationFilterBackend" in message.hint
+
+
+def test_viewset_whose_list_is_not_served(run, mount):
+    mount(ProjectViewSet.as_view({"get": "retrieve"}))
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("queryset", "path"),
+    [
+        (Project.objects, None),
+        (Project.objects.all(), "organization_id"),
+        (Note.objects.all(), "project__organization"),
+        (Organization.objects.all(), "pk"),
+        (None, "organisation"),
+        (Project.objects.all(), property(lambda view: "organisation")),
+    ],
+)
+def test_path_that_leads_to_an_organization(run, mount, queryset, path):
+    attributes = {} if path is None else {"organization_field": path}
+    mount(
+        extend(ProjectList, "List", queryset=queryset, **attributes).as_view(filter_backends=[CustomFilterBackend]),
+        extend(ProjectDetail, "Detail", queryset=queryset, **attributes).as_view(),
+    )
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("queryset", "path", "choices"),
+    [
+        (Project.objects, "organisation", "Choices are: "),
+        (Note.objects.all(), "organization", "Choices are: id, project, project_id, text"),
+        (Note.objects.all(), "project__organisation", "Unsupported lookup 'organisation'"),
+        (Organization.objects.all(), "created_at", "Django says: "),
+    ],
+)
+@pytest.mark.parametrize("cls", [ProjectDetail, ProjectViewSet])
+def test_path_that_leads_nowhere(find, mount, cls, queryset, path, choices):
+    """Each once, on whichever of a viewset's routes."""
+    cls = extend(cls, "Typo", queryset=queryset, organization_field=path, filter_backends=[CustomFilterBackend])
+    mount(*(routes(cls) if issubclass(cls, ModelViewSet) else [cls.as_view()]))
+
+    message = find("E011")
+    assert (message.level, message.msg) == (
+        ERROR,
+        f"tests.checks.views.Typo.organization_field is {path!r}, which leads from {queryset.model._meta.label} "
+        "to no organization.",
+    )
+    assert choices in message.hint
+
+
+def test_default_path_matters_where_the_filter_follows_it(run, find, mount):
+    """Rows that all organizations share have none."""
+    cls = extend(ProjectDetail, "Shared", queryset=Note.objects.all())
+    mount(cls.as_view())
+    assert run() == []
+
+    mount(cls.as_view(filter_backends=[OrganizationFilterBackend]))
+    find("E011")
+
+
+def test_declared_path_matters_where_the_permission_follows_it(run, find, mount):
+    cls = extend(ProjectDetail, "Typo", organization_field="organisation")
+    mount(cls.as_view(permission_classes=[IsAuthenticated]))
+    assert run() == []
+
+    mount(cls.as_view())
+    find("E011")
+
+
+def test_property_of_the_model_is_for_the_permission_alone(run, find, mount, monkeypatch):
+    monkeypatch.setattr(Note, "owner", property(lambda note: note.project.organization), raising=False)
+    cls = extend(ProjectDetail, "Notes", queryset=Note.objects.all(), organization_field="owner")
+    mount(cls.as_view())
+    assert run() == []
+
+    mount(cls.as_view(filter_backends=[OrganizationFilterBackend]))
+    find("E011")

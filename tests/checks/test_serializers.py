@@ -1,0 +1,185 @@
+"""Whose rows a view writes, as far as its serializer tells."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.checks import WARNING
+from rest_framework import serializers
+from rest_framework.generics import DestroyAPIView, ListAPIView, ListCreateAPIView, UpdateAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.views import APIView
+from rest_framework.viewsets import ModelViewSet
+
+from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.models import Organization
+from closient_auth.permissions import HasOrganizationPermission
+from tests.checks.views import extend
+from tests.models import Note, Project
+
+HERE = __name__
+VIEWS = "tests.checks.views"
+
+
+class OpenSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = "__all__"
+
+
+class RenamedSerializer(serializers.Serializer[Project]):
+    company = serializers.PrimaryKeyRelatedField(source="organization", queryset=Organization.objects.all())
+
+
+class IdSerializer(serializers.Serializer[Project]):
+    organization_id = serializers.UUIDField()
+
+
+class NoteSerializer(serializers.ModelSerializer[Note]):
+    class Meta:
+        model = Note
+        fields = "__all__"
+
+
+class NamesSerializer(OpenSerializer):
+    class Meta(OpenSerializer.Meta):
+        fields = ["name"]  # type: ignore[assignment]
+
+
+class ReadOnlySerializer(OpenSerializer):
+    class Meta(OpenSerializer.Meta):
+        read_only_fields = ["organization"]
+
+
+class HiddenSerializer(OpenSerializer):
+    organization = serializers.HiddenField(default=None)
+
+
+class BrokenSerializer(OpenSerializer):
+    def get_fields(self):
+        assert self.context["request"]
+        return super().get_fields()
+
+
+class ValidatingSerializer(OpenSerializer):
+    def validate_organization(self, organization):
+        return organization
+
+
+class NarrowedField(serializers.PrimaryKeyRelatedField[Organization]):
+    def get_queryset(self):
+        return Organization.objects.none()
+
+
+class NarrowedSerializer(OpenSerializer):
+    organization = NarrowedField()
+
+
+class ProjectList(ListCreateAPIView[Project]):
+    permission_classes = [HasOrganizationPermission]
+    filter_backends = [OrganizationFilterBackend]
+    queryset = Project.objects.all()
+    serializer_class = OpenSerializer
+
+
+def own(base, **attributes):
+    """Return the same view with other methods."""
+    names = ("permission_classes", "filter_backends", "queryset", "serializer_class")
+    return extend(base, "Own", **{name: vars(ProjectList)[name] for name in names}, **attributes)
+
+
+@pytest.mark.parametrize("base", [ListCreateAPIView, UpdateAPIView])
+def test_body_that_says_whose_a_row_is(find, mount, base):
+    mount(own(base).as_view())
+
+    message = find("W016")
+    assert (message.level, message.msg) == (
+        WARNING,
+        f"{VIEWS}.Own takes 'organization' from a request's body, by {HERE}.OpenSerializer.",
+    )
+    assert "get_organization(request) in perform_create()" in message.hint
+    assert "validate_organization()" in message.hint
+
+
+def test_viewset_is_named_once(find, mount):
+    cls = own(ModelViewSet)
+    mount(cls.as_view({"get": "list", "post": "create"}), cls.as_view({"put": "update"}))
+
+    find("W016")
+
+
+@pytest.mark.parametrize(
+    ("serializer", "path", "name"),
+    [
+        (RenamedSerializer, "organization", "company"),
+        (IdSerializer, "organization", "organization_id"),
+        (OpenSerializer, "organization_id", "organization"),
+    ],
+)
+def test_field_by_another_name(find, mount, serializer, path, name):
+    mount(extend(ProjectList, "List", serializer_class=serializer, organization_field=path).as_view())
+
+    assert f"takes {name!r} from" in find("W016").msg
+
+
+def test_field_on_the_way_to_the_organization(find, mount):
+    attributes = {"queryset": Note.objects.all(), "organization_field": "project__organization"}
+    mount(extend(ProjectList, "Notes", serializer_class=NoteSerializer, **attributes).as_view())
+
+    message = find("W016")
+    assert message.msg == f"{VIEWS}.Notes takes 'project' from a request's body, by {HERE}.NoteSerializer."
+    assert "validate_project()" in message.hint
+
+
+@pytest.mark.parametrize(
+    "serializer",
+    [
+        NamesSerializer,
+        ReadOnlySerializer,
+        HiddenSerializer,
+        BrokenSerializer,
+        ValidatingSerializer,
+        NarrowedSerializer,
+        serializers.BaseSerializer,
+        property(lambda view: OpenSerializer),
+        None,
+    ],
+)
+def test_serializer_that_is_not_known_to_take_it(run, mount, serializer):
+    mount(extend(ProjectList, "List", serializer_class=serializer).as_view())
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"permission_classes": [IsAuthenticated]},
+        {"http_method_names": ["get", "head", "options"]},
+        {"organization_field": property(lambda view: "organization")},
+        {"get_serializer_class": lambda view: NamesSerializer},
+        {"get_serializer": lambda view, *args, **kwargs: NamesSerializer(*args, **kwargs)},
+    ],
+)
+def test_view_that_is_not_known_to_ask_it(run, mount, attributes):
+    mount(extend(ProjectList, "List", **attributes).as_view())
+
+    assert run() == []
+
+
+@pytest.mark.parametrize("base", [ListAPIView, DestroyAPIView])
+def test_view_without_a_body(run, mount, base):
+    mount(own(base).as_view())
+
+    assert run() == []
+
+
+def test_viewset_that_serves_reading_alone(run, mount):
+    mount(own(ModelViewSet).as_view({"get": "list", "delete": "destroy"}))
+
+    assert run() == []
+
+
+def test_view_that_rest_framework_reads_no_serializer_of(run, mount):
+    mount(own(APIView, post=lambda view, request: None).as_view())
+
+    assert run() == []

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from django.core.management import CommandError, call_command
+
+from closient_auth.keys import verify_api_key
+from closient_auth.models import ApiKey
+from tests.factories import OrganizationFactory, UserFactory
+
+NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def acme(db):
+    return OrganizationFactory.create(slug="acme")
+
+
+@pytest.fixture
+def ada(db):
+    return UserFactory.create(username="ada")
+
+
+def test_prints_the_key_and_nothing_else(run, acme, call):
+    printed = run("create_api_key", "csb", "--organization", "acme")
+
+    raw_key = printed.stdout.removesuffix("\n")
+    assert raw_key.startswith("csb_")
+    assert verify_api_key(raw_key)
+    assert call("/who/", raw_key).status_code == HTTPStatus.OK
+    assert (
+        printed.stderr
+        == f"Created {ApiKey.objects.get().pk}, valid until it is revoked. Its text is kept nowhere else.\n"
+    )
+
+
+def test_can_be_quiet(run, acme):
+    assert run("create_api_key", "csb", "--organization", "acme", "--verbosity", "0").stderr == ""
+
+
+def test_keeps_what_it_is_told(run, acme, ada):
+    run(
+        *("create_api_key", "cpk", "--organization", str(acme.pk), "--name", "shop window", "--description", "Widget"),
+        *("--created-by", "ada", "--expires-at", "2090-01-31T13:00:00+01:00"),
+        *("--rate-limit-per-minute", "5", "--rate-limit-per-day", "70"),
+    )
+
+    api_key = ApiKey.objects.get()
+    assert (api_key.prefix, api_key.organization, api_key.user) == ("cpk", acme, None)
+    assert (api_key.name, api_key.description, api_key.created_by) == ("shop window", "Widget", ada)
+    assert (api_key.rate_limit_per_minute, api_key.rate_limit_per_day) == (5, 70)
+    assert api_key.expires_at == datetime(2090, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("by", ["username", "pk"])
+def test_user_key(run, ada, by):
+    UserFactory.create()
+    run("create_api_key", "csu", "--user", str(getattr(ada, by)))
+
+    assert (ApiKey.objects.get().user, ApiKey.objects.get().organization) == (ada, None)
+
+
+@pytest.mark.parametrize("moment", ["2030-01-31T12:00:01Z", "2030-01-31T13:00:01+01:00", "20300131T120001.000Z"])
+def test_expires_at(run, acme, moment):
+    with time_machine.travel(NOW, tick=False):
+        printed = run("create_api_key", "csb", "--organization", "acme", "--expires-at", moment)
+
+    assert ApiKey.objects.get().expires_at == NOW + timedelta(seconds=1)
+    assert "valid until 2030-01-31T12:00:01+00:00." in printed.stderr
+
+
+def test_expires_in_days(run, acme):
+    with time_machine.travel(NOW, tick=False):
+        run("create_api_key", "csb", "--organization", "acme", "--expires-in-days", "90")
+
+    assert ApiKey.objects.get().expires_at == NOW + timedelta(days=90)
+
+
+@pytest.mark.parametrize("option", [("--expires-at", "2030-02-01T13:00:00+01:00"), ("--expires-in-days", "1")])
+def test_expiry_without_time_zones(run, acme, settings, option):
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Asia/Tokyo"
+    with time_machine.travel(NOW.astimezone(ZoneInfo("Asia/Tokyo")), tick=False):
+        run("create_api_key", "csb", "--organization", "acme", *option)
+
+    assert ApiKey.objects.get().expires_at == datetime(2030, 2, 1, 21)
+
+
+USER_WANTED = "A csu key acts for a user: name the user with --user, and no --organization."
+REFUSED = {
+    "csb without": (["csb"], "A csb key acts for an organization: name it with --organization, and no --user."),
+    "cpk with user": (["cpk", "--user", "ada"], "A cpk key acts for an organization: name it with"),
+    "csb with both": (["csb", "--organization", "acme", "--user", "ada"], "A csb key acts for an organization"),
+    "csu without": (["csu"], USER_WANTED),
+    "csu with organization": (["csu", "--organization", "acme"], USER_WANTED),
+    "csu with both": (["csu", "--organization", "acme", "--user", "ada"], USER_WANTED),
+    "organization": (["csb", "--organization", "acne"], "There is no organization 'acne': name one by its id or slug"),
+    "hostile slug": (["csb", "--organization", "a'; --"], 'There is no organization "a\'; --":'),
+    "user": (["csu", "--user", "bob"], "There is no such user: name one by user name or id."),
+    "creator": (["csb", "--organization", "acme", "--created-by", "bob"], "There is no such user"),
+    "inactive": (["csu", "--user", "ina"], "That user is not active, so the key would never be accepted: activate"),
+    "naive": (["csb", "--organization", "acme", "--expires-at", "2090-01-31T12:00"], "--expires-at needs an offset"),
+    "date": (["csb", "--organization", "acme", "--expires-at", "2090-01-31"], "--expires-at needs an offset from UTC"),
+    "no time": (["csb", "--organization", "acme", "--expires-at", "tomorrow"], "--expires-at takes a time in ISO 8601"),
+    "no moment": (
+        ["csb", "--organization", "acme", "--expires-at", "9999-12-31T23:59:59-01:00"],
+        "--expires-at takes a time in ISO 8601",
+    ),
+    "past": (["csb", "--organization", "acme", "--expires-at", "2020-01-31T12:00Z"], "--expires-at is over already"),
+    "no days": (["csb", "--organization", "acme", "--expires-in-days", "0"], "--expires-in-days takes days, from 1 to"),
+    "many days": (["csb", "--organization", "acme", "--expires-in-days", "9" * 12], "--expires-in-days takes days"),
+    "both expiries": (
+        ["csb", "--organization", "acme", "--expires-in-days", "1", "--expires-at", "2090-01-31T12:00Z"],
+        "Error: argument --expires-at: not allowed with argument --expires-in-days",
+    ),
+    "minute": (
+        ["csb", "--organization", "acme", "--rate-limit-per-minute", "-1"],
+        "--rate-limit-per-minute takes requests, from 0 (the default limit) to 2147483647.",
+    ),
+    "day": (
+        ["csb", "--organization", "acme", "--rate-limit-per-day", "2147483648"],
+        "--rate-limit-per-day takes requests, from 0",
+    ),
+    "name": (["csb", "--organization", "acme", "--name", "n" * 256], "--name: Ensure this value has at most 255"),
+    "type": (["csx", "--organization", "acme"], "Error: argument type: invalid choice: 'csx'"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_refuses(refuse, acme, ada, arguments, sentence):
+    UserFactory.create(username="ina", is_active=False)
+
+    refused = refuse("create_api_key", *arguments)
+    assert refused.error.startswith(sentence)
+    assert refused.stdout == ""
+    assert not ApiKey.objects.exists()
+
+
+def test_name_that_is_the_id_of_another_is_nobody(refuse, ada):
+    UserFactory.create(username=str(ada.pk))
+
+    refused = refuse("create_api_key", "csu", "--user", str(ada.pk))
+    assert refused.error == "That is the name of one user and the id of another: name the one you mean the other way."
+    assert not ApiKey.objects.exists()
+
+
+def test_key_that_could_not_be_printed_is_not_kept(acme):
+    reader, writer = os.pipe()
+    os.close(reader)
+    not_kept = r"^The key was not kept, as stdout does not take it: Broken pipe\.$"
+    with open(writer, "w") as stdout, pytest.raises(CommandError, match=not_kept):
+        call_command("create_api_key", "csb", "--organization", "acme", stdout=stdout)
+
+    # Or Python would try once more when it ends, and tell of it.
+    assert stdout.closed
+    assert not ApiKey.objects.exists()
+
+
+def test_key_is_nowhere_but_on_stdout(run, acme, caplog, settings):
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "django")
+    # Queries are logged then as well.
+    settings.DEBUG = True
+    printed = run("create_api_key", "csb", "--organization", "acme", "--name", "canary", "--verbosity", "3")
+
+    raw_key = printed.stdout.strip()
+    assert "INSERT INTO" in caplog.text
+    for place in [caplog.text, printed.stderr, str(ApiKey.objects.values().get())]:
+        assert raw_key not in place
+        assert raw_key.split("_")[1] not in place
+
+
+@pytest.mark.parametrize("name", ["create_api_key", "revoke_api_key", "list_api_keys", "list_ownerless_organizations"])
+def test_help(capsys, name):
+    with pytest.raises(SystemExit, match="0"):
+        call_command(name, "--help")
+
+    assert name in capsys.readouterr().out

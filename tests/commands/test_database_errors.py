@@ -1,0 +1,39 @@
+"""A database that cannot answer is told in one sentence, not by a traceback."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from closient_auth.models import ApiKey, Membership, Organization
+
+
+@pytest.fixture
+def unmigrated(transactional_db):
+    """Take this package's tables away for the test, as before ``migrate``: their names, so that nothing is lost."""
+    models = [ApiKey, Membership, Organization]
+    with connection.schema_editor() as editor:
+        for model in models:
+            editor.alter_db_table(model, model._meta.db_table, f"away_{model._meta.db_table}")
+    yield
+    with connection.schema_editor() as editor:
+        for model in models:
+            editor.alter_db_table(model, f"away_{model._meta.db_table}", model._meta.db_table)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create_api_key", "csb", "--organization", "acme"],
+        ["list_api_keys"],
+        ["list_ownerless_organizations"],
+        ["revoke_api_key", str(uuid4())],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_unmigrated_database(unmigrated, refuse, arguments):
+    refused = refuse(*arguments)
+    assert refused.error.startswith("The database answers: ")
+    assert refused.error.endswith(" Is it there, and did manage.py migrate run?")

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import ManagementUtility
+
+from closient_auth.models import Membership
+from closient_auth.roles import Role
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
+
+
+def organization(slug, *members):
+    """Return an organization whose members are given as role and whether the user is active."""
+    organization = OrganizationFactory.create(slug=slug)
+    for role, is_active in members:
+        user = UserFactory.create(is_active=is_active)
+        MembershipFactory.create(organization=organization, user=user, role=role)
+    return organization
+
+
+def test_all_have_one(run):
+    organization("acme", (Role.OWNER, True), (Role.OWNER, False))
+    organization("borg", (Role.EDITOR, True), (Role.OWNER, True))
+
+    finished = run("list_ownerless_organizations")
+    assert (finished.stdout, finished.stderr) == ("", "")
+
+
+def test_none_at_all(run):
+    assert run("list_ownerless_organizations").stdout == ""
+
+
+def test_lists_those_without(refuse):
+    organization("acme", (Role.OWNER, True))
+    ownerless = [
+        organization("borg", (Role.OWNER, False), (Role.MANAGER, True)),
+        organization("cyan", (Role.EDITOR, True)),
+        organization("dune"),
+    ]
+
+    refused = refuse("list_ownerless_organizations")
+    assert sorted(refused.lines) == sorted(f"{each.pk} {each.slug}" for each in ownerless)
+    assert refused.error == (
+        "3 organizations have no active Owner: in the admin, give the role to an active member, or add one as Owner."
+    )
+
+
+@pytest.mark.parametrize(
+    "behind_our_back",
+    [
+        lambda: get_user_model()._default_manager.update(is_active=False),
+        lambda: Membership.objects.update(role=Role.MANAGER),
+    ],
+    ids=["deactivated", "demoted"],
+)
+def test_what_a_host_does_past_the_models(run, refuse, behind_our_back):
+    acme = organization("acme", (Role.OWNER, True))
+    run("list_ownerless_organizations")
+
+    behind_our_back()
+
+    refused = refuse("list_ownerless_organizations")
+    assert refused.lines == [f"{acme.pk} acme"]
+    assert refused.error.startswith("1 organization has no active Owner: ")
+
+
+# Whole commands close their connections, and so would end a test's transaction.
+@pytest.mark.django_db(transaction=True)
+def test_exit_status(capsys):
+    """By which a monitor knows."""
+    command = ManagementUtility(["manage.py", "list_ownerless_organizations"])
+    command.execute()
+    assert capsys.readouterr().out == ""
+
+    acme = organization("acme")
+    with pytest.raises(SystemExit) as exit:
+        command.execute()
+    assert exit.value.code == 1
+    assert capsys.readouterr().out == f"{acme.pk} acme\n"
+
+
+def test_many_organizations_in_pages(run, django_assert_num_queries):
+    for number in range(3):
+        organization(f"acme-{number}", (Role.OWNER, True))
+
+    # The page, its owners, and the page after it.
+    with django_assert_num_queries(3):
+        run("list_ownerless_organizations")

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from http import HTTPStatus
+from uuid import uuid4
+
+import pytest
+from django.core.management import ManagementUtility
+
+from closient_auth.keys import generate_api_key
+from closient_auth.models import ApiKey
+from tests.factories import OrganizationFactory, UserFactory, make_key
+
+
+def active():
+    return set(ApiKey.objects.filter(is_active=True))
+
+
+def line(api_key, verdict="revoked"):
+    return f"{api_key.pk} {api_key}, {api_key.organization or api_key.user}, never used: {verdict}"
+
+
+def test_by_id(run, call):
+    api_key, raw_key = make_key()
+    neighbour, _ = make_key()
+    assert call("/who/", raw_key).status_code == HTTPStatus.OK
+    ApiKey.objects.update(last_used=None)
+
+    assert run("revoke_api_key", str(api_key.pk)).stdout == f"{line(api_key)}\n"
+    assert active() == {neighbour}
+    assert call("/who/", raw_key).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_several(run):
+    first, _ = make_key()
+    second, _ = make_key("csu")
+    neighbour, _ = make_key()
+
+    # A UUID has more than one spelling.
+    assert run("revoke_api_key", str(first.pk), second.pk.hex).lines == [line(first), line(second)]
+    assert active() == {neighbour}
+
+
+ALREADY = "was revoked already"
+
+
+def test_again_is_harmless(run):
+    api_key, _ = make_key()
+    api_key.revoke()
+
+    assert run("revoke_api_key", str(api_key.pk)).stdout == f"{line(api_key, ALREADY)}\n"
+
+
+def test_the_same_one_twice(run):
+    api_key, _ = make_key()
+
+    revoked = run("revoke_api_key", str(api_key.pk), api_key.pk.hex)
+    assert revoked.lines == [line(api_key), line(api_key, ALREADY)]
+
+
+def test_line_says_whose_it_is(run):
+    acme = OrganizationFactory.create(name="Alpine\nOutdoor")
+    api_key, raw_key = make_key(organization=acme, name="ware\x1bhouse")
+    own, own_raw_key = make_key("csu", user=UserFactory.create(username="ada"))
+    ApiKey.objects.filter(pk=api_key.pk).update(last_used=datetime(2026, 11, 26, 2, tzinfo=UTC))
+
+    assert run("revoke_api_key", str(api_key.pk), str(own.pk)).lines == [
+        f"{api_key.pk} {raw_key[:8]}… ware�house, Alpine�Outdoor, last used 2026-11-26T02:00:00Z: revoked",
+        f"{own.pk} {own_raw_key[:8]}…, ada, never used: revoked",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{}", "{}\n", "{}\r\n", "X-API-Key: {}\n", '02:00 key="{}" 200\n', "{0}\n{0}\n"])
+def test_by_text(run, feed, text):
+    api_key, raw_key = make_key("cpk")
+    neighbour, _ = make_key("cpk")
+    feed(text.format(raw_key))
+
+    revoked = run("revoke_api_key", "--stdin")
+    assert (revoked.stdout, revoked.stderr) == (f"{line(api_key)}\n", "")
+    assert active() == {neighbour}
+
+
+def test_at_a_terminal_it_says_what_it_waits_for(run, feed):
+    _, raw_key = make_key()
+    feed(raw_key, is_terminal=True)
+
+    assert run("revoke_api_key", "--stdin").stderr == "Type the key, Enter, and Ctrl-D.\n"
+    assert active() == set()
+
+
+NOT_ONE_KEY = "That is not one whole key, and nothing was revoked: write one, and all of it, to stdin."
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key: "",
+        lambda key: key[:-1],
+        lambda key: f"X-API-Key: {key}0",
+        lambda key: f"{key}\n{generate_api_key('csb')}",
+        lambda key: b"\xff\xfe",
+    ],
+    ids=["nothing", "cut", "with more", "two", "no text"],
+)
+def test_text_that_is_not_one_key(refuse, feed, change):
+    api_key, raw_key = make_key()
+    feed(change(raw_key))
+
+    assert refuse("revoke_api_key", "--stdin").error == NOT_ONE_KEY
+    assert active() == {api_key}
+
+
+def test_text_of_no_key(refuse, feed):
+    api_key, _ = make_key()
+    raw_key = generate_api_key("csb")
+    feed(raw_key)
+
+    refused = refuse("revoke_api_key", "--stdin")
+    assert refused.error.startswith("There is no such key, and nothing was revoked")
+    assert raw_key not in refused.error
+    assert active() == {api_key}
+
+
+@pytest.mark.parametrize("other", ["", "7", "warehouse", str(uuid4())])
+def test_id_of_no_key(refuse, other):
+    """What it was told may be half a secret, so it does not repeat it."""
+    api_key, _ = make_key()
+
+    error = "There is no key with such an id, and nothing was revoked: list_api_keys tells the ids."
+    assert refuse("revoke_api_key", str(api_key.pk), other).error == error
+    assert active() == {api_key}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--stdin", str(uuid4())]])
+def test_neither_or_both(refuse, arguments):
+    assert refuse("revoke_api_key", *arguments).error == "Pass the ids of keys, or --stdin alone and a key on stdin."
+
+
+def test_raw_key_as_an_argument(refuse):
+    api_key, raw_key = make_key()
+
+    refused = refuse("revoke_api_key", raw_key)
+    assert refused.error.startswith("A key does not belong on the command line, where process lists and the shell's")
+    assert raw_key.split("_")[1] not in refused.error
+    assert active() == {api_key}
+
+
+@pytest.mark.parametrize("option", ["{}", "--key={}", "--stdin={}", "x {}"])
+@pytest.mark.parametrize("spell", [str, str.upper, lambda key: key[:20]])
+def test_raw_key_on_the_command_line_is_not_repeated(db, capsys, option, spell):
+    """Nor by the parser, which repeats what it does not know."""
+    api_key, raw_key = make_key()
+    arguments = option.format(spell(raw_key)).split()
+
+    with pytest.raises(SystemExit) as exit:
+        ManagementUtility(["manage.py", "revoke_api_key", *arguments]).execute()
+
+    printed = capsys.readouterr()
+    assert exit.value.code == 1
+    assert printed.err.startswith("CommandError: A key does not belong on the command line")
+    assert printed.out == ""
+    assert raw_key.split("_")[1][:16].lower() not in printed.err.lower()
+    assert active() == {api_key}
+
+
+# Whole commands close their connections, and so would end a test's transaction.
+@pytest.mark.django_db(transaction=True)
+def test_from_the_command_line(capsys):
+    api_key, _ = make_key()
+    ManagementUtility(["manage.py", "revoke_api_key", str(api_key.pk)]).execute()
+
+    assert capsys.readouterr().out == f"{line(api_key)}\n"
+    assert active() == set()
+
+
+def test_key_stays_on_stdin(run, feed, caplog, settings):
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "django")
+    settings.DEBUG = True
+    _, raw_key = make_key()
+    feed(raw_key)
+
+    revoked = run("revoke_api_key", "--stdin", "--verbosity", "3")
+    assert "UPDATE" in caplog.text
+    for place in [caplog.text, revoked.stdout, revoked.stderr]:
+        assert raw_key.split("_")[1] not in place

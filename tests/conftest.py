@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from django.core.cache import cache
+from django.db import connections
+from django.urls import path
+from rest_framework.test import APIClient
+
+from tests.checkout import copy_checkout
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    """Counters and pages of one test are no business of the next."""
+    yield
+    cache.clear()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    return copy_checkout(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+@pytest.fixture
+def mount(settings):
+    """Serve other views for the rest of the test: one at ``/``, or URL patterns."""
+
+    def mount(*patterns):
+        settings.ROOT_URLCONF = tuple(path("", view) if callable(view) else view for view in patterns)
+
+    return mount
+
+
+@pytest.fixture
+def call():
+    """
+    Send a request with a raw key, or as a user with a session, and return the response.
+
+    ``call("/who/", raw_key)``, ``call("/who/", user=user, method="post", x_organization="acme")``
+    """
+
+    def call(path="/", raw_key=None, *, user=None, method="get", data=None, client=None, **headers):
+        client = client or APIClient()
+        if user is not None:
+            client.force_login(user)
+        if raw_key is not None:
+            headers["x_api_key"] = raw_key
+        return client.generic(
+            method.upper(),
+            path,
+            data="" if data is None else json.dumps(data),
+            content_type="application/json",
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+
+    return call
+
+
+class ReplicaRouter:
+    """Sends all reads to a replica, or those of one app's models."""
+
+    def __init__(self, app_label=None):
+        self.app_label = app_label
+
+    def db_for_read(self, model, **hints):
+        return "replica" if self.app_label in (None, model._meta.app_label) else None
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, *args, **hints):
+        return True
+
+
+@pytest.fixture
+def replica(db, settings):
+    """From a call on, send reads to a database that has no tables or does not exist, so that one fails the test."""
+
+    def replica(app_label=None):
+        connections.databases["replica"] = {**connections.databases["default"], "NAME": "closient_auth_replica"}
+        if connections["default"].vendor == "sqlite":
+            connections.databases["replica"]["NAME"] = ":memory:"
+        settings.DATABASE_ROUTERS = [ReplicaRouter(app_label)]
+
+    yield replica
+    if "replica" in connections.databases:
+        settings.DATABASE_ROUTERS = []
+        connections["replica"].close()
+        del connections["replica"]
+        del connections.databases["replica"]

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models.signals import pre_save
+
+from closient_auth.models import Membership, Organization
+from tests.factories import OrganizationFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+# What Python's ``UUID`` reads, as far as a slug may be spelled so.
+UUID_SLUGS = [
+    "0189f7e2-3c4d-7a1b-9f00-123456789abc",
+    "0189F7E2-3C4D-7A1B-9F00-123456789ABC",
+    "0189f7e23c4d7a1b9f00123456789abc",
+    "01-89f7e23c4d7a1b9f00-123456789abc",
+    "0189f7e23c4d7a1b9f00123456789abc-",
+    "-0189f7e23c4d7a1b9f00123456789abc",
+    "0-1-8-9f7e23c4d7a1b9f00123456789abc",
+    "0_1_8_9f7e23c4d7a1b9f00123456789",
+    "0x0189f7e23c4d7a1b9f00123456789a",
+    "00000000000000000000000000000000",
+]
+# The same in spellings that are no slug to begin with.
+UUID_TEXTS = [
+    "{0189f7e2-3c4d-7a1b-9f00-123456789abc}",
+    "urn:uuid:0189f7e2-3c4d-7a1b-9f00-123456789abc",
+    "uuid:0189f7e23c4d7a1b9f00123456789abc",
+    "+189f7e23c4d7a1b9f00123456789abc",
+    " 189f7e23c4d7a1b9f00123456789abc",
+    "\N{FULLWIDTH DIGIT ZERO}189f7e23c4d7a1b9f00123456789abc",
+]
+
+
+def create(**kwargs):
+    kwargs = {"name": "Acme Foods", "owner": UserFactory.create(), **kwargs}
+    return Organization.objects.create_organization(**kwargs)
+
+
+def test_organization_comes_with_its_owner():
+    user = UserFactory.create()
+
+    organization = create(owner=user)
+
+    assert isinstance(organization.pk, UUID)
+    assert (organization.name, organization.slug, str(organization)) == ("Acme Foods", "acme-foods", "Acme Foods")
+    assert [(member.user, member.role) for member in organization.memberships.all()] == [(user, "owner")]
+
+
+def test_slug_may_be_chosen():
+    assert create(slug="Acme_2").slug == "Acme_2"
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("  Acme -- Foods!  ", "acme-foods"),
+        ("Ácme Føods", "acme-fods"),
+        ("x" * 255, "x" * 40),
+        ("x" * 39 + " yyy", "x" * 39),
+        ("_acme_", "acme"),
+    ],
+)
+def test_slug_is_made_from_the_name(name, slug):
+    assert create(name=name).slug == slug
+
+
+@pytest.mark.parametrize("name", ["株式会社", "!!!", "_", "-"])
+def test_name_without_a_slug_gets_one(name):
+    slug = create(name=name).slug
+
+    assert slug.startswith("organization-")
+    assert slug != create(name=name).slug
+
+
+@pytest.mark.parametrize("name", ["Acme", "x" * 255, "0189f7e23c4d7a1b9f001234"])
+def test_taken_slug_is_told_apart(name):
+    slugs = {create(name=name).slug for _ in range(20)}
+
+    assert len(slugs) == 20
+    assert all(slug.startswith(name[:40].lower()) and len(slug) <= 50 for slug in slugs)
+
+
+@pytest.mark.parametrize("slug", UUID_SLUGS)
+def test_slug_that_reads_as_a_uuid_is_refused(slug):
+    with pytest.raises(ValidationError) as caught:
+        create(slug=slug)
+
+    assert [error.code for error in caught.value.error_dict["slug"]] == ["slug_reads_as_uuid"]
+    assert not Organization.objects.exists()
+    # A name may well read so: its slug gets a suffix.
+    UUID(slug)
+    with pytest.raises(ValueError, match="badly formed|invalid literal"):
+        UUID(create(name=slug).slug)
+
+
+@pytest.mark.parametrize("slug", [*UUID_TEXTS, "acme foods", "acme.foods", "akmé", "acme\n", "x" * 51, "/", "\x00"])
+def test_what_is_no_slug_is_refused(slug):
+    with pytest.raises(ValidationError) as caught:
+        create(slug=slug)
+
+    assert set(caught.value.error_dict) == {"slug"}
+    assert not Organization.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256])
+def test_name_is_needed_and_short(name):
+    with pytest.raises(ValidationError) as caught:
+        create(name=name)
+
+    assert set(caught.value.error_dict) == {"name"}
+    assert not Organization.objects.exists()
+
+
+def test_taken_slug_is_refused():
+    create(slug="acme")
+
+    with pytest.raises(ValidationError, match="Organization with this Slug already exists"):
+        create(slug="acme")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Organization.objects.bulk_create([Organization(name="Other", slug="acme")])
+
+    assert Organization.objects.count() == 1
+
+
+@pytest.fixture
+def take_slug():
+    """Let somebody else take the slug after it was checked and before it is saved."""
+
+    def take(instance, **kwargs):
+        pre_save.disconnect(take, sender=Organization)
+        Organization.objects.bulk_create([Organization(name="Faster", slug=instance.slug)])
+
+    pre_save.connect(take, sender=Organization)
+    yield
+    pre_save.disconnect(take, sender=Organization)
+
+
+@pytest.mark.usefixtures("take_slug")
+def test_chosen_slug_that_was_taken_meanwhile_is_refused():
+    with pytest.raises(ValidationError, match="Organization with this Slug already exists"):
+        create(slug="acme")
+
+    assert not Organization.objects.exclude(name="Faster").exists()
+    assert not Membership.objects.exists()
+
+
+@pytest.mark.usefixtures("take_slug")
+def test_made_slug_that_was_taken_meanwhile_gives_way():
+    organization = create(name="Acme")
+
+    assert organization.slug.startswith("acme-")
+    assert Membership.objects.get(organization=organization).role == "owner"
+
+
+def test_inactive_user_owns_nothing():
+    with pytest.raises(ValidationError, match="must be an active user"):
+        create(owner=UserFactory.create(is_active=False))
+
+    assert not Organization.objects.exists()
+
+
+def test_nothing_is_left_where_the_owner_cannot_be_saved():
+    def fail(**kwargs):
+        raise ZeroDivisionError
+
+    pre_save.connect(fail, sender=Membership)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            create()
+    finally:
+        pre_save.disconnect(fail, sender=Membership)
+
+    assert not Organization.objects.exists()
+
+
+def test_named_finds_by_id_or_slug():
+    organization = OrganizationFactory.create(slug="acme")
+    OrganizationFactory.create(slug="neighbour")
+    spellings = [
+        str(organization.pk),
+        str(organization.pk).upper(),
+        organization.pk.hex,
+        f"{{{organization.pk}}}",
+        "acme",
+    ]
+
+    for name in spellings:
+        assert list(Organization.objects.named(name)) == [organization]
+        assert organization.is_named(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "other", str(uuid4()), "acme ", "ACME", "acme\n", "acme\x00", "'", "%", "\ud800", "akmé", "x" * 100_000],
+)
+def test_named_finds_nothing_else(name):
+    organization = OrganizationFactory.create(slug="acme")
+
+    assert list(Organization.objects.named(name)) == []
+    assert not organization.is_named(name)
+
+
+@pytest.mark.parametrize("name", ["acme\x00", "'", "\ud800", "", " ", "x" * 51])
+def test_hostile_text_never_reaches_the_database(django_assert_num_queries, name):
+    with django_assert_num_queries(0):
+        assert not Organization.objects.named(name)
+
+
+@pytest.mark.parametrize("who", ["owner", "superuser"])
+def test_owner_renames_and_deletes(who, organization, join, neighbour):
+    owner = join("owner").user
+    by = owner if who == "owner" else UserFactory.create(is_superuser=True)
+
+    organization.rename(name="Acme Ltd", by=by)
+    assert Organization.objects.get(slug="acme-foods").name == "Acme Ltd"
+    organization.delete(by=by)
+
+    assert list(Organization.objects.all()) == [neighbour.organization]
+
+
+@pytest.mark.parametrize("who", ["manager", "billing", "editor", "outsider", "demoted"])
+def test_nobody_else_renames_or_deletes(who, organization, join, neighbour):
+    join("owner")
+    if who == "outsider":
+        by = neighbour.user
+    else:
+        by = join("owner" if who == "demoted" else who).user
+        # The user and what they hold of their membership are from before.
+        Membership.objects.filter(user=by, role="owner").update(role="manager")
+    before = list(Organization.objects.order_by("pk").values())
+
+    for refused in (lambda: organization.rename(name="Mine", slug="mine", by=by), lambda: organization.delete(by=by)):
+        with pytest.raises(PermissionDenied, match="Your role does not allow this"):
+            refused()
+
+    assert (organization.name, organization.slug) == ("Acme Foods", "acme-foods")
+    assert list(Organization.objects.order_by("pk").values()) == before
+
+
+def test_works_without_time_zones(settings):
+    settings.USE_TZ = False
+
+    organization = create()
+
+    organization.refresh_from_db()
+    assert organization.created_at.tzinfo is None

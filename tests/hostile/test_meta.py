@@ -1,0 +1,114 @@
+"""Every malformed or forged credential as Django gets it from a server: a WSGI environment, or an ASGI scope."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from contextvars import Context
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.hostile.cases import LIVE, UNHELD, Case, get_cases
+
+pytestmark = pytest.mark.django_db
+
+CORRECT = Case("correct", ((b"X-API-Key", LIVE.encode()),))
+
+
+@pytest.fixture(autouse=True)
+def open_connection(settings):
+    """Keep the connection that the test's transaction is on, as Django's test client does."""
+    settings.ALLOWED_HOSTS = ["*"]
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def through_wsgi(case):
+    """Return the status and the bytes of the answer to what a server makes of a request (PEP 3333)."""
+    environ = {
+        "REQUEST_METHOD": "POST" if case.body else "GET",
+        "PATH_INFO": "/who/",
+        "QUERY_STRING": case.query.decode("latin-1"),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "CONTENT_LENGTH": str(len(case.body)),
+        "wsgi.input": io.BytesIO(case.body),
+        "wsgi.url_scheme": "http",
+    }
+    for name, value in case.headers:
+        # A server drops what would shadow another: two names that become one here.
+        if b"_" not in name:
+            meta = name.decode("latin-1").upper().replace("-", "_")
+            meta = meta if meta == "CONTENT_TYPE" else f"HTTP_{meta}"
+            text = value.decode("latin-1")
+            environ[meta] = f"{environ[meta]},{text}" if meta in environ else text
+    response = WSGIHandler()(environ, lambda *args: lambda data: None)
+    body = b"".join(response)
+    response.close()
+    return response.status_code, response.serialize_headers() + body
+
+
+def through_asgi(case):
+    """Return the status and the bytes of the answer to an ASGI scope."""
+    scope = {
+        "type": "http",
+        "method": "POST" if case.body else "GET",
+        "path": "/who/",
+        "query_string": case.query,
+        "headers": [(name.lower(), value) for name, value in case.headers],
+    }
+    messages = [{"type": "http.request", "body": case.body}]
+    sent = []
+
+    async def receive():
+        # The client stays until it is answered.
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    # Other tests' context would be copied there and back for each request.
+    Context().run(async_to_sync(ASGIHandler()), scope, receive, send)
+    return sent[0]["status"], repr(sent).encode()
+
+
+@pytest.mark.parametrize("send", [through_wsgi, through_asgi])
+@pytest.mark.parametrize("raw_key", [UNHELD, LIVE], ids=["unheld", "live"])
+def test_refused_without_a_trace(send, raw_key, live_key, caplog):
+    caplog.set_level(logging.DEBUG)
+    wrong: list[object] = []
+    for case in get_cases(raw_key):
+        caplog.clear()
+        with CaptureQueriesContext(connection) as queries:
+            status, answer = send(case)
+        log = [record.getMessage() for record in caplog.records]
+        if status != 401:
+            wrong.append((case.name, status))
+        if len(queries) != case.queries:
+            wrong.append((case.name, [query["sql"] for query in queries]))
+        for secret in (*case.secrets, raw_key[4:36].encode()):
+            if secret in answer or secret in "\n".join(log).encode():
+                wrong.append((case.name, "repeated", secret[:50], answer[:500], log))
+        if any(not line.isprintable() for line in log):
+            wrong.append((case.name, "more than a line", log))
+    live_key.refresh_from_db()
+
+    assert wrong == []
+    assert live_key.last_used is None
+
+
+@pytest.mark.parametrize("send", [through_wsgi, through_asgi])
+def test_the_live_key_itself_passes(send, live_key):
+    assert send(CORRECT)[0] == 200
+    live_key.refresh_from_db()
+    assert live_key.last_used is not None

@@ -1,0 +1,79 @@
+"""Every malformed or forged credential over a real socket: gunicorn (WSGI) and uvicorn (ASGI) in a process of their own."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.hostile.cases import LIVE, UNHELD, get_cases
+from tests.served.databases import share_database
+from tests.served.servers import GUNICORN, UVICORN, serve_host
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+# Bytes of a head that every server reads.
+READ = 4096
+
+
+def to_bytes(case):
+    """Return the request as it goes over the wire."""
+    target = b"/who/" + (b"?" + case.query if case.query else b"")
+    lines = [
+        b"%s %s HTTP/1.1" % (b"POST" if case.body else b"GET", target),
+        b"Host: 127.0.0.1",
+        b"Connection: close",
+        b"Content-Length: %d" % len(case.body),
+        *(name + b": " + value for name, value in case.headers),
+    ]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + case.body
+
+
+def find_wrong(case, answer):
+    """Return what is wrong with an answer, or None."""
+    if not answer:
+        # A server that has read enough closes, and what it said may be lost with the rest.
+        return None if len(to_bytes(case)) > READ else "no answer"
+    status = int(answer[9:12])
+    if status not in (400, 401, 431):
+        return answer[:200]
+    queries = re.search(rb"^X-Queries: (\d+)", answer, re.M | re.I)
+    # Else the server itself refused it.
+    if queries and (status != 401 or int(queries[1]) != case.queries):
+        return status, queries[0]
+    if any(secret in answer for secret in case.secrets):
+        return "repeated", answer
+    return None
+
+
+@pytest.mark.parametrize(
+    ("command", "boot", "max_age"),
+    # Under ASGI each request has a thread of its own, and would leave its connection open.
+    [(GUNICORN, b"Booting worker", None), (UVICORN, b"Started server process", 0)],
+    ids=["gunicorn", "uvicorn"],
+)
+def test_refused_without_a_trace(command, boot, max_age, live_key, tmp_path):
+    cases = [case for raw_key in (UNHELD, LIVE) for case in get_cases(raw_key) if case.is_whole_on_the_wire]
+    bodies = [raw_key[4:36].encode() for raw_key in (UNHELD, LIVE)]
+    with (
+        serve_host(command, share_database(tmp_path) | {"CONN_MAX_AGE": max_age}, tmp_path) as server,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        answers = list(pool.map(server.exchange, map(to_bytes, cases)))
+
+        problems = ((case.name, find_wrong(case, answer)) for case, answer in zip(cases, answers, strict=True))
+        assert [(name, problem) for name, problem in problems if problem] == []
+        # Most were handed on by the server, so it is this package that refused them.
+        assert sum(b"x-queries" in answer.lower() for answer in answers) > 1000
+        log = server.log
+        assert [case.name for case in cases if any(secret in log for secret in case.secrets)] == []
+        for body in bodies:
+            assert body not in b"".join([log, server.output, *answers])
+        assert server.request("/state/").json()["used"] == 0
+
+        assert server.request("/who/", LIVE).status == 200
+        assert server.request("/state/").json()["used"] == 1
+        assert b"api_key=refused reason=unknown" in server.log
+        # The worker that began is the one that ended.
+        assert server.output.count(boot) == 1

@@ -1,0 +1,225 @@
+"""What counting promises, on every path to it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import redis
+from django.core.cache import caches
+
+from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.windows import StoreUnavailable, Window
+from tests.limits.conftest import DJANGO, DJANGO_REDIS, LOCAL_MEMORY, REDIS_URL, needs_redis, seconds_left
+
+CACHES: dict[str, dict[str, Any]] = {
+    "local memory": LOCAL_MEMORY,
+    "redis": {"BACKEND": DJANGO, "LOCATION": REDIS_URL},
+    "redis, counted by django-ratelimit": {
+        "BACKEND": DJANGO,
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"pool_class": "tests.limits.pools.OddPool"},
+    },
+    "django-redis": {"BACKEND": DJANGO_REDIS, "LOCATION": REDIS_URL},
+    "django-redis, counted by django-ratelimit": {
+        "BACKEND": DJANGO_REDIS,
+        # django-redis makes one pool for each address, of whichever class was wanted first.
+        "LOCATION": f"{REDIS_URL}?client_name=odd",
+        "OPTIONS": {"CONNECTION_POOL_CLASS": "tests.limits.pools.OddPool"},
+    },
+}
+# Of our own check, of Django's cache and of Redis.
+NO_COUNT = r"^(the cache holds something that is no count|UnpicklingError|WRONGTYPE .*)$"
+
+
+class LocalMemory:
+    """What local memory holds, past the cache's own methods."""
+
+    def lifetimes(self):
+        now = time.time()
+        return [expires_at and expires_at - now for expires_at in vars(caches["default"])["_expire_info"].values()]
+
+    def spoil(self):
+        for key in list(vars(caches["default"])["_cache"]):
+            caches["default"].set(key.removeprefix(":1:"), "junk")
+
+
+class Redis:
+    """What Redis holds, past the cache."""
+
+    def __init__(self):
+        self.client = redis.Redis.from_url(REDIS_URL)
+
+    def lifetimes(self):
+        return [self.client.ttl(key) for key in self.client.scan_iter()]
+
+    def spoil(self):
+        for key in self.client.scan_iter():
+            self.client.set(key, "junk", ex=60)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=needs_redis if "redis" in name else ()) for name in CACHES])
+def kept(request, use_cache):
+    """What is kept where it is counted. The tests below run once for each place."""
+    cache = use_cache(**CACHES[request.param])
+    cache.clear()
+    yield LocalMemory() if request.param == "local memory" else Redis()
+    cache.clear()
+
+
+def counts(usages):
+    return [usage.count for usage in usages]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 59, 60, 61])
+def test_it_admits_as_many_as_the_limit_and_no_more(kept, limit):
+    windows = [Window(limit, 60), Window(10_000, 86_400)]
+
+    assert [count_request("somebody", windows).allowed for _ in range(limit + 2)] == [True] * limit + [False] * 2
+
+
+def test_the_day_holds_as_the_minute_does(kept):
+    windows = [Window(300, 60), Window(3, 86_400)]
+
+    assert [count_request("somebody", windows).allowed for _ in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_a_request_refused_by_the_minute_leaves_the_day_as_it_is(kept):
+    windows = [Window(2, 60), Window(5, 86_400)]
+
+    verdicts = [count_request("somebody", windows) for _ in range(9)]
+
+    assert [verdict.allowed for verdict in verdicts] == [True] * 2 + [False] * 7
+    assert counts(verdicts[-1].usages) == [2, 2]
+    assert counts(read_usage("somebody", windows)) == [2, 2]
+
+
+def test_a_request_refused_by_the_day_leaves_the_minute_as_it_is(kept):
+    windows = [Window(5, 60), Window(2, 86_400)]
+
+    verdicts = [count_request("somebody", windows) for _ in range(9)]
+
+    assert [verdict.allowed for verdict in verdicts] == [True] * 2 + [False] * 7
+    assert counts(read_usage("somebody", windows)) == [2, 2]
+
+
+def test_usages_tell_what_is_left_and_until_when(kept):
+    windows = [Window(300, 60), Window(10_000, 86_400)]
+    count_request("somebody", windows)
+
+    before = [seconds_left("somebody", window.period) for window in windows]
+    verdict = count_request("somebody", windows)
+    after = [seconds_left("somebody", window.period) for window in windows]
+
+    assert [usage.window for usage in verdict.usages] == windows
+    assert [usage.remaining for usage in verdict.usages] == [298, 9_998]
+    for usage, first, last in zip(verdict.usages, before, after, strict=True):
+        assert last <= usage.reset <= first
+
+
+def test_looking_counts_nothing(kept):
+    windows = [Window(2, 60), Window(10, 86_400)]
+
+    assert counts(read_usage("somebody", windows)) == [0, 0]
+    assert kept.lifetimes() == []
+    count_request("somebody", windows)
+
+    looks = [read_usage("somebody", windows) for _ in range(5)]
+
+    assert {tuple(counts(look)) for look in looks} == {(1, 1)}
+    assert [usage.remaining for usage in looks[-1]] == [1, 9]
+
+
+def test_no_window_is_nothing_to_look_at(kept):
+    assert read_usage("somebody", []) == ()
+
+
+def test_an_edited_limit_keeps_the_count(kept):
+    for _ in range(3):
+        count_request("somebody", [Window(3, 60), Window(10, 86_400)])
+
+    assert not count_request("somebody", [Window(3, 60), Window(10, 86_400)]).allowed
+    assert not count_request("somebody", [Window(2, 60), Window(10, 86_400)]).allowed
+    raised = count_request("somebody", [Window(5, 60), Window(10, 86_400)])
+    assert raised.allowed
+    assert counts(raised.usages) == [4, 4]
+
+
+def test_an_unlimited_window_is_left_out_and_the_other_goes_on(kept):
+    count_request("somebody", [Window(5, 60), Window(10, 86_400)])
+
+    verdict = count_request("somebody", [Window(10, 86_400)])
+
+    assert counts(verdict.usages) == [2]
+    assert counts(count_request("somebody", [Window(5, 60), Window(10, 86_400)]).usages) == [2, 3]
+
+
+def test_a_day_is_not_forgotten_while_only_the_shorter_window_is_counted(kept):
+    windows = [Window(5, 1), Window(10, 86_400)]
+    count_request("somebody", windows)
+    time.sleep(1)
+
+    count_request("somebody", windows[:1])
+
+    assert max(kept.lifetimes()) > 2
+    assert count_request("somebody", windows).usages[1].count == 2
+
+
+def test_a_longer_window_that_begins_later_is_kept_to_its_end(kept):
+    count_request("somebody", [Window(5, 60)])
+
+    (usage,) = count_request("somebody", [Window(5, 3_600)]).usages
+
+    assert max(kept.lifetimes()) >= usage.reset - 1
+
+
+def test_nobody_counts_for_another(kept):
+    windows = [Window(1, 60), Window(10, 86_400)]
+    count_request("somebody", windows)
+
+    assert not count_request("somebody", windows).allowed
+    assert count_request("somebody else", windows).allowed
+
+
+def test_who_waits_as_long_as_told_may_pass(kept):
+    windows = [Window(1, 1)]
+    while (verdict := count_request("somebody", windows)).allowed:
+        continue
+
+    time.sleep(verdict.tightest.reset)
+
+    again = count_request("somebody", windows)
+    assert again.allowed
+    assert counts(again.usages) == [1]
+
+
+def test_counters_never_live_without_an_end(kept):
+    windows = [Window(2, 60), Window(10, 86_400)]
+
+    for _ in range(4):
+        count_request("somebody", windows)
+        read_usage("somebody", windows)
+        lifetimes = kept.lifetimes()
+        assert lifetimes
+        assert all(lifetime is not None and 0 < lifetime <= 86_400 + 5 for lifetime in lifetimes)
+
+
+def test_junk_is_no_count(kept):
+    windows = [Window(2, 60), Window(10, 86_400)]
+    count_request("somebody", windows)
+    kept.spoil()
+
+    for ask in (count_request, read_usage):
+        with pytest.raises(StoreUnavailable, match=NO_COUNT):
+            ask("somebody", windows)
+    assert count_request("somebody else", windows).allowed
+
+
+def test_limits_that_are_switched_off_are_not_unlimited(kept, settings):
+    settings.RATELIMIT_ENABLE = False
+
+    with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
+        count_request("somebody", [Window(2, 60)])
+    with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
+        read_usage("somebody", [Window(2, 60)])

@@ -1,0 +1,122 @@
+"""Redis fails in every way, and requests are answered as if nothing were."""
+
+from __future__ import annotations
+
+import logging
+import re
+from http import HTTPStatus
+from logging.config import dictConfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from closient_auth.keys import KeyType
+from tests.factories import make_calm_key
+from tests.limits.conftest import in_time, needs_redis
+from tests.limits.faults import FAULTS, hang, have_another_type, refuse
+
+pytestmark = [needs_redis, pytest.mark.django_db]
+
+PRODUCTION = Path(__file__).resolve().parents[2] / "docs" / "production.md"
+
+
+@pytest.fixture
+def suffer(proxied, proxy, server, send, caplog, forget):
+    """Send eight requests after Redis failed, and return their responses."""
+
+    def run(fault):
+        proxy.restore()
+        server.flushdb()
+        forget()
+        caplog.clear()
+        assert send()[0]["RateLimit-Remaining"] == "49"
+        fault(proxy, server)
+        return [send() for _ in range(8)]
+
+    return lambda fault: in_time(lambda: run(fault))
+
+
+def limit_headers(response):
+    return [name for name in response.headers if "ratelimit" in name.lower()]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_requests_pass_in_time_and_one_line_says_so(suffer, lines, fault):
+    for response in suffer(fault):
+        assert response.status_code == HTTPStatus.OK
+        assert limit_headers(response) == []
+
+    (line,) = lines()
+    assert line.startswith(f"rate_limits=unavailable fail_open=True error={FAULTS[fault]}")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_requests_are_told_to_come_back_where_the_host_says_so(settings, suffer, lines, fault):
+    settings.CLOSIENT_AUTH = {**settings.CLOSIENT_AUTH, "RATE_LIMIT_FAIL_OPEN": False}
+
+    for response in suffer(fault):
+        assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        assert response.json()["code"] == "limits_unavailable"
+        assert int(response["Retry-After"]) >= 1
+        assert limit_headers(response) == []
+
+    (line,) = lines()
+    assert line.startswith(f"rate_limits=unavailable fail_open=False error={FAULTS[fault]}")
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault is not have_another_type])
+def test_limits_hold_again_when_redis_is_back(proxied, proxy, server, send, lines, soon, fault):
+    send()
+    fault(proxy, server)
+    for _ in range(3):
+        send()
+    proxy.restore()
+
+    response, _ = send()
+
+    assert int(response["RateLimit-Remaining"]) < 49
+    send()
+    assert [line.partition(" ")[0] for line in lines()] == ["rate_limits=unavailable", "rate_limits=available"]
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("prefix", KeyType.values)
+def test_keys_of_all_types_are_treated_alike(settings, proxied, proxy, call, prefix, is_open):
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": is_open}
+    _, raw_key = make_calm_key(prefix)
+    assert "RateLimit-Limit" in call("/open-who/", raw_key)
+    proxy.refuse()
+
+    statuses = [call("/open-who/", raw_key).status_code for _ in range(5)]
+
+    assert statuses == [HTTPStatus.OK if is_open else HTTPStatus.SERVICE_UNAVAILABLE] * 5
+    # That the key is good is known without the cache.
+    assert call("/open-who/", raw_key[:-1]).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_an_answer_that_drips_counts(proxied, proxy, send, lines):
+    """Each of its pieces comes in time."""
+    before = send()[0]
+    proxy.drip(0.02)
+
+    after = send()[0]
+
+    assert int(after["RateLimit-Remaining"]) == int(before["RateLimit-Remaining"]) - 1
+    assert lines() == []
+
+
+@pytest.mark.parametrize("fault", [refuse, hang])
+def test_all_loggers_together_write_one_line(settings, suffer, caplog, fault):
+    """With the filter of the documentation; without it Django itself logs each 503, and mails it."""
+    settings.CLOSIENT_AUTH = {**settings.CLOSIENT_AUTH, "RATE_LIMIT_FAIL_OPEN": False}
+    (block,) = re.findall(r"^LOGGING = .+?^}\n", PRODUCTION.read_text(), re.M | re.S)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    logger = logging.getLogger("django.request")
+    dictConfig(names["LOGGING"])
+    try:
+        suffer(fault)
+        assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == ["closient_auth"]
+    finally:
+        logger.filters.clear()

@@ -1,0 +1,161 @@
+"""What is taken from django-ratelimit beyond its public names, and what of its habits we rely on or guard against."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from importlib import metadata
+
+import pytest
+import time_machine
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django_ratelimit import ALL
+from django_ratelimit.core import _get_window, _make_cache_key, get_usage
+
+from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.ratelimit import GROUP
+from closient_auth.limits.windows import StoreUnavailable, Window
+from tests.limits.conftest import LOCAL_MEMORY
+
+WINDOWS = [Window(300, 60), Window(10_000, 86_400)]
+
+
+class SlowCache(LocMemCache):
+    """Takes five seconds to look."""
+
+    travel: time_machine.Traveller
+
+    def get_many(self, keys, version=None):
+        found = super().get_many(keys, version)
+        self.travel.shift(5)
+        return found
+
+
+class TripsCache(LocMemCache):
+    """Notes what it is asked."""
+
+    trips: list[str] = []
+
+    def get_many(self, keys, version=None):
+        self.trips.append("get_many")
+        return {key: value for key in keys if (value := super(TripsCache, self).get(key)) is not None}
+
+    def add(self, key, value, timeout=None, version=None):
+        self.trips.append("add")
+        return super().add(key, value, timeout, version)
+
+    def incr(self, key, delta=1, version=None):
+        self.trips.append("incr")
+        return super().incr(key, delta, version)
+
+
+class RivalCache(LocMemCache):
+    """Others take the last places between the look and the count."""
+
+    def get_many(self, keys, version=None):
+        found = super().get_many(keys, version)
+        self.set(keys[0], 3)
+        return found
+
+
+class DeafCache(LocMemCache):
+    """Is away, and does not say so, as memcached and django-redis may be told to."""
+
+    def get_many(self, keys, version=None):
+        return {}
+
+    def add(self, key, value, timeout=None, version=None):
+        return False
+
+    def incr(self, key, delta=1, version=None):
+        raise ValueError(key)
+
+
+@pytest.fixture
+def use(use_cache):
+    def use(cache_class):
+        return use_cache(BACKEND=f"{__name__}.{cache_class.__name__}", LOCATION=cache_class.__name__)
+
+    yield use
+    caches["default"].clear()
+
+
+def test_the_private_functions_are_those_we_know():
+    assert metadata.version("django-ratelimit").startswith("4.")
+    assert list(inspect.signature(_get_window).parameters) == ["value", "period"]
+    assert list(inspect.signature(_make_cache_key).parameters) == ["group", "window", "rate", "value", "methods"]
+
+
+@time_machine.travel(1_800_000_000.5, tick=False)
+def test_they_name_the_key_that_it_counts_in(use_cache):
+    cache = use_cache(BACKEND="django.core.cache.backends.locmem.LocMemCache", LOCATION="names")
+    for count in (1, 2, 3):
+        usage = get_usage(
+            request=None, group=GROUP, key=lambda group, request: "somebody", rate=(1, 60), increment=True
+        )
+        end = _get_window("somebody", 60)
+
+        assert cache.get(_make_cache_key(GROUP, end, (1, 60), "somebody", ALL)) == count
+        assert usage["count"] == count
+        assert usage["time_left"] == end - int(time.time())
+
+
+def test_no_two_counters_share_a_key():
+    names = {
+        _make_cache_key(GROUP, end, (1, period), identifier, ALL)
+        for identifier in (f"{number:032x}" for number in range(2_000))
+        for period, end in ((60, 1_800_000_000), (60, 1_800_000_060), (86_400, 1_800_000_000), (1, 1), (11, 1))
+    }
+
+    assert len(names) == 10_000
+    assert not GROUP[-1].isdigit()
+
+
+def test_a_request_takes_five_trips(use):
+    use(TripsCache)
+    count_request("somebody", WINDOWS)
+    TripsCache.trips.clear()
+
+    count_request("somebody", WINDOWS)
+    assert TripsCache.trips == ["get_many", "add", "incr", "add", "incr"]
+    TripsCache.trips.clear()
+    read_usage("somebody", WINDOWS)
+    assert TripsCache.trips == ["get_many"]
+
+
+def test_it_looks_where_it_counts(settings):
+    settings.CACHES = {name: {**LOCAL_MEMORY, "LOCATION": name} for name in ("default", "limits")}
+    settings.RATELIMIT_USE_CACHE = "limits"
+
+    count_request("somebody", WINDOWS)
+
+    assert [usage.count for usage in read_usage("somebody", WINDOWS)] == [1, 1]
+    caches["limits"].clear()
+
+
+def test_a_window_that_ended_while_the_cache_was_asked_is_not_negative(use):
+    use(SlowCache)
+    # The last second of the minute.
+    with time_machine.travel(_get_window("somebody", 60), tick=False) as SlowCache.travel:
+        (usage,) = read_usage("somebody", [Window(300, 60)])
+
+    assert usage.reset == 1
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_cache_that_counts_nothing_is_unavailable(use, settings, is_open):
+    settings.RATELIMIT_FAIL_OPEN = is_open
+    use(DeafCache)
+
+    with pytest.raises(StoreUnavailable, match="^the cache did not count$"):
+        count_request("somebody", WINDOWS)
+
+
+def test_who_finds_room_and_is_late_is_refused(use):
+    use(RivalCache)
+
+    verdict = count_request("somebody", [Window(3, 60), Window(10, 86_400)])
+
+    assert verdict.allowed is False
+    assert [usage.count for usage in verdict.usages] == [4, 0]

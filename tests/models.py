@@ -1,0 +1,29 @@
+"""Rows of the throw-away host. The app has no migrations, so its foreign keys cannot be constraints of the database."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from closient_auth.models import Organization
+
+
+class Project(models.Model):
+    organization = models.ForeignKey(Organization, models.CASCADE, db_constraint=False, related_name="projects")
+    name = models.CharField(max_length=100)
+
+    objects: models.Manager[Project] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Note(models.Model):
+    """Belongs to its organization by way of its project."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="notes")
+    text = models.CharField(max_length=100)
+
+    objects: models.Manager[Note] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import multiprocessing
+import time
+from zlib import crc32
+
+import pytest
+from django.core.cache import cache
+
+from closient_auth.limits import counter
+from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.ratelimit import RatelimitStore
+from closient_auth.limits.windows import Window
+from tests.limits.conftest import DJANGO, REDIS_URL, needs_redis
+
+pytestmark = needs_redis
+
+LIMIT, PROCESSES, TRIES = 500, 4, 250
+
+
+def count(racer, windows, start, admitted):
+    """Run in a process of its own."""
+    start.wait(30)
+    admitted.put(sum(count_request(racer, windows).allowed for _ in range(TRIES)))
+
+
+@pytest.fixture
+def race():
+    """Count in several processes at once; return how many requests were admitted by each."""
+    # Forked, as web servers do, from a process that has connected already.
+    context = multiprocessing.get_context("fork")
+
+    def race(racer, windows):
+        read_usage(racer, windows)
+        start, admitted = context.Barrier(PROCESSES), context.Queue()
+        children = [context.Process(target=count, args=(racer, windows, start, admitted)) for _ in range(PROCESSES)]
+        for child in children:
+            child.start()
+        results = [admitted.get(timeout=60) for _ in children]
+        for child in children:
+            child.join(60)
+        return results
+
+    return race
+
+
+@pytest.fixture
+def racer():
+    """Somebody whose minute is not about to end: in the middle of the race it would rightly admit more."""
+    yield next(name for name in map(str, range(1_000)) if (crc32(name.encode()) - int(time.time())) % 60 > 45)
+    cache.clear()
+
+
+@pytest.fixture(params=[{}, {"pool_class": "tests.limits.pools.OddPool"}], ids=["script", "django-ratelimit"])
+def counting(request, settings):
+    """Count in one round trip, and on the path beside it."""
+    settings.CACHES = {"default": {"BACKEND": DJANGO, "LOCATION": REDIS_URL, "OPTIONS": request.param}}
+    is_ratelimit = isinstance(counter._get_counter().store, RatelimitStore)
+    assert is_ratelimit is bool(request.param)
+    return "django-ratelimit" if is_ratelimit else "script"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "windows",
+    [[Window(LIMIT, 60), Window(10 * LIMIT, 86_400)], [Window(10 * LIMIT, 60), Window(LIMIT, 86_400)]],
+    ids=["minute", "day"],
+)
+def test_processes_admit_the_limit_together(counting, race, racer, windows):
+    admitted = race(racer, windows)
+
+    assert sum(admitted) == LIMIT
+    # Or it would have been no race.
+    assert all(admitted)
+    counts = [usage.count for usage in read_usage(racer, windows)]
+    # django-ratelimit counts those as well that found the window used up by then.
+    assert counts == [LIMIT, LIMIT] if counting == "script" else min(counts) >= LIMIT

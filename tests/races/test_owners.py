@@ -1,0 +1,180 @@
+"""Never an organization without an active Owner, and the loser of a race is told so."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.db.models import ProtectedError
+
+from closient_auth.models import LastOwnerError, Membership, Organization
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
+from tests.races.threads import ROUNDS, needs_server, race
+
+pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def owners():
+    """Return a function that makes an organization with two Owners and returns their memberships."""
+
+    def owners():
+        organization = OrganizationFactory.create()
+        return [MembershipFactory.create(organization=organization, role="owner") for _ in range(2)]
+
+    return owners
+
+
+def own(membership):
+    """Return the membership as another request reads it: no object is shared between threads."""
+    return Membership.objects.select_related("organization", "user").get(pk=membership.pk)
+
+
+def demote(membership, by):
+    return lambda: own(membership).change_role("editor", by=own(by).user if by else None)
+
+
+def remove(membership, by):
+    return lambda: own(membership).remove(by=own(by).user if by else None)
+
+
+def leave(membership):
+    return remove(membership, membership)
+
+
+RACES = {
+    "demote each other": lambda a, b: (demote(a, by=b), demote(b, by=a)),
+    "demote themselves": lambda a, b: (demote(a, by=a), demote(b, by=b)),
+    "demote and remove": lambda a, b: (demote(a, by=b), remove(b, by=a)),
+    "leave and demote": lambda a, b: (leave(a), demote(b, by=a)),
+    "leave both": lambda a, b: (leave(a), leave(b)),
+    "remove each other": lambda a, b: (remove(a, by=b), remove(b, by=a)),
+    "trusted code": lambda a, b: (demote(a, by=None), remove(b, by=None)),
+    "delete memberships": lambda a, b: (
+        lambda: own(a).delete(),
+        lambda: Membership.objects.filter(pk=b.pk).delete(),
+    ),
+    "delete users": lambda a, b: (lambda: own(a).user.delete(), lambda: own(b).user.delete()),
+    "delete a user and demote": lambda a, b: (lambda: own(a).user.delete(), demote(b, by=None)),
+}
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_one_owner_stays_and_the_loser_is_told(owners, name):
+    neighbour = MembershipFactory.create(role="owner")
+    for _ in range(ROUNDS):
+        first, second = owners()
+
+        errors = [error for error in race(*RACES[name](first, second)) if error is not None]
+
+        assert len(errors) == 1, errors
+        # The actor lost the role, was the last Owner, or has gone with the user.
+        assert isinstance(errors[0], ProtectedError | PermissionDenied | Membership.DoesNotExist), errors
+        assert first.organization.memberships.filter(role="owner", user__is_active=True).count() == 1
+    assert own(neighbour).role == "owner"
+
+
+def test_people_who_leave_the_same_organizations_do_not_wait_for_each_other(owners):
+    for _ in range(ROUNDS // 2):
+        organizations = [owners()[0].organization for _ in range(2)]
+        users = UserFactory.create_batch(2)
+        for user in users:
+            for organization in organizations:
+                MembershipFactory.create(organization=organization, user=user)
+
+        assert race(*[user.delete for user in users]) == [None, None]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's serialization")
+def test_old_snapshot_is_not_trusted_on_postgresql(owners):
+    first, second = owners()
+
+    def demote_in_old_snapshot():
+        with transaction.atomic():
+            connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            old = own(first)
+            # Somebody else is done before this transaction writes.
+            assert race(demote(second, by=None)) == [None]
+            old.change_role("editor")
+
+    (error,) = race(demote_in_old_snapshot)
+
+    assert "could not serialize access" in str(error)
+    assert first.organization.memberships.get(role="owner").pk == first.pk
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="InnoDB's consistent reads")
+@pytest.mark.parametrize("operation", ["demote", "remove", "delete", "delete the user"])
+def test_old_snapshot_is_not_trusted_on_mariadb(owners, operation):
+    first, second = owners()
+
+    def lose_in_old_snapshot():
+        connection.cursor().execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        with transaction.atomic():
+            old = own(first)
+            assert race(demote(second, by=None)) == [None]
+            assert Membership.objects.filter(organization=old.organization, role="owner").count() == 2
+            {
+                "demote": lambda: old.change_role("editor"),
+                "remove": lambda: old.remove(by=old.user),
+                "delete": lambda: Membership.objects.filter(pk=old.pk).delete(),
+                "delete the user": lambda: old.user.delete(),
+            }[operation]()
+
+    (error,) = race(lose_in_old_snapshot)
+
+    assert isinstance(error, LastOwnerError)
+    assert first.organization.memberships.get(role="owner").pk == first.pk
+
+
+def test_deletion_of_an_organization_does_not_deadlock_with_a_change_of_its_members(owners):
+    for _ in range(ROUNDS):
+        first, second = owners()
+
+        errors = race(
+            lambda pk=first.organization_id: Organization.objects.get(pk=pk).delete(), demote(first, by=second)
+        )
+
+        assert errors[0] is None, errors
+        assert errors[1] is None or isinstance(errors[1], Membership.DoesNotExist), errors
+        assert not Organization.objects.filter(pk=first.organization_id).exists()
+
+
+def test_many_operations_never_deadlock_nor_leave_an_organization_ownerless():
+    organization = OrganizationFactory.create()
+    members = [MembershipFactory.create(organization=organization, role="owner") for _ in range(8)]
+
+    def work(index):
+        def work():
+            for turn in range(25):
+                target = members[(index + turn) % len(members)]
+                role = ("editor", "owner", "manager", "owner")[turn % 4]
+                try:
+                    own(target).change_role(role, by=members[index].user)
+                except (LastOwnerError, PermissionDenied):
+                    pass
+
+        return work
+
+    assert race(*map(work, range(8))) == [None] * 8
+    assert organization.memberships.filter(role="owner").exists()
+
+
+@pytest.mark.parametrize("slug", [None, "acme"])
+def test_one_slug_for_two_organizations(slug):
+    for _ in range(ROUNDS // 4):
+        users = UserFactory.create_batch(2)
+
+        errors = race(
+            *(
+                lambda user=user: Organization.objects.create_organization(name="Acme", owner=user, slug=slug)
+                for user in users
+            )
+        )
+
+        if slug is None:
+            assert errors == [None, None]
+            assert Organization.objects.filter(slug__startswith="acme").count() == 2
+        else:
+            assert sorted(type(error).__name__ for error in errors) == ["NoneType", "ValidationError"], errors
+        Organization.objects.all().delete()

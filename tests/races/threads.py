@@ -1,0 +1,33 @@
+"""Operations that begin at the same moment, each in a thread and a database connection of its own."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connection, connections
+
+ROUNDS = 100
+
+# SQLite has one writer at a time: the second waits before it reads.
+needs_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs PostgreSQL or MariaDB")
+
+
+def race(*operations):
+    """Start the operations at once; return what each raised, or ``None``."""
+    start = Barrier(len(operations), timeout=30)
+
+    def run(operation):
+        try:
+            # Connected before the start, so that all begin with their first query.
+            connection.ensure_connection()
+            start.wait()
+            operation()
+        except Exception as error:
+            return error
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(len(operations)) as threads:
+        return list(threads.map(run, operations))

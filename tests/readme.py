@@ -1,0 +1,37 @@
+"""The README's code blocks and tables."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tests.checkout import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def get_block(first_words: str) -> str:
+    block: str
+    (block,) = (text for text in re.findall(r"```python\n(.*?)```", README, re.S) if first_words in text)
+    return block
+
+
+def get_tables(heading: str) -> list[list[list[str]]]:
+    """Return for each table under a heading the rows below its head, the code quotes around a cell taken off."""
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    tables = re.findall(r"(?:^\|.+\|\n)+", section, re.M)
+    return [
+        [[cell.strip().strip("`") for cell in row.split("|")] for row in re.findall(r"^\|(.+)\|$", table, re.M)[2:]]
+        for table in tables
+    ]
+
+
+def get_table(heading: str) -> list[list[str]]:
+    """Return the rows of the first table under a heading."""
+    return get_tables(heading)[0]
+
+
+def run(block: str, **names: Any) -> dict[str, Any]:
+    names["__name__"] = "readme"
+    exec(compile(block, "README.md", "exec"), names)
+    return names

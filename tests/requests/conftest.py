@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+import time_machine
+from django.db import connections
+
+from tests.factories import MembershipFactory, OrganizationFactory, make_key
+from tests.requests.usage import NOW
+
+
+@pytest.fixture
+def noon():
+    """Stop the clock at ``NOW``."""
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture
+def atomic_requests(monkeypatch):
+    """Run each view in a transaction, by ``ATOMIC_REQUESTS``."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+
+
+@pytest.fixture(params=[pytest.param(False, id="autocommit"), pytest.param(True, id="atomic_requests")])
+def atomic(request):
+    """Run each view in a transaction, and in none; return which."""
+    if request.param:
+        request.getfixturevalue("atomic_requests")
+    return request.param
+
+
+@pytest.fixture
+def keys():
+    """Return a raw key of a member of each role, all of one organization."""
+    organization = MembershipFactory.create(role="owner").organization
+    members = {
+        role: MembershipFactory.create(organization=organization, role=role)
+        for role in ("owner", "manager", "billing", "editor")
+    }
+    return {role: make_key("csu", user=member.user)[1] for role, member in members.items()}
+
+
+@pytest.fixture
+def who_may(call, keys):
+    """Return the roles that a request passes for; the others are refused with 403."""
+
+    def who_may(method, address="/"):
+        statuses = {role: call(address, raw_key, method=method).status_code for role, raw_key in keys.items()}
+        assert set(statuses.values()) <= {HTTPStatus.OK, HTTPStatus.FORBIDDEN}, statuses
+        return {role for role, status in statuses.items() if status == HTTPStatus.OK}
+
+    return who_may
+
+
+@pytest.fixture
+def acme(db):
+    return OrganizationFactory.create(slug="acme")
+
+
+@pytest.fixture
+def globex(db):
+    return OrganizationFactory.create(slug="globex")

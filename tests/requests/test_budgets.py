@@ -1,0 +1,220 @@
+"""What a request may cost: SQL statements and round trips to the cache, counted (design, "Budgets")."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from closient_auth.keys import generate_api_key
+from closient_auth.models import ApiKey
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_calm_key, make_key
+from tests.models import Project
+from tests.proxy import Proxy
+from tests.requests.counting import CountingCache
+
+pytestmark = pytest.mark.django_db
+
+REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
+
+
+class Store(NamedTuple):
+    """Round trips of an accepted request, the first of its windows and a later one; and how many there were so far."""
+
+    first: int
+    later: int
+    trips: Callable[[], int]
+
+
+@pytest.fixture
+def local_cache(settings):
+    """Count the round trips of a cache that is no Redis."""
+    settings.CACHES = {"default": {"BACKEND": "tests.requests.counting.CountingCache"}}
+    return Store(3, 5, lambda: CountingCache.trips)
+
+
+@pytest.fixture
+def redis_cache(settings):
+    """Count the round trips of Redis on its socket."""
+    parts = urlsplit(REDIS_URL)
+    with Proxy(parts.hostname or "", parts.port or 6379) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}{parts.path}"
+        settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}}
+        yield Store(1, 1, lambda: proxy.turns)
+
+
+needs_redis = pytest.mark.skipif(not REDIS_URL, reason="CLOSIENT_AUTH_TEST_REDIS_URL is not set")
+
+
+@pytest.fixture(params=["local_cache", pytest.param("redis_cache", marks=needs_redis)])
+def store(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def cost(store, call):
+    """Return the status, SQL statements and round trips of a request."""
+    # The first one connects.
+    call("/who/", make_key("csb")[1])
+
+    def cost(*args, **kwargs):
+        before = store.trips()
+        with CaptureQueriesContext(connection) as queries:
+            response = call(*args, **kwargs)
+        statements = [query["sql"].split()[0] for query in queries]
+        trips = store.trips() - before
+        assert trips <= store.later
+        return response.status_code, [verb for verb in statements if verb not in ("BEGIN", "COMMIT")], trips
+
+    return cost
+
+
+@pytest.mark.parametrize("address", ["/public/", "/who/", "/organization/", "/projects/"])
+@pytest.mark.parametrize("method", ["get", "head", "options"])
+def test_no_header_costs_nothing(cost, address, method):
+    status, statements, trips = cost(address, method=method)
+
+    assert status == (HTTPStatus.OK if address == "/public/" else HTTPStatus.UNAUTHORIZED)
+    assert (statements, trips) == ([], 0)
+
+
+@pytest.mark.parametrize("address", ["/public/", "/who/", "/projects/1/"])
+def test_preflight_costs_nothing(cost, address):
+    """A browser asks without the key whether it may send it; a CORS middleware answers before any view, or the view does."""
+    headers = {
+        "origin": "https://shop.example",
+        "access_control_request_method": "GET",
+        "access_control_request_headers": "x-api-key",
+    }
+    _, statements, trips = cost(address, method="options", **headers)
+
+    assert (statements, trips) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "raw_key",
+    [
+        "",
+        "junk",
+        "csb_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEf_1a2b3c4d",
+        "csb_" + "a" * 41,
+        "\N{FULLWIDTH LATIN SMALL LETTER C}sb_",
+        "x" * 8000,
+    ],
+)
+def test_bad_shape_or_checksum_costs_nothing(cost, raw_key):
+    assert cost("/who/", raw_key) == (HTTPStatus.UNAUTHORIZED, [], 0)
+
+
+def revoked():
+    api_key, raw_key = make_key("csb")
+    api_key.revoke()
+    return raw_key
+
+
+def expired():
+    return make_key("csb", expires_at=timezone.now() - timedelta(seconds=1))[1]
+
+
+def inactive_user():
+    return make_key("csu", user=UserFactory.create(is_active=False))[1]
+
+
+def unknown():
+    return generate_api_key("csb")
+
+
+@pytest.mark.parametrize("cause", [unknown, revoked, expired, inactive_user])
+def test_refused_key_costs_one_query(cost, cause):
+    assert cost("/who/", cause()) == (HTTPStatus.UNAUTHORIZED, ["SELECT"], 0)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("prefix", ["csb", "csu", "cpk"])
+def test_accepted_key(cost, store, atomic, prefix):
+    api_key, raw_key = make_calm_key(prefix)
+
+    for trips in (store.first, store.later):
+        assert cost("/open-who/", raw_key) == (HTTPStatus.OK, ["SELECT", "UPDATE"], trips)
+        assert ApiKey.objects.filter(pk=api_key.pk, last_used__isnull=False).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("prefix", ["csb", "csu"])
+def test_accepted_key_within_the_interval(cost, store, atomic, settings, prefix):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    _, raw_key = make_calm_key(prefix)
+    cost("/who/", raw_key)
+
+    assert cost("/who/", raw_key) == (HTTPStatus.OK, ["SELECT"], store.later)
+
+
+def member_key():
+    return make_calm_key("csu", user=MembershipFactory.create().user)[1]
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "method"),
+    [
+        (lambda: make_calm_key("csb")[1], 0, "get"),
+        (member_key, 1, "get"),
+        (member_key, 1, "head"),
+        (member_key, 1, "options"),
+    ],
+)
+def test_key_in_an_organization(cost, store, settings, make, more, method):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    raw_key = make()
+    cost("/organization/", raw_key)
+
+    assert cost("/organization/", raw_key, method=method) == (HTTPStatus.OK, ["SELECT"] * (1 + more), store.later)
+
+
+def test_user_key_in_the_organization_that_it_names(cost, store, settings):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    user = UserFactory.create()
+    for slug in ("acme", "globex"):
+        MembershipFactory.create(user=user, organization=OrganizationFactory.create(slug=slug))
+    _, raw_key = make_calm_key("csu", user=user)
+    cost("/who/", raw_key)
+
+    answer = cost("/organizations/globex/", raw_key, x_organization="globex")
+    assert answer == (HTTPStatus.OK, ["SELECT"] * 2, store.later)
+
+
+def test_request_over_its_limit_counts_no_further(cost):
+    _, raw_key = make_key("csb", rate_limit_per_minute=1)
+    cost("/who/", raw_key)
+
+    status, _, trips = cost("/who/", raw_key)
+
+    assert (status, trips) == (HTTPStatus.TOO_MANY_REQUESTS, 1)
+
+
+def test_session_costs_no_trip(cost):
+    client = APIClient()
+    client.force_login(UserFactory.create())
+
+    assert cost("/who/", client=client)[2] == 0
+
+
+def test_list_costs_the_same_however_long(cost):
+    organization = OrganizationFactory.create()
+    _, raw_key = make_key("csb", organization=organization)
+    cost("/projects/", raw_key)
+    costs = []
+
+    for more in (1, 99):
+        Project.objects.bulk_create(Project(organization=organization, name="A") for _ in range(more))
+        costs.append(cost("/projects/", raw_key))
+
+    assert costs[0] == costs[1]

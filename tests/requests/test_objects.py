@@ -1,0 +1,184 @@
+"""Rows of another organization are not there, whichever way a view reaches for them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+from django.urls import path
+from rest_framework.generics import RetrieveAPIView, RetrieveUpdateDestroyAPIView
+from rest_framework.viewsets import ReadOnlyModelViewSet
+
+from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.models import Organization
+from closient_auth.permissions import HasOrganizationPermission
+from tests.factories import MembershipFactory, UserFactory, make_key
+from tests.models import Note, Project
+from tests.views import NoteSerializer, ProjectSerializer
+
+pytestmark = pytest.mark.django_db
+
+NEVER_WAS = 999_999
+
+
+class ByPermission(RetrieveUpdateDestroyAPIView[Project]):
+    """Nothing narrows the queryset: only the object permission stands between the tenants."""
+
+    # Its headers count requests, so that no two answers are the same.
+    throttle_classes = []
+    permission_classes = [HasOrganizationPermission]
+    queryset = Project.objects.all()
+    serializer_class = ProjectSerializer
+
+
+class ByFilter(ByPermission):
+    filter_backends = [OrganizationFilterBackend]
+
+
+class ByColumn(ByPermission):
+    organization_field = "organization_id"
+
+
+class NoteByPermission(RetrieveUpdateDestroyAPIView[Note]):
+    throttle_classes = []
+    permission_classes = [HasOrganizationPermission]
+    organization_field = "project__organization"
+    queryset = Note.objects.all()
+    serializer_class = NoteSerializer
+
+
+class NoteByFilter(NoteByPermission):
+    filter_backends = [OrganizationFilterBackend]
+
+
+@pytest.fixture
+def rows(acme, globex):
+    """Return a project and a note of each organization, by the path of the views that serve them."""
+    projects = [Project.objects.create(organization=organization, name="A") for organization in (acme, globex)]
+    notes = [Note.objects.create(project=project, text="N") for project in projects]
+    return {Project: projects, Note: notes}
+
+
+def credentials(organization):
+    owner = MembershipFactory.create(organization=organization, role="owner").user
+    return [
+        {"raw_key": make_key("csb", organization=organization)[1]},
+        {"raw_key": make_key("csu", user=owner)[1]},
+        {"user": owner},
+    ]
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put", "patch", "delete"])
+@pytest.mark.parametrize(
+    ("view", "model", "field"),
+    [
+        (ByPermission, Project, "name"),
+        (ByFilter, Project, "name"),
+        (ByColumn, Project, "name"),
+        (NoteByPermission, Note, "text"),
+        (NoteByFilter, Note, "text"),
+    ],
+)
+def test_foreign_row_answers_as_one_that_never_was(call, mount, acme, rows, view, model, field, method):
+    mount(path("<pk>/", view.as_view()))
+    own, foreign = rows[model]
+
+    for credential in credentials(acme):
+        there = call(f"/{foreign.pk}/", method=method, data={field: "changed"}, **credential)
+        nowhere = call(f"/{NEVER_WAS}/", method=method, data={field: "changed"}, **credential)
+        assert there.status_code == nowhere.status_code == HTTPStatus.NOT_FOUND
+        assert (there.content, str(there.headers)) == (nowhere.content, str(nowhere.headers))
+        assert call(f"/{own.pk}/", **credential).status_code == HTTPStatus.OK
+    assert getattr(model.objects.get(pk=foreign.pk), field) != "changed"
+
+
+@pytest.mark.parametrize("view", [ByPermission, ByFilter, ByColumn])
+def test_own_row_can_be_changed_and_deleted(call, mount, acme, rows, view):
+    mount(path("<pk>/", view.as_view()))
+    own, foreign = rows[Project]
+    _, raw_key = make_key("csb", organization=acme)
+
+    assert call(f"/{own.pk}/", raw_key, method="patch", data={"name": "B"}).json()["name"] == "B"
+    assert call(f"/{own.pk}/", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
+    assert list(Project.objects.all()) == [foreign]
+
+
+def test_list_and_creation_keep_to_the_organization(call, acme, rows):
+    for credential in credentials(acme):
+        assert [row["id"] for row in call("/projects/", **credential).json()] == [rows[Project][0].pk]
+        data = {"name": "B", "organization": str(rows[Project][1].organization_id)}
+        created = call("/projects/", method="post", data=data, **credential)
+        Project.objects.get(pk=created.json()["id"], organization=acme).delete()
+    assert Project.objects.count() == 2
+
+
+def test_nested_route(call, acme, globex, rows):
+    (own_project, foreign_project), (own_note, foreign_note) = rows[Project], rows[Note]
+    _, raw_key = make_key("csb", organization=acme)
+
+    def get(organization, project, note=""):
+        return call(f"/organizations/{organization.slug}/projects/{project.pk}/notes/{note and f'{note.pk}/'}", raw_key)
+
+    assert [row["id"] for row in get(acme, own_project).json()] == [own_note.pk]
+    assert get(acme, own_project, own_note).json() == {"id": own_note.pk, "text": "N"}
+    assert get(acme, foreign_project).json() == []
+    assert get(acme, foreign_project, foreign_note).status_code == HTTPStatus.NOT_FOUND
+    assert get(globex, foreign_project, foreign_note).status_code == HTTPStatus.NOT_FOUND
+    assert get(globex, own_project, own_note).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_superuser_sees_the_rows_of_the_organization_that_they_name(call, acme, rows):
+    superuser = UserFactory.create(is_superuser=True)
+
+    assert [row["id"] for row in call("/projects/", user=superuser, x_organization="acme").json()] == [
+        rows[Project][0].pk
+    ]
+    response = call(f"/projects/{rows[Project][1].pk}/", user=superuser, x_organization="acme")
+    assert response.status_code == HTTPStatus.NOT_FOUND
+
+
+def test_the_organization_itself_as_the_object(call, mount, acme, globex):
+    class OrganizationDetail(ReadOnlyModelViewSet[Organization]):
+        permission_classes = [HasOrganizationPermission]
+        filter_backends = [OrganizationFilterBackend]
+        organization_field = "pk"
+        queryset = Organization.objects.all()
+
+        def get_serializer(self, instance, **kwargs):
+            return type("Data", (), {"data": str(instance)})()
+
+    mount(path("<pk>/", OrganizationDetail.as_view({"get": "retrieve"})))
+    _, raw_key = make_key("csb", organization=acme)
+
+    assert call(f"/{acme.pk}/", raw_key).json() == str(acme)
+    assert call(f"/{globex.pk}/", raw_key).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_path_that_ends_early_leads_nowhere(call, mount, acme, rows):
+    class Unsaved(RetrieveAPIView[Note]):
+        permission_classes = [HasOrganizationPermission]
+        organization_field = "parent__organization"
+
+        def get_object(self):
+            note = Note(text="N")
+            note.parent = None  # type: ignore[attr-defined]
+            self.check_object_permissions(self.request, note)
+            return note
+
+    mount(Unsaved.as_view())
+
+    response = call("/", make_key("csb", organization=acme)[1])
+    assert (response.status_code, response.json()) == (
+        HTTPStatus.NOT_FOUND,
+        {"detail": "No Note matches the given query."},
+    )
+
+
+def test_misspelt_path_is_an_error_and_no_pass(call, mount, acme, rows):
+    class Misspelt(ByPermission):
+        organization_field = "organisation"
+
+    mount(path("<pk>/", Misspelt.as_view()))
+
+    with pytest.raises(AttributeError, match="organisation"):
+        call(f"/{rows[Project][0].pk}/", make_key("csb", organization=acme)[1])

@@ -1,0 +1,130 @@
+"""Where the limits show on the wire; what they count is in ``tests/limits``."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+import time_machine
+
+from tests.factories import MembershipFactory, make_key
+
+pytestmark = pytest.mark.django_db
+
+NAMES = {
+    "RateLimit-Policy",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+}
+
+
+def names(response):
+    return {name for name in response.headers if "RateLimit" in name}
+
+
+def test_each_keyed_answer_tells_the_limits(call):
+    with time_machine.travel(1_800_000_000.5, tick=False):
+        _, raw_key = make_key("csb", rate_limit_per_minute=3, rate_limit_per_day=100)
+        response = call("/who/", raw_key)
+
+    assert response["RateLimit-Policy"] == "3;w=60, 100;w=86400"
+    assert (response["RateLimit-Limit"], response["RateLimit-Remaining"]) == ("3", "2")
+    assert 1 <= int(response["RateLimit-Reset"]) <= 60
+    assert names(response) == NAMES
+    assert "Retry-After" not in response
+
+
+@pytest.mark.parametrize(("prefix", "per_minute"), [("csb", 300), ("csu", 300), ("cpk", 100)])
+def test_defaults_go_by_the_type_of_the_stored_key(call, prefix, per_minute):
+    _, raw_key = make_key(prefix)
+
+    assert call("/open-who/", raw_key)["RateLimit-Policy"] == f"{per_minute};w=60, 10000;w=86400"
+
+
+def test_over_the_limit(call):
+    _, raw_key = make_key("csb", rate_limit_per_minute=1)
+    _, other_key = make_key("csb", rate_limit_per_minute=1)
+    assert call("/who/", raw_key).status_code == HTTPStatus.OK
+
+    response = call("/who/", raw_key)
+
+    assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert names(response) == NAMES
+    assert response["RateLimit-Remaining"] == "0"
+    assert response["Retry-After"] == response["RateLimit-Reset"]
+    assert call("/who/", other_key).status_code == HTTPStatus.OK
+    assert call("/public/").status_code == HTTPStatus.OK
+
+
+def test_headers_go_where_the_throttle_ran_and_nowhere_else(call):
+    member = MembershipFactory.create(role="billing")
+    _, raw_key = make_key("csu", user=member.user)
+
+    for address, method, status, expected in [
+        ("/who/", "get", HTTPStatus.OK, NAMES),
+        ("/failing/", "get", HTTPStatus.BAD_REQUEST, NAMES),
+        ("/projects/1/", "get", HTTPStatus.NOT_FOUND, NAMES),
+        ("/who/", "delete", HTTPStatus.METHOD_NOT_ALLOWED, NAMES),
+        ("/projects/", "post", HTTPStatus.FORBIDDEN, set()),
+        ("/organizations/nobody/", "get", HTTPStatus.NOT_FOUND, set()),
+    ]:
+        response = call(address, raw_key, method=method)
+        assert (response.status_code, names(response)) == (status, expected)
+    for response in (call("/who/", "junk"), call("/who/"), call("/public/"), call("/who/", user=member.user)):
+        assert names(response) == set()
+
+
+# Both ways to count: Redis's own, and the one by way of the cache.
+@pytest.fixture(params=["redis", "cache"])
+def cache_away(request, settings):
+    """Point the cache to a port where nothing listens."""
+    options = {} if request.param == "redis" else {"pool_class": "tests.limits.pools.OddPool"}
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1",
+            "OPTIONS": options,
+        }
+    }
+
+
+@pytest.mark.usefixtures("cache_away")
+def test_cache_away_and_open(call):
+    api_key, raw_key = make_key("csb", rate_limit_per_minute=1)
+
+    for _ in range(3):
+        response = call("/who/", raw_key)
+        assert response.json()["key"] == str(api_key.pk)
+        assert names(response) == set()
+
+
+@pytest.mark.usefixtures("cache_away")
+def test_cache_away_and_closed(call, settings):
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
+
+    response = call("/who/", make_key("csb")[1])
+
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response["Retry-After"] == "1"
+    assert response.json() == {
+        "detail": "The service is unavailable for a moment. Try again.",
+        "code": "limits_unavailable",
+    }
+    assert response["Cache-Control"] == "private, no-store"
+    assert "X-API-Key" in response["Vary"].split(", ")
+
+
+@pytest.mark.usefixtures("cache_away")
+@pytest.mark.parametrize("fail_open", [True, False])
+def test_cache_away_opens_no_other_door(call, settings, fail_open):
+    """Whom the key does not admit is refused as ever, and nobody without a key waits for the cache."""
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": fail_open}
+
+    assert call("/who/", "junk").status_code == HTTPStatus.UNAUTHORIZED
+    assert call("/who/").status_code == HTTPStatus.UNAUTHORIZED
+    assert call("/projects/", make_key("csu")[1]).status_code == HTTPStatus.BAD_REQUEST
+    assert call("/public/").status_code == HTTPStatus.OK

@@ -1,0 +1,188 @@
+"""What is written to ``last_used``, and that nothing else is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from closient_auth.models import ApiKey
+from tests.factories import make_key
+from tests.requests.usage import NOW, stored
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
+
+READ_ONLY = {
+    "sqlite": ("PRAGMA query_only = ON", "PRAGMA query_only = OFF"),
+    "postgresql": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+    ),
+    "mysql": ("SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"),
+}
+
+
+@pytest.mark.parametrize(
+    ("interval", "elapsed", "written"),
+    [(0, 0, False), (0, 0.000_001, True), (60, 59.999_999, False), (60, 60, True), (60, 3600, True)],
+)
+def test_interval(call, settings, atomic, interval, elapsed, written):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": interval}
+    api_key, raw_key = make_key("csb")
+    call("/who/", raw_key)
+    assert stored(api_key) == NOW
+
+    later = NOW + timedelta(seconds=elapsed)
+    with time_machine.travel(later, tick=False):
+        call("/who/", raw_key)
+
+    assert stored(api_key) == (later if written else NOW)
+
+
+def test_not_written_within_the_interval_is_not_tried(call, settings):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    _, raw_key = make_key("csb")
+    call("/who/", raw_key)
+
+    with CaptureQueriesContext(connection) as queries:
+        call("/who/", raw_key)
+
+    assert not [query for query in queries if "UPDATE" in query["sql"]]
+
+
+def test_it_never_moves_backwards(call, atomic):
+    """A clock that was set back, or another host's that is ahead."""
+    api_key, raw_key = make_key("csb")
+    ahead = NOW + timedelta(minutes=5)
+    ApiKey.objects.filter(pk=api_key.pk).update(last_used=ahead)
+
+    assert call("/who/", raw_key).status_code == HTTPStatus.OK
+
+    assert stored(api_key) == ahead
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_slower_request_does_not_overwrite_a_faster_one(call, mount):
+    """The one that began later has written before the one that began earlier ends."""
+    ahead = NOW + timedelta(seconds=1)
+
+    class Slow(APIView):
+        def get(self, request):
+            ApiKey.objects.filter(pk=request.auth.pk).update(last_used=ahead)
+            return Response()
+
+    mount(Slow.as_view())
+    api_key, raw_key = make_key("csb")
+    call("/", raw_key)
+
+    assert stored(api_key) == ahead
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_of_many_at_once_within_the_interval_one_writes(call, mount, settings):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    earlier = NOW - timedelta(seconds=30)
+
+    class Overtaken(APIView):
+        def get(self, request):
+            ApiKey.objects.filter(pk=request.auth.pk).update(last_used=earlier)
+            return Response()
+
+    mount(Overtaken.as_view())
+    api_key, raw_key = make_key("csb")
+    call("/", raw_key)
+
+    assert stored(api_key) == earlier
+
+
+def test_no_other_column_is_written(call, mount, atomic):
+    """Saving the row that was read would bring a key back that is revoked meanwhile."""
+
+    class Revoking(APIView):
+        def get(self, request):
+            ApiKey.objects.filter(pk=request.auth.pk).update(is_active=False, name="leaked")
+            return Response()
+
+    mount(Revoking.as_view())
+    api_key, raw_key = make_key("csb")
+
+    with CaptureQueriesContext(connection) as queries:
+        assert call("/", raw_key).status_code == HTTPStatus.OK
+
+    api_key.refresh_from_db()
+    assert (api_key.is_active, api_key.name, api_key.last_used) == (False, "leaked", NOW)
+    updates = [
+        query["sql"] for query in queries if query["sql"].startswith("UPDATE") and "is_active" not in query["sql"]
+    ]
+    assert len(updates) == 1
+    assert updates[0].partition("SET")[2].partition("WHERE")[0].count("=") == 1
+
+
+@pytest.fixture
+def read_only():
+    """Make the database refuse to write, as one does after a failover."""
+    on, off = READ_ONLY[connection.vendor]
+
+    def read_only():
+        with connection.cursor() as cursor:
+            cursor.execute(on)
+
+    yield read_only
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+
+
+def assert_not_written(api_key, caplog):
+    lines = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"last_used=not_written api_key={api_key.pk} error=")
+    assert stored(api_key) is None
+
+
+@pytest.mark.parametrize("prefix", ["csb", "csu"])
+def test_read_only_database_still_authenticates(call, caplog, read_only, prefix):
+    api_key, raw_key = make_key(prefix)
+    read_only()
+
+    assert call("/who/", raw_key).status_code == HTTPStatus.OK
+    assert_not_written(api_key, caplog)
+
+
+@pytest.mark.usefixtures("atomic_requests")
+def test_database_that_turns_read_only_during_the_request(call, mount, caplog, read_only):
+    class View(APIView):
+        def get(self, request):
+            read_only()
+            return Response()
+
+    mount(View.as_view())
+    api_key, raw_key = make_key("csb")
+
+    assert call("/", raw_key).status_code == HTTPStatus.OK
+    assert_not_written(api_key, caplog)
+
+
+def test_refused_key_is_not_used(call):
+    api_key, raw_key = make_key("csb")
+    api_key.revoke()
+
+    call("/who/", raw_key)
+
+    assert stored(api_key) is None
+
+
+def test_good_key_over_its_limit_is_used_all_the_same(call):
+    api_key, raw_key = make_key("csb", rate_limit_per_minute=1)
+    call("/who/", raw_key)
+
+    later = NOW + timedelta(seconds=1)
+    with time_machine.travel(later, tick=False):
+        assert call("/who/", raw_key).status_code == HTTPStatus.TOO_MANY_REQUESTS
+
+    assert stored(api_key) == later

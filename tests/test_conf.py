@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from closient_auth.conf import AppSettings, conf
+
+DEFAULTS = {
+    "HEADER": "X-API-Key",
+    "RATE_LIMIT_PER_MINUTE": 300,
+    "RATE_LIMIT_PER_DAY": 10_000,
+    "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 100,
+    "RATE_LIMIT_FAIL_OPEN": True,
+    "LAST_USED_INTERVAL": 0,
+    "EXTRA_ROLE_PERMISSIONS": {},
+}
+OTHERS = {
+    "HEADER": "X-Key",
+    "RATE_LIMIT_PER_MINUTE": 0,
+    "RATE_LIMIT_PER_DAY": 1,
+    "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 2,
+    "RATE_LIMIT_FAIL_OPEN": False,
+    "LAST_USED_INTERVAL": 60,
+    "EXTRA_ROLE_PERMISSIONS": {"editor": ["offers.publish"]},
+}
+
+
+def read_all():
+    return {name: getattr(conf, name) for name in vars(AppSettings) if name.isupper()}
+
+
+def test_defaults_without_the_setting(settings):
+    del settings.CLOSIENT_AUTH
+    assert read_all() == DEFAULTS
+
+
+def test_defaults_for_what_is_not_said(settings):
+    settings.CLOSIENT_AUTH = {}
+    assert read_all() == DEFAULTS
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_setting_is_read_late(settings, name):
+    settings.CLOSIENT_AUTH = {name: OTHERS[name]}
+    assert read_all() == {**DEFAULTS, name: OTHERS[name]}
+
+    settings.CLOSIENT_AUTH = {}
+    assert read_all() == DEFAULTS

@@ -1,0 +1,92 @@
+"""Views of the throw-away host. A test that needs another one writes it beside itself and serves it with ``mount``."""
+
+from __future__ import annotations
+
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ModelSerializer
+from rest_framework.views import APIView
+from rest_framework.viewsets import ModelViewSet
+
+from closient_auth.decorators import publishable
+from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.models import ApiKey
+from closient_auth.organizations import get_organization
+from closient_auth.permissions import HasOrganizationPermission
+from tests.models import Note, Project
+
+
+class WhoView(APIView):
+    """Say who is asking, for any good credential."""
+
+    def get(self, request: Request) -> Response:
+        api_key = request.auth if isinstance(request.auth, ApiKey) else None
+        return Response({"user": str(request.user.pk), "key": api_key and str(api_key.pk)})
+
+    def post(self, request: Request) -> Response:
+        return self.get(request)
+
+
+@publishable
+class OpenWhoView(WhoView):
+    """The same, open to publishable keys."""
+
+
+class PublicView(APIView):
+    permission_classes = [AllowAny]
+
+    def get(self, request: Request) -> Response:
+        return Response({"public": True})
+
+
+class FailingView(APIView):
+    """Answer an error that REST framework handles."""
+
+    def get(self, request: Request) -> Response:
+        raise ValidationError("No.")
+
+
+class OrganizationView(APIView):
+    """Say which organization the request is about; reading needs ``view_organization``."""
+
+    permission_classes = [HasOrganizationPermission]
+
+    def get(self, request: Request, **kwargs: str) -> Response:
+        return Response({"organization": get_organization(request).slug})
+
+
+class ProjectSerializer(ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = ["id", "name"]
+
+
+class NoteSerializer(ModelSerializer[Note]):
+    class Meta:
+        model = Note
+        fields = ["id", "text"]
+
+
+class ProjectViewSet(ModelViewSet[Project]):
+    permission_classes = [HasOrganizationPermission]
+    filter_backends = [OrganizationFilterBackend]
+    queryset = Project.objects.order_by("pk")
+    serializer_class = ProjectSerializer
+
+    def perform_create(self, serializer: ProjectSerializer) -> None:  # type: ignore[override]
+        serializer.save(organization=get_organization(self.request))
+
+
+class NoteViewSet(ModelViewSet[Note]):
+    """Notes of one project of one organization, both named by the URL."""
+
+    permission_classes = [HasOrganizationPermission]
+    filter_backends = [OrganizationFilterBackend]
+    organization_field = "project__organization"
+    queryset = Note.objects.order_by("pk")
+    serializer_class = NoteSerializer
+
+    def get_queryset(self):
+        return super().get_queryset().filter(project=self.kwargs["project_pk"])
