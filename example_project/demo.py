@@ -1,0 +1,61 @@
+"""
+``make demo``: make the environment and hand over to ``manage.py serve_demo``, which does the rest.
+
+Standard library only. ``PORT`` chooses another port than 8000, ``DEMO_PYTHON`` a Python that has the requirements.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    port = get_port(os.environ.get("PORT") or "8000")
+    # Unwinds the stack, which ends the installer that may run meanwhile.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        python = get_python()
+    except KeyboardInterrupt:
+        sys.exit("\nStopped.")
+    os.environ.update(EXAMPLE_DEBUG="1", PYTHONUNBUFFERED="1")
+    manage = ROOT / "example_project" / "manage.py"
+    # In this very process: whatever ends it ends the server, and nothing is left behind.
+    os.execv(python, [python, str(manage), "serve_demo", f"{HOST}:{port}"])
+
+
+def get_port(text: str) -> int:
+    """Return the port, or exit with a sentence where nobody can be served on it."""
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        sys.exit(f"PORT={text} is no port. Choose one: make demo PORT=8001")
+    port = int(text)
+    with socket.socket() as server:
+        # As the server itself will: connections that are closing do not keep a port busy.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((HOST, port))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            sys.exit(f"Port {port} cannot be used: {reason}. Choose another: make demo PORT={port % 65535 + 1}")
+    return port
+
+
+def get_python() -> str:
+    """Return the path of a Python that has the requirements; the first time that takes a minute."""
+    if "DEMO_PYTHON" in os.environ:
+        os.environ["PYTHONPATH"] = str(ROOT)
+        return os.environ["DEMO_PYTHON"]
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from bootstrap import ensure_environment
+
+    return str(ensure_environment(ROOT, ["example"]))
+
+
+if __name__ == "__main__":
+    main()

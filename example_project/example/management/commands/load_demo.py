@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+
+from billing.models import Invoice
+from closient_auth.models import Membership, Organization
+from example.demo_data import ADMIN, ORGANIZATIONS, PEOPLE, DemoOrganization
+from products.models import Offer, Product
+
+PASSWORD = "demo"
+
+
+class Command(BaseCommand):
+    help = (
+        "Load two organizations with members of every role, products, offers and invoices, and the superuser 'admin'. "
+        "Repeating it adds what is missing and gives the members their roles back."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--password", help=f"of everybody who is new; {PASSWORD!r} unless said, while DEBUG is on")
+
+    @transaction.atomic
+    def handle(self, *args: Any, password: str | None = None, **options: Any) -> None:
+        if password is None and not settings.DEBUG:
+            raise CommandError("With DEBUG off nobody gets a password that everyone can read here: give a --password.")
+        self.load_people(make_password(password or PASSWORD))
+        for demo in ORGANIZATIONS:
+            organization = self.load_organization(demo)
+            self.load_products(demo, organization)
+            self.load_invoices(demo, organization)
+            self.report(organization)
+
+    def load_people(self, password: str) -> None:
+        # Hashed once, since a good hash is slow; and never again, so that whoever changed theirs stays logged in.
+        users = get_user_model().objects
+        for username, name in PEOPLE.items():
+            first_name, last_name = name.split()
+            person = {"first_name": first_name, "last_name": last_name, "email": f"{username}@demo.example"}
+            users.get_or_create(username=username, defaults={"password": password, **person})
+        admin = {"is_staff": True, "is_superuser": True, "email": f"{ADMIN}@demo.example"}
+        users.get_or_create(username=ADMIN, defaults={"password": password, **admin})
+
+    def load_organization(self, demo: DemoOrganization) -> Organization:
+        users = get_user_model().objects.in_bulk([username for username, _ in demo.members], field_name="username")
+        organization = Organization.objects.filter(slug=demo.slug).first()
+        if organization is None:
+            owner = users[demo.members[0][0]]
+            organization = Organization.objects.create_organization(name=demo.name, slug=demo.slug, owner=owner)
+        # The Owner stands first: whoever took the place may then be changed, as an Owner stays.
+        for username, role in demo.members:
+            Membership.objects.update_or_create(
+                organization=organization, user=users[username], defaults={"role": role}
+            )
+        return organization
+
+    def load_products(self, demo: DemoOrganization, organization: Organization) -> None:
+        for row in demo.products:
+            product, is_new = Product.objects.get_or_create(
+                organization=organization,
+                gtin=row.gtin,
+                defaults={"name": row.name, "description": row.description},
+            )
+            for price, link in row.offers if is_new else ():
+                product.offers.create(price=price, currency=demo.currency, link=link)
+
+    def load_invoices(self, demo: DemoOrganization, organization: Organization) -> None:
+        for month in (7, 8, 9):
+            Invoice.objects.get_or_create(
+                number=f"{demo.slug}-2026-{month:02}",
+                defaults={
+                    "organization": organization,
+                    "month": date(2026, month, 1),
+                    "amount": demo.monthly_bill,
+                    "currency": demo.currency,
+                    "status": Invoice.Status.OPEN if month == 9 else Invoice.Status.PAID,
+                },
+            )
+
+    def report(self, organization: Organization) -> None:
+        title = self.style.MIGRATE_HEADING(organization.name)
+        products = organization.products.count()
+        offers = Offer.objects.filter(product__organization=organization).count()
+        invoices = organization.invoices.count()
+        self.stdout.write(f"{title}: {products} products, {offers} offers, {invoices} invoices")
+        for membership in organization.memberships.select_related("user").order_by("created_at"):
+            user = membership.user
+            self.stdout.write(f"  {user.username:6} {membership.get_role_display():9} {user.get_full_name()}")

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import PageNumberPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+class Pages(PageNumberPagination):
+    """``?page=2&page_size=50``: 25 rows a page, at most 100."""
+
+    page_size = 25
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+    def paginate_queryset(self, queryset: QuerySet, request: Request, view: APIView | None = None) -> list[Any] | None:
+        """Refuse what is no number, where REST framework would answer with the first page."""
+        for name in ("page", "page_size"):
+            if not re.fullmatch("[1-9][0-9]*", request.query_params.get(name, "1")):
+                raise ValidationError({name: ["A whole number from 1 is required."]})
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        parameters = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            parameter["schema"]["minimum"] = 1
+        return parameters

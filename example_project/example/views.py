@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import sys
+
+from django.http import HttpRequest, HttpResponse
+from django.views import defaults
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from example.middleware import UNAVAILABLE, database_unavailable
+
+
+@extend_schema(responses=OpenApiTypes.OBJECT)
+@api_view(["GET"])
+@authentication_classes([])
+@permission_classes([AllowAny])
+def health(request: Request) -> Response:
+    """
+    Say that this process answers, to anybody.
+
+    It asks no server: a database that is away must not make a load balancer take every process out as well.
+    """
+    return Response({"status": "ok"})
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer what no view raised: the session's own writes, say, come after the view."""
+    exception = sys.exception()
+    if isinstance(exception, UNAVAILABLE):
+        return database_unavailable(exception)
+    return defaults.server_error(request)
