@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+# The same text and the same ids in each run, so that a new plot differs by what was measured.
+matplotlib.rcParams.update({"svg.hashsalt": "closient-auth", "svg.fonttype": "none"})
+
+from matplotlib import pyplot  # noqa: E402
+
+from benchmarks.report import HTTP, Rounds, get_totals  # noqa: E402
+from benchmarks.variants import BARE, MALFORMED, MISTYPED, VARIANTS  # noqa: E402
+
+
+def plot_costs(title: str, rounds: Rounds, path: Path) -> None:
+    """Draw the CPU time above the bare view of each variant, servers included, with all rounds as points."""
+    servers = title == HTTP
+    bare = get_totals(rounds, BARE, servers=servers)
+    costs = {
+        variant.name: [
+            mine - base for mine, base in zip(get_totals(rounds, variant, servers=servers), bare, strict=True)
+        ]
+        for variant in VARIANTS
+        if variant not in (BARE, MALFORMED, MISTYPED)
+    }
+    names = sorted(costs, key=lambda name: -statistics.median(costs[name]))
+    figure, axes = pyplot.subplots(figsize=(8, 4.2), layout="constrained")
+    colors = ["#1f6f8b" if name.startswith("closient-auth") else "#b8bec4" for name in names]
+    axes.barh(names, [statistics.median(costs[name]) for name in names], color=colors)
+    for row, name in enumerate(names):
+        axes.plot(costs[name], [row] * len(costs[name]), "|", color="#333333", alpha=0.4)
+    axes.set_xlabel("CPU µs a request above the bare view")
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)

@@ -1,0 +1,185 @@
+"""Markdown tables of what was measured."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from benchmarks.variants import BARE, CLOSIENT_0, CLOSIENT_60, MALFORMED, MISTYPED, TOKEN, TOKEN_THROTTLED, Variant
+
+Results = dict[str, Any]
+Rounds = dict[str, dict[str, list[float]]]
+
+POSTGRESQL, SQLITE, HTTP = "PostgreSQL and Redis", "SQLite and local memory", "over HTTP"
+# A part for each way to reach PostgreSQL, named after this.
+CONNECTIONS = "PostgreSQL reached over: "
+GROWTH, CONTENTION = "growth", "contention"
+PACKAGES = [
+    "closient-auth", "django", "djangorestframework", "django-rest-knox", "djangorestframework-api-key",
+    "drf-simple-apikey", "psycopg", "redis", "hiredis", "gunicorn",
+]  # fmt: skip
+
+
+def get_totals(rounds: Rounds, variant: Variant, *, servers: bool = False) -> list[float]:
+    """Return the CPU microseconds per request of each round, those of the servers added where asked."""
+    parts = rounds[variant.name]
+    return [mine + (theirs if servers else 0) for mine, theirs in zip(parts["process"], parts["servers"], strict=True)]
+
+
+def get_ratio(rounds: Rounds, variant: Variant, reference: Variant, *, servers: bool = False) -> float:
+    """Return the median of the rounds' ratios of CPU above the bare view."""
+    columns = [get_totals(rounds, each, servers=servers) for each in (variant, reference, BARE)]
+    return _median((mine - bare) / (theirs - bare) for mine, theirs, bare in zip(*columns, strict=True))
+
+
+def _median(ratios: Iterable[float]) -> float:
+    return float(statistics.median(ratios))
+
+
+def _cost(variant: Variant, reference: Variant) -> Callable[[Rounds], float]:
+    return lambda rounds: get_ratio(rounds, variant, reference)
+
+
+def _http(variant: Variant) -> Callable[[Rounds], float]:
+    return lambda rounds: get_ratio(rounds, variant, TOKEN_THROTTLED, servers=True)
+
+
+def _refused(variant: Variant) -> Callable[[Rounds], float]:
+    def ratio(rounds: Rounds) -> float:
+        pairs = zip(get_totals(rounds, variant), get_totals(rounds, BARE), strict=True)
+        return _median(mine / bare for mine, bare in pairs)
+
+    return ratio
+
+
+def _grown(what: str) -> Callable[[Results], float]:
+    def ratio(growth: Results) -> float:
+        few, many = growth[what].values()
+        return _median(b / a for a, b in zip(few, many, strict=True))
+
+    return ratio
+
+
+def _rate(case: str, reference: str) -> Callable[[Results], float]:
+    def ratio(rates: Results) -> float:
+        return _median(a / b for a, b in zip(rates[case], rates[reference], strict=True))
+
+    return ratio
+
+
+# What is compared, in which part of the results, how, and the bound: a cost stays below it, a throughput above.
+ROWS: list[tuple[str, str, Callable[[Any], float], str, float]] = [
+    ("TokenAuthentication with two throttles, PostgreSQL and Redis, interval 60",
+     POSTGRESQL, _cost(CLOSIENT_60, TOKEN_THROTTLED), "≤", 0.50),
+    ("TokenAuthentication with two throttles, PostgreSQL and Redis, interval 0",
+     POSTGRESQL, _cost(CLOSIENT_0, TOKEN_THROTTLED), "≤", 0.50),
+    ("TokenAuthentication without throttles, PostgreSQL and Redis, interval 60",
+     POSTGRESQL, _cost(CLOSIENT_60, TOKEN), "≤", 1.0),
+    ("TokenAuthentication without throttles, PostgreSQL and Redis, interval 0",
+     POSTGRESQL, _cost(CLOSIENT_0, TOKEN), "≤", 1.3),
+    ("TokenAuthentication without throttles, SQLite and local memory, interval 60",
+     SQLITE, _cost(CLOSIENT_60, TOKEN), "≤", 1.0),
+    ("over HTTP, servers included: TokenAuthentication with two throttles, interval 60",
+     HTTP, _http(CLOSIENT_60), "≤", 0.60),
+    ("over HTTP, servers included: TokenAuthentication with two throttles, interval 0",
+     HTTP, _http(CLOSIENT_0), "≤", 0.60),
+    ("median lookup, most keys against fewest", GROWTH, _grown("lookup"), "≤", 1.25),
+    ("limiter, most requests in the window against fewest", GROWTH, _grown("limits"), "≤", 1.25),
+    ("throughput of one key against many, 2 processes, interval 60",
+     CONTENTION, _rate("one key", "many keys"), "≥", 0.80),
+    ("throughput of one key, 50 ms view, interval 0: with ATOMIC_REQUESTS against without",
+     CONTENTION, _rate("50 ms view, ATOMIC_REQUESTS", "50 ms view"), "≥", 0.80),
+    ("refused by shape against the bare view", POSTGRESQL, _refused(MALFORMED), "≤", 1.5),
+    ("refused by checksum against the bare view", POSTGRESQL, _refused(MISTYPED), "≤", 1.5),
+]  # fmt: skip
+
+
+def make_report(results: Results, skipped: dict[str, str], *, short: bool) -> str:
+    """Return the whole report in Markdown."""
+    sections = [_make_heading(short), _make_rows(results, skipped)]
+    for part in (POSTGRESQL, SQLITE, HTTP):
+        if part in results:
+            sections.append(_make_comparison(part, results[part], servers=part == HTTP))
+    ways = {part.removeprefix(CONNECTIONS): rounds for part, rounds in results.items() if part.startswith(CONNECTIONS)}
+    if ways:
+        sections.append(_make_connections(ways))
+    if GROWTH in results:
+        sections.append(_make_growth(results[GROWTH]))
+    if CONTENTION in results:
+        sections.append(_make_contention(results[CONTENTION]))
+    return "\n\n".join(sections) + "\n"
+
+
+def _make_heading(short: bool) -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    mode = " Short mode: few rounds and small numbers, for a look and not for a verdict." if short else ""
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} on {platform.machine()}, "
+        f"{versions}.{mode}"
+    )
+
+
+def _make_rows(results: Results, skipped: dict[str, str]) -> str:
+    lines = ["| closient-auth against | measured | bound |", "| --- | --- | --- |"]
+    for title, part, compute, sign, bound in ROWS:
+        measured = f"{compute(results[part]):.2f}" if part in results else f"skipped: {skipped[part]}"
+        lines.append(f"| {title} | {measured} | {sign} {bound:.2f} |")
+    return "\n".join(lines)
+
+
+def _make_comparison(part: str, rounds: Rounds, *, servers: bool) -> str:
+    lines = [
+        f"## {part}",
+        "",
+        "| | process, µs | servers, µs | against TokenAuthentication | against it with two throttles |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, parts in rounds.items():
+        variant = Variant(name, "")
+        ratios = [get_ratio(rounds, variant, reference, servers=servers) for reference in (TOKEN, TOKEN_THROTTLED)]
+        costs = [statistics.median(parts[each]) for each in ("process", "servers")]
+        lines.append(f"| {name} | {costs[0]:.0f} | {costs[1]:.0f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
+    return "\n".join(lines)
+
+
+def _make_connections(ways: dict[str, Rounds]) -> str:
+    lines = [
+        "## How PostgreSQL is reached",
+        "",
+        "Microseconds a request above the bare view: CPU of the process, and time on the clock.",
+        "",
+        f"| | {TOKEN.name} | {CLOSIENT_60.name} | {CLOSIENT_0.name} |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, rounds in ways.items():
+        cells = []
+        for variant in (TOKEN, CLOSIENT_60, CLOSIENT_0):
+            cpu, clock = (
+                statistics.median(
+                    mine - bare for mine, bare in zip(rounds[variant.name][part], rounds[BARE.name][part], strict=True)
+                )
+                for part in ("process", "clock")
+            )
+            cells.append(f"{cpu:.0f} CPU, {clock:.0f} clock")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _make_growth(growth: Results) -> str:
+    lines = ["## Growth", "", "| | number | median, µs |", "| --- | --- | --- |"]
+    for what, title in (("lookup", "keys in the database"), ("limits", "requests in the window")):
+        lines += [
+            f"| {title} | {int(number):,} | {statistics.median(medians):.0f} |"
+            for number, medians in growth[what].items()
+        ]
+    return "\n".join(lines)
+
+
+def _make_contention(rates: Results) -> str:
+    lines = ["## One key", "", "| | requests a second |", "| --- | --- |"]
+    lines += [f"| {case} | {statistics.median(rounds):.0f} |" for case, rounds in rates.items()]
+    return "\n".join(lines)
