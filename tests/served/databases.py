@@ -22,10 +22,9 @@ def share_database(directory: Path) -> dict[str, Any]:
         connection.ensure_connection()
         with closing(sqlite3.connect(directory / "db.sqlite3")) as copy:
             connection.connection.backup(copy)
+            # Here and not when a connection opens: the switch does not wait for locks, so that of the first requests
+            # at once some would fail.
+            copy.execute("PRAGMA journal_mode = WAL")
         database["NAME"] = str(directory / "db.sqlite3")
-        database["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode = WAL;",
-        }
+        database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
     return database
