@@ -128,6 +128,22 @@ def proxied(proxy, use_cache, server):
     return use_cache(BACKEND=DJANGO, LOCATION=proxied_url(proxy))
 
 
+@pytest.fixture
+def suffer(proxy, server, send, caplog, forget):
+    """Let the Redis behind the proxy fail, send eight requests in time, and return their responses."""
+
+    def run(fault):
+        proxy.restore()
+        server.flushdb()
+        forget()
+        caplog.clear()
+        assert send()[0]["RateLimit-Remaining"] == "49"
+        fault(proxy, server)
+        return [send() for _ in range(8)]
+
+    return lambda fault: in_time(lambda: run(fault))
+
+
 def proxied_url(proxy):
     return f"redis://127.0.0.1:{proxy.port}{urlsplit(REDIS_URL).path}"
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,10 +34,7 @@ class Store:
 def clock(monkeypatch):
     """A clock that a test moves by assigning to ``clock.now``."""
 
-    class Clock:
-        now = 1000.0
-
-    clock = Clock()
+    clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
     return clock
 

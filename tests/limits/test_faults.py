@@ -13,7 +13,7 @@ import pytest
 
 from closient_auth.keys import KeyType
 from tests.factories import make_calm_key
-from tests.limits.conftest import in_time, needs_redis
+from tests.limits.conftest import needs_redis
 from tests.limits.faults import FAULTS, hang, have_another_type, refuse
 
 pytestmark = [needs_redis, pytest.mark.django_db]
@@ -21,28 +21,12 @@ pytestmark = [needs_redis, pytest.mark.django_db]
 PRODUCTION = Path(__file__).resolve().parents[2] / "docs" / "production.md"
 
 
-@pytest.fixture
-def suffer(proxied, proxy, server, send, caplog, forget):
-    """Send eight requests after Redis failed, and return their responses."""
-
-    def run(fault):
-        proxy.restore()
-        server.flushdb()
-        forget()
-        caplog.clear()
-        assert send()[0]["RateLimit-Remaining"] == "49"
-        fault(proxy, server)
-        return [send() for _ in range(8)]
-
-    return lambda fault: in_time(lambda: run(fault))
-
-
 def limit_headers(response):
     return [name for name in response.headers if "ratelimit" in name.lower()]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_requests_pass_in_time_and_one_line_says_so(suffer, lines, fault):
+def test_requests_pass_in_time_and_one_line_says_so(proxied, suffer, lines, fault):
     for response in suffer(fault):
         assert response.status_code == HTTPStatus.OK
         assert limit_headers(response) == []
@@ -52,7 +36,7 @@ def test_requests_pass_in_time_and_one_line_says_so(suffer, lines, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_requests_are_told_to_come_back_where_the_host_says_so(settings, suffer, lines, fault):
+def test_requests_are_told_to_come_back_where_the_host_says_so(settings, proxied, suffer, lines, fault):
     settings.CLOSIENT_AUTH = {**settings.CLOSIENT_AUTH, "RATE_LIMIT_FAIL_OPEN": False}
 
     for response in suffer(fault):
@@ -107,7 +91,7 @@ def test_an_answer_that_drips_counts(proxied, proxy, send, lines):
 
 
 @pytest.mark.parametrize("fault", [refuse, hang])
-def test_all_loggers_together_write_one_line(settings, suffer, caplog, fault):
+def test_all_loggers_together_write_one_line(settings, proxied, suffer, caplog, fault):
     """With the filter of the documentation; without it Django itself logs each 503, and mails it."""
     settings.CLOSIENT_AUTH = {**settings.CLOSIENT_AUTH, "RATE_LIMIT_FAIL_OPEN": False}
     (block,) = re.findall(r"^LOGGING = .+?^}\n", PRODUCTION.read_text(), re.M | re.S)
