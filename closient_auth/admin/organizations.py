@@ -18,12 +18,12 @@ from django.views.decorators.http import require_safe
 
 from closient_auth.admin.audit import AuditedAdmin
 from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
+from closient_auth.models.memberships import MEMBER_ALREADY
 from closient_auth.models.ownership import OwnerGuard
 from closient_auth.roles import Role, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
 OWNERS_ONLY = _("Only an Owner may grant, change or remove an Owner: %(user)s.")
-MEMBER_ALREADY = _("This user is a member of the organization already: %(user)s.")
 NOT_ONESELF = _("Nobody may raise themselves: %(user)s.")
 
 
@@ -42,6 +42,15 @@ class MembershipForm(ModelForm):  # type: ignore[type-arg]
             self.initial["user"] = self.instance.user
             self.fields["user"] = forms.Field(label=self.fields["user"].label, disabled=True, widget=FixedWidget)
 
+    def clean(self) -> None:
+        super().clean()
+        # Who joined since the page was shown has no row in it that Django 5.2 would compare with.
+        members = Membership.objects.using(router.db_for_write(Membership)).filter(
+            organization=self.instance.organization_id, user=self.cleaned_data.get("user")
+        )
+        if self.instance._state.adding and members.exists():
+            self.add_error("user", ValidationError(MEMBER_ALREADY, code="unique"))
+
 
 class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
     """Judge the members as they will be after the submit, so that two Owners can be swapped in one."""
@@ -52,17 +61,8 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         super().clean()
         if any(self.errors):
             return
-        self._require_new_members()
         self._require_owner()
         self._require_permission()
-
-    def _require_new_members(self) -> None:
-        # Who joined since the page was shown has no row in it that Django would compare with.
-        gone = {form.instance.pk for form in self.deleted_forms}
-        members = {member.user_id for member in self.get_queryset() if member.pk not in gone}
-        for member, old, new in self._changes():
-            if old is None and new is not None and member.user_id in members:
-                raise ValidationError(MEMBER_ALREADY, code="unique", params={"user": member.user})
 
     def _require_owner(self) -> None:
         posted = {form.instance.pk for form in self.forms}

@@ -18,6 +18,8 @@ from closient_auth.models.organizations import Organization
 from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner, lock_row
 from closient_auth.roles import Role, get_role_permissions
 
+MEMBER_ALREADY = _("This user is a member of the organization already.")
+
 
 class Membership(AuditedModel):
     """One user in one organization, in one role."""
@@ -46,7 +48,7 @@ class Membership(AuditedModel):
             models.UniqueConstraint(
                 fields=["organization", "user"],
                 name="closient_auth_membership_unique_user",
-                violation_error_message=_("This user is a member of the organization already."),
+                violation_error_message=MEMBER_ALREADY,
             ),
             # MariaDB and MySQL take "OWNER", "owner " and more for "owner", all but in regular expressions.
             models.CheckConstraint(

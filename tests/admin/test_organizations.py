@@ -181,5 +181,7 @@ def test_somebody_who_joined_since_the_page_was_shown(root, page, organization):
 
     response = root.post(page("organization_change", organization.pk), data)
 
-    assert formset_errors(response) == ["This user is a member of the organization already: ben."]
+    (inline,) = response.context["inline_admin_formsets"]
+    assert inline.formset.errors == [{}, {"user": ["This user is a member of the organization already."]}]
+    assert "This user is a member of the organization already." in response.content.decode()
     assert roles(organization) == {"ada": "owner", "ben": "editor"}
