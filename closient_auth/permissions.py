@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import ForeignKey, Model
 from rest_framework.exceptions import NotFound
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
+from closient_auth.models import Organization
 from closient_auth.organizations import get_access, get_organization_field
 from closient_auth.roles import Permission
 
@@ -37,11 +40,21 @@ class HasOrganizationPermission(BasePermission):
         value = obj
         for name in get_organization_field(view).split("__"):
             # A path that ends early leads to no organization.
-            value = getattr(value, name) if value is not None else None
+            value = _follow(value, name) if value is not None else None
         if getattr(value, "pk", value) != get_access(request).organization.pk:
             # The bytes that Django answers for a row that is not there.
-            raise NotFound(f"No {obj._meta.object_name} matches the given query.")
+            raise NotFound(f"No {obj._meta.object_name} matches the given query." if isinstance(obj, Model) else None)
         return True
+
+
+def _follow(value: Any, name: str) -> Any:
+    # An organization's primary key stands in the column that leads to it: its row is not read for that.
+    if isinstance(value, Model):
+        with suppress(FieldDoesNotExist):
+            field = value._meta.get_field(name)
+            if isinstance(field, ForeignKey) and field.target_field == Organization._meta.pk:
+                return getattr(value, field.attname)
+    return getattr(value, name)
 
 
 def get_required_permission(view: Any, method: str) -> str:

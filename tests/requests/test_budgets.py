@@ -191,6 +191,20 @@ def test_user_key_in_the_organization_that_it_names(cost, store, settings):
     assert answer == (HTTPStatus.OK, ["SELECT"] * 2, store.later)
 
 
+def test_own_row_costs_its_own_query_and_no_other(cost, settings):
+    """Whose it is stands in its column: the organization's row is not read."""
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    member = MembershipFactory.create()
+    project = Project.objects.create(organization=member.organization, name="A")
+
+    for raw_key, statements in [
+        (make_calm_key("csb", organization=member.organization)[1], ["SELECT"] * 2),
+        (make_calm_key("csu", user=member.user)[1], ["SELECT"] * 3),
+    ]:
+        cost("/who/", raw_key)
+        assert cost(f"/projects/{project.pk}/", raw_key)[:2] == (HTTPStatus.OK, statements)
+
+
 def test_request_over_its_limit_counts_no_further(cost):
     _, raw_key = make_key("csb", rate_limit_per_minute=1)
     cost("/who/", raw_key)

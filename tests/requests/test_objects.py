@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from types import SimpleNamespace
 
 import pytest
 from django.urls import path
 from rest_framework.generics import RetrieveAPIView, RetrieveUpdateDestroyAPIView
+from rest_framework.response import Response
+from rest_framework.views import APIView
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from closient_auth.filters import OrganizationFilterBackend
@@ -101,6 +104,27 @@ def test_own_row_can_be_changed_and_deleted(call, mount, acme, rows, view):
     assert call(f"/{own.pk}/", raw_key, method="patch", data={"name": "B"}).json()["name"] == "B"
     assert call(f"/{own.pk}/", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
     assert list(Project.objects.all()) == [foreign]
+
+
+class ByObject(APIView):
+    """Its objects are no rows."""
+
+    permission_classes = [HasOrganizationPermission]
+
+    def get(self, request, slug):
+        organization = Organization.objects.filter(slug=slug).first()
+        self.check_object_permissions(request, SimpleNamespace(organization=organization))
+        return Response()
+
+
+def test_object_that_is_no_row(call, mount, acme, globex):
+    mount(path("<slug>/", ByObject.as_view()))
+    _, raw_key = make_key("csb", organization=acme)
+
+    answers = [call(f"/{slug}/", raw_key) for slug in (acme.slug, globex.slug, "never-was")]
+
+    assert [answer.status_code for answer in answers] == [HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND]
+    assert [answer.json() for answer in answers[1:]] == [{"detail": "Not found."}] * 2
 
 
 def test_list_and_creation_keep_to_the_organization(call, acme, rows):
