@@ -35,7 +35,9 @@ HOLDER_ERRORS = {
 
 
 def validate_expires_at(expires_at: datetime) -> None:
-    """Refuse a time that some time zone cannot show: every page that lists such a key would fail."""
+    """Refuse a time without a zone, and one that some time zone cannot show: every page that lists such a key would fail."""
+    if settings.USE_TZ and timezone.is_naive(expires_at):
+        raise ValidationError(_("Give the time a time zone, as timezone.now() has one."), code="naive")
     if not datetime.min.year < expires_at.year < datetime.max.year:
         raise ValidationError(_("Choose a time before the year 9999, or none."), code="out_of_range")
 

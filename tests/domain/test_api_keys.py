@@ -143,6 +143,21 @@ def test_value_that_cannot_be_is_refused(field, value):
     assert not ApiKey.objects.exists()
 
 
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_end_without_a_time_zone(settings, use_tz):
+    """It could be one of many times, where the host has time zones."""
+    settings.USE_TZ = use_tz
+    end = datetime(2099, 1, 1)  # noqa: DTZ001
+
+    if not use_tz:
+        assert make_key(expires_at=end)[0].state == "active"
+        return
+    with pytest.raises(ValidationError) as caught:
+        make_key(expires_at=end)
+    assert [error.code for error in caught.value.error_dict["expires_at"]] == ["naive"]
+    assert not ApiKey.objects.exists()
+
+
 def test_hash_is_unique_in_the_database():
     api_key, _ = make_key()
     other = ApiKey(prefix="csb", organization=api_key.organization, hashed_key=api_key.hashed_key, hint="abcd")
