@@ -158,8 +158,9 @@ class Invitation(models.Model):
             if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
                 raise ValidationError(_("This invitation was accepted or withdrawn."), code="not_open")
             self.require_free_address(using)
+            old = self._get_term()
             self.issue(by, using)
-            AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, new={"expires_at": self.expires_at})
+            AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=self._get_term())
 
     def withdraw(self, *, by: AbstractBaseUser | None = None) -> None:
         """
@@ -172,9 +173,7 @@ class Invitation(models.Model):
             if self.state == InvitationState.ACCEPTED:
                 raise ValidationError(_("This invitation was accepted: remove the member."), code="not_open")
             if self.withdrawn_at is None:
-                self.withdrawn_at = timezone.now()
-                self.save(using=using, update_fields=["withdrawn_at"])
-                AuditEntry.objects.record(Event.INVITATION_WITHDRAWN, self, using=using)
+                self._end(Event.INVITATION_WITHDRAWN, "withdrawn_at", using)
 
     def require_free_address(self, using: str) -> None:
         """Raise ``ValidationError`` where the address is a member's, or has another invitation that is pending."""
@@ -213,12 +212,19 @@ class Invitation(models.Model):
         using = router.db_for_write(type(self), instance=self)
         if self.organization.memberships.using(using).filter(user_id=user.pk).exists():
             raise ValidationError(_("You are a member of this organization already."), code="already_member")
-        self.accepted_at = timezone.now()
-        self.save(using=using, update_fields=["accepted_at"])
-        AuditEntry.objects.record(Event.INVITATION_ACCEPTED, self, using=using)
+        self._end(Event.INVITATION_ACCEPTED, "accepted_at", using)
         return Membership.objects.using(using).create(  # type: ignore[misc]
             organization=self.organization, user=user, role=self.role
         )
+
+    def _get_term(self) -> dict[str, object]:
+        return {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
+
+    def _end(self, event: Event, field: str, using: str) -> None:
+        old = {"state": self.state}
+        setattr(self, field, timezone.now())
+        self.save(using=using, update_fields=[field])
+        AuditEntry.objects.record(event, self, using=using, old=old, new={"state": self.state})
 
     @contextmanager
     def _managed(self) -> Iterator[str]:

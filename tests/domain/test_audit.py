@@ -139,9 +139,13 @@ def test_invitation(record, organization, join):
         ("invitation_created", "a@example.com: Editor", {}, {"email": "a@example.com", "role": "editor"})
     ]
     invitation = Invitation.objects.get()
-    ((event, *_, new),) = record(lambda: invitation.resend(by=owner))
-    assert (event, set(new)) == ("invitation_resent", {"expires_at"})
-    assert [event for event, *_ in record(invitation.withdraw)] == ["invitation_withdrawn"]
+    heir = join("owner").user
+    ((event, _, old, new),) = record(lambda: invitation.resend(by=heir))
+    assert (event, old["invited_by"], new["invited_by"]) == ("invitation_resent", in_json(owner.pk), in_json(heir.pk))
+    assert old["expires_at"] < new["expires_at"]
+    assert record(invitation.withdraw) == [
+        ("invitation_withdrawn", "a@example.com: Editor", {"state": "pending"}, {"state": "withdrawn"})
+    ]
     assert record(invitation.withdraw) == []
     assert not AuditEntry.objects.exclude(organization_id=organization.pk).exists()
 
@@ -154,7 +158,7 @@ def test_accepted_invitation(record, organization, join):
         recorded = record(lambda: Invitation.objects.accept(token, grace))
 
     assert recorded == [
-        ("invitation_accepted", "grace@example.com: Editor", {}, {}),
+        ("invitation_accepted", "grace@example.com: Editor", {"state": "pending"}, {"state": "accepted"}),
         ("member_added", "grace: Editor", {}, {"user": in_json(grace.pk), "role": "editor"}),
     ]
     entry = AuditEntry.objects.get(event="invitation_accepted")

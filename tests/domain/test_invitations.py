@@ -69,6 +69,14 @@ def test_mail_has_the_token_and_the_row_has_not(invite, organization):
     assert (invitation.role, invitation.expires_at, invitation.state) == ("editor", NOW + timedelta(days=7), "pending")
 
 
+def test_mail_says_the_time_in_utc(invite, settings):
+    settings.TIME_ZONE = "Asia/Tokyo"
+
+    invite()
+
+    assert "until May 8, 2030, noon UTC:" in mail.outbox[0].body
+
+
 def test_mail_that_fails(organization, owner, monkeypatch, caplog, django_capture_on_commit_callbacks):
     def send_messages(self, messages):
         raise ConnectionRefusedError(messages[0].body)
