@@ -20,6 +20,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.exceptions import APIException, NotFound, Throttled
 
 from closient_auth import exceptions, serializers
+from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.keys import KeyType
 
@@ -102,6 +103,12 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     match_subclasses = True
     name = "ApiKey"
 
+    def __init__(self, target: Any) -> None:
+        super().__init__(target)  # type: ignore[no-untyped-call]
+        # Beside a host's subclass stands the class itself, by which the management API takes keys.
+        if type(target) is not ApiKeyAuthentication:
+            self.name = type(target).__name__
+
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "header", "name": conf.HEADER}
 
@@ -119,6 +126,10 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
 
     target_class = "closient_auth.serializers.Serializer"
     match_subclasses = True
+
+    def get_name(self, auto_schema: Any, direction: Any) -> str:
+        # Hosts have organizations of their own, and of two components with one name the later takes the other's place.
+        return "Closient" + type(self.target).__name__.removesuffix("Serializer")
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)

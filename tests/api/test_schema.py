@@ -13,6 +13,8 @@ import pytest
 from closient_auth import serializers
 
 PROGRAM = """
+import sys
+
 import django
 from django.conf import settings
 from django.core.management import call_command
@@ -22,7 +24,7 @@ from tests import settings as defaults
 values = {name: value for name, value in vars(defaults).items() if name.isupper()}
 values["INSTALLED_APPS"] = [*defaults.INSTALLED_APPS, "drf_spectacular"]
 values["REST_FRAMEWORK"] = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
-values["ROOT_URLCONF"] = "closient_auth.urls"
+values["ROOT_URLCONF"] = sys.argv[1]
 values["CLOSIENT_AUTH"] = {"HEADER": "X-Acme-Key"}
 settings.configure(**values)
 django.setup()
@@ -30,16 +32,28 @@ call_command("spectacular", "--fail-on-warn", "--validate", "--format", "openapi
 """
 
 
-@pytest.fixture(scope="module")
-def schema():
+def describe(urlconf):
     process = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, urlconf],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return describe("closient_auth.urls")
+
+
+def test_beside_a_host_with_organizations_of_its_own():
+    schema = describe("tests.api.host_urls")
+
+    assert list(schema["components"]["schemas"]["Organization"]["properties"]) == ["vat_number"]
+    assert list(schema["components"]["securitySchemes"]) == ["ApiKey", "TenantKeyAuthentication", "cookieAuth"]
+    assert schema["paths"]["/host/organizations"]["get"]["security"] == [{"TenantKeyAuthentication": []}]
 
 
 def test_every_route(schema):
@@ -89,20 +103,20 @@ def test_answers(schema):
     ]
     assert sorted(query) == ["page", "page_size", "prefix", "state", "unused_since"]
     properties = schema["components"]["schemas"]
-    user_id = properties["AuditEntry"]["properties"]["user_id"]
+    user_id = properties["ClosientAuditEntry"]["properties"]["user_id"]
     assert user_id == {"type": "string", "nullable": True, "readOnly": True}
-    assert "key" not in properties["ApiKey"]["properties"]
-    assert properties["NewUserKey"]["properties"]["key"]["readOnly"]
+    assert "key" not in properties["ClosientApiKey"]["properties"]
+    assert properties["ClosientNewUserKey"]["properties"]["key"]["readOnly"]
 
 
 def test_bodies(schema):
-    new_key = schema["components"]["schemas"]["NewApiKey"]
+    new_key = schema["components"]["schemas"]["ClosientNewApiKey"]
 
     assert new_key["additionalProperties"] is False
     assert new_key["properties"]["prefix"]["pattern"] == "^(csb|cpk)$"
-    pattern = schema["components"]["schemas"]["Organization"]["properties"]["name"]["pattern"]
+    pattern = schema["components"]["schemas"]["ClosientOrganization"]["properties"]["name"]["pattern"]
     assert [name for name in ("Acme", " a\n", "", " ", "a\0") if re.search(pattern, name)] == ["Acme", " a\n"]
-    assert schema["components"]["schemas"]["PatchedApiKey"]["properties"]["description"]["oneOf"] == [
+    assert schema["components"]["schemas"]["PatchedClosientApiKey"]["properties"]["description"]["oneOf"] == [
         {"type": "string", "maxLength": 255, "pattern": r"^[^\x00]+$"},
         {"type": "string", "maxLength": 0},
     ]
@@ -127,7 +141,7 @@ def test_each_operation_has_its_place_and_summary(schema):
 
 def test_examples_can_be_sent(schema):
     def examples(name):
-        properties = schema["components"]["schemas"][name]["properties"]
+        properties = schema["components"]["schemas"][f"Closient{name}"]["properties"]
         return {name: value["example"] for name, value in properties.items() if "example" in value}
 
     assert examples("Organization") == {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
