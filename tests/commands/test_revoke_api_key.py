@@ -71,13 +71,14 @@ def test_line_says_whose_it_is(run):
     ]
 
 
+@pytest.mark.parametrize("arguments", [[], ["--stdin"]])
 @pytest.mark.parametrize("text", ["{}", "{}\n", "{}\r\n", "X-API-Key: {}\n", '02:00 key="{}" 200\n', "{0}\n{0}\n"])
-def test_by_text(run, feed, text):
+def test_by_text(run, feed, text, arguments):
     api_key, raw_key = make_key("cpk")
     neighbour, _ = make_key("cpk")
     feed(text.format(raw_key))
 
-    revoked = run("revoke_api_key", "--stdin")
+    revoked = run("revoke_api_key", *arguments)
     assert (revoked.stdout, revoked.stderr) == (f"{line(api_key)}\n", "")
     assert active() == {neighbour}
 
@@ -133,9 +134,12 @@ def test_id_of_no_key(refuse, other):
     assert active() == {api_key}
 
 
-@pytest.mark.parametrize("arguments", [[], ["--stdin", str(uuid4())]])
-def test_neither_or_both(refuse, arguments):
-    assert refuse("revoke_api_key", *arguments).error == "Pass the ids of keys, or --stdin alone and a key on stdin."
+def test_both(refuse):
+    api_key, _ = make_key()
+
+    error = "Pass the ids of keys, or a key on stdin, and not both."
+    assert refuse("revoke_api_key", "--stdin", str(api_key.pk)).error == error
+    assert active() == {api_key}
 
 
 def test_raw_key_as_an_argument(refuse):

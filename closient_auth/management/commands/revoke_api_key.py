@@ -19,7 +19,7 @@ from closient_auth.models.organizations import read_uuid
 RAW_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_", re.IGNORECASE)
 REFUSAL = (
     "A key does not belong on the command line, where process lists and the shell's history show it: "
-    "write it to stdin and pass --stdin, or pass its id."
+    "write it to stdin, or pass its id."
 )
 
 
@@ -27,7 +27,7 @@ class Command(DatabaseCommand):
     help = "Revoke API keys by their ids, or the one whose text comes on stdin. It acts on the next request, for good."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="id", help="as list_api_keys tells it")
+        parser.add_argument("ids", nargs="*", metavar="id", help="as list_api_keys tells it; without one, stdin")
         parser.add_argument(
             "--stdin", action="store_true", help="read one whole key from stdin, alone or in a line of text"
         )
@@ -43,10 +43,10 @@ class Command(DatabaseCommand):
         if any(map(RAW_KEY.search, options["ids"])):
             raise CommandError(REFUSAL)
         ids = options["ids"]
-        if options["stdin"] == bool(ids):
-            raise CommandError("Pass the ids of keys, or --stdin alone and a key on stdin.")
+        if options["stdin"] and ids:
+            raise CommandError("Pass the ids of keys, or a key on stdin, and not both.")
         # All of them are found before the first is revoked.
-        for api_key in [self._find_by_text()] if options["stdin"] else [_find_by_id(id) for id in ids]:
+        for api_key in [_find_by_id(id) for id in ids] or [self._find_by_text()]:
             verdict = "revoked" if api_key.revoke() else "was revoked already"
             self.stdout.write(f"{api_key.pk} {_describe(api_key)}: {verdict}")
 
