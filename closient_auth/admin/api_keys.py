@@ -137,8 +137,7 @@ class ApiKeyAdmin(AuditedAdmin):
             self.message_user(request, " ".join(error.messages), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         except IntegrityError:
-            nonce = request.POST.get("nonce", "")
-            api_key = self.get_queryset(request).filter(pk=get_pk(request.user, nonce)).first()
+            api_key = self.get_queryset(request).filter(pk=get_pk(request.user, request.POST)).first()
             if api_key is None:
                 raise
             return self._render_created(request, api_key, _("API key was created already"), status=409)
@@ -150,7 +149,7 @@ class ApiKeyAdmin(AuditedAdmin):
             return
         values = {name: value for name, value in form.cleaned_data.items() if name != "nonce"}
         user: Any = request.user
-        api_key, raw_key = ApiKey.objects.create_key(**values, created_by=user, id=form.get_pk(user))
+        api_key, raw_key = ApiKey.objects.create_key(**values, created_by=user, id=get_pk(user, request.POST))
         # The views go on with ``obj``. An attribute keeps the key out of every ``repr`` on the way to the template.
         vars(obj).update(vars(api_key), raw_key=raw_key)
 

@@ -5,10 +5,11 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
@@ -39,6 +40,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 class ApiKeyCreationForm(ApiKeyForm):
     """A key to be made, once for each time that the empty form was shown."""
 
+    # A script may leave it out: what it sends again is then known by all that it says.
     nonce = forms.CharField(required=False, initial=get_nonce, widget=forms.HiddenInput({"autocomplete": "off"}))
 
     class Meta(ApiKeyForm.Meta):
@@ -63,10 +65,6 @@ class ApiKeyCreationForm(ApiKeyForm):
         name = holder if getattr(self.instance, f"{holder}_id") is None else other
         if name not in self.errors:
             self.add_error(name, errors.as_data())
-
-    def get_pk(self, user: AbstractBaseUser) -> UUID:
-        """Return the primary key that this form, sent by this user, makes however often it is sent."""
-        return get_pk(user, self.cleaned_data["nonce"] or get_nonce())
 
 
 class FindApiKeyForm(forms.Form):
@@ -96,12 +94,14 @@ class FindApiKeyForm(forms.Form):
         return api_keys.pop()
 
 
-def get_pk(user: Any, nonce: str) -> UUID:
+def get_pk(user: Any, data: QueryDict) -> UUID:
     """
-    Return the primary key of the row that a user makes with a form's nonce.
+    Return the primary key of the row that a user makes with this form's nonce.
 
     Sending a form again meets the row it made, and the database refuses the second. The nonce comes from the browser,
     so it is no primary key itself: it would let the sender choose one, for instance that of a deleted key.
     """
+    fields = sorted((name, values) for name, values in data.lists() if name != "csrfmiddlewaretoken")
+    nonce = data.get("nonce") or urlencode(fields, doseq=True)
     digest = salted_hmac("closient_auth.admin.add", f"{user.pk}:{nonce}", algorithm="sha256").digest()
     return UUID(bytes=digest[:16], version=4)

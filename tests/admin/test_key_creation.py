@@ -106,11 +106,22 @@ def test_each_empty_form_makes_its_own_key(root, page, fill_in):
         data = fill_in(root, prefix="csb", organization=OrganizationFactory.create().pk)
         assert root.post(page("apikey_add"), data).status_code == HTTPStatus.OK
 
-    del data["nonce"]
-    for _ in range(2):
-        assert root.post(page("apikey_add"), data).status_code == HTTPStatus.OK
+    assert ApiKey.objects.count() == 2
 
-    assert ApiKey.objects.count() == 4
+
+def test_what_a_script_sends_again_without_a_nonce(root, page, fill_in):
+    data = fill_in(root, prefix="csb", organization=OrganizationFactory.create().pk, name="Server")
+    del data["nonce"]
+
+    answers = [root.post(page("apikey_add"), data | more) for more in ({}, {}, {"name": "Another"}, {"nonce": ""})]
+
+    assert [answer.status_code for answer in answers] == [
+        HTTPStatus.OK,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.OK,
+        HTTPStatus.OK,
+    ]
+    assert sorted(ApiKey.objects.values_list("name", flat=True)) == ["Another", "Server", "Server"]
 
 
 def test_form_of_another_user_makes_its_own_key(root, page, fill_in, make_staff):
