@@ -25,6 +25,9 @@ class UtcDateTimeField(serializers.DateTimeField):
 
     default_error_messages = {"naive": _("Say the time zone, as in 2030-01-31T12:00:00Z.")}
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(input_formats=["iso-8601"], **kwargs)
+
     def enforce_timezone(self, value: datetime) -> datetime:
         if timezone.is_naive(value):
             self.fail("naive")

@@ -30,6 +30,10 @@ SLUG_SUFFIX_ALPHABET = "ghjkmnpqrstvwxyz"
 MOST_TOLD = 1000
 
 
+class NotAMemberError(PermissionDenied):
+    """Raised where somebody has no role in the organization at all: to them it must look as if it were not there."""
+
+
 def read_uuid(text: str) -> UUID | None:
     """Return the UUID that this text spells in any of the ways Python accepts, or ``None``."""
     try:
@@ -44,8 +48,12 @@ def validate_slug_is_not_a_uuid(slug: str) -> None:
         raise ValidationError(_("A slug must not read as a UUID. Choose another."), code="slug_reads_as_uuid")
 
 
+def _get_stem(name: str) -> str:
+    return slugify(name)[:SLUG_STEM_LENGTH].strip("-_")
+
+
 def _add_suffix(slug: str) -> str:
-    return f"{slug[:SLUG_STEM_LENGTH]}-{get_random_string(8, SLUG_SUFFIX_ALPHABET)}"
+    return f"{slug[:SLUG_STEM_LENGTH] or 'organization'}-{get_random_string(8, SLUG_SUFFIX_ALPHABET)}"
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
@@ -83,10 +91,9 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         return organization
 
     def _free_slug(self, name: str) -> str:
-        slug = slugify(name)[:SLUG_STEM_LENGTH].strip("-_")
-        if slug and not read_uuid(slug) and not self.filter(slug=slug).exists():
-            return slug
-        return _add_suffix(slug or "organization")
+        slug = _get_stem(name)
+        is_free = slug and not read_uuid(slug) and not self.filter(slug=slug).exists()
+        return slug if is_free else _add_suffix(slug)
 
 
 class Organization(AuditedModel):
@@ -109,6 +116,12 @@ class Organization(AuditedModel):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; where there is no slug, with one from the name. Raise ``ValidationError`` for one that reads as a UUID."""
+        self.slug = self.slug or _add_suffix(_get_stem(self.name))
+        validate_slug_is_not_a_uuid(self.slug)
+        super().save(*args, **kwargs)
 
     def is_named(self, name: str) -> bool:
         """Return whether this text is the organization's id or slug."""
@@ -142,7 +155,7 @@ class Organization(AuditedModel):
         ``None`` is trusted code. Raise ``PermissionDenied`` where the role, as it is under the lock, does not allow it.
         """
         with self.keep_owner():
-            if by is not None and permission not in get_role_permissions(self.get_role(by) or ""):
+            if by is not None and permission not in get_role_permissions(self._require_role(by)):
                 raise PermissionDenied(_("Your role does not allow this."))
             yield
 
@@ -150,8 +163,14 @@ class Organization(AuditedModel):
         self, by: AbstractBaseUser | None, old: str | None, new: str | None, *, own: bool = False
     ) -> None:
         """Raise ``PermissionDenied`` where ``by`` may not make this change of a role; ``may_change_role()`` has the rule."""
-        if by is not None and not may_change_role(self.get_role(by) or "", old, new, own=own):
+        if by is not None and not may_change_role(self._require_role(by), old, new, own=own):
             raise PermissionDenied(_("Your role does not allow this change of members."))
+
+    def _require_role(self, user: AbstractBaseUser) -> str:
+        role = self.get_role(user)
+        if role is None:
+            raise NotAMemberError(_("You are no member of this organization."))
+        return role
 
     def rename(self, *, name: str | None = None, slug: str | None = None, by: AbstractBaseUser | None = None) -> None:
         """Give it another name, slug or both. Raise ``ValidationError`` for one that cannot be, ``PermissionDenied``."""

@@ -23,12 +23,13 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from closient_auth.authentication import ApiKeyAuthentication
+from closient_auth.conf import conf
 from closient_auth.exceptions import Conflict, SessionRequired
-from closient_auth.headers import forbid_storing
+from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError
 from closient_auth.models.audit import acting
-from closient_auth.models.organizations import read_uuid
+from closient_auth.models.organizations import NotAMemberError, read_uuid
 from closient_auth.permissions import HasOrganizationPermission
 from closient_auth.serializers import PageSerializer
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
@@ -98,7 +99,7 @@ class ManagementViewSet(GenericViewSet[Any]):
     pagination_class = Pages
     filter_backends = []
     versioning_class = None
-    metadata_class = None
+    http_method_names = [method for method in APIView.http_method_names if method != "options"]
     # The part of the URL that names the object.
     lookup_url_kwarg = "id"
     filter_serializer_class: Any = None
@@ -110,6 +111,8 @@ class ManagementViewSet(GenericViewSet[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         forbid_storing(request)
+        # The authenticator says it too, but what cannot be rendered (406) is refused before.
+        vary_on(request, conf.HEADER)
         super().initial(request, *args, **kwargs)
         api_key = request.auth if isinstance(request.auth, ApiKey) else None
         user = self.user if api_key is None else api_key.user
@@ -176,8 +179,8 @@ def _translate(exc: Exception) -> Exception:
         return Conflict(_("Other data still needs this, so it cannot be deleted."), "in_use")
     if isinstance(exc, IntegrityError):
         return Conflict()
-    if isinstance(exc, ObjectDoesNotExist):
-        # Somebody else was faster, and it was found gone under the lock.
+    if isinstance(exc, ObjectDoesNotExist | NotAMemberError):
+        # Somebody else was faster, and it was found gone under the lock, or is no longer theirs.
         return NotFound()
     if isinstance(exc, DjangoValidationError):
         if hasattr(exc, "error_dict"):

@@ -58,7 +58,8 @@ DEFAULTS = {
 
 
 @pytest.fixture
-def other_defaults(monkeypatch):
+def other_defaults(monkeypatch, settings):
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DATETIME_INPUT_FORMATS": ["%d/%m/%Y"]}
     for view, attributes in DEFAULTS.items():
         for name, value in attributes.items():
             monkeypatch.setattr(view, name, value)
@@ -66,8 +67,10 @@ def other_defaults(monkeypatch):
 
 @pytest.mark.usefixtures("other_defaults")
 def test_other_defaults(send, call, tree, acme, people):
-    created = send("owner", "post", f"{tree}/keys", {"prefix": "csb"})
+    times = {"expires_at": "2099-01-01T00:00:00Z"}
+    created = send("owner", "post", f"{tree}/keys", {"prefix": "csb"} | times)
     assert (created.status_code, created["Content-Type"]) == (HTTPStatus.CREATED, "application/json")
+    assert created.json().items() >= times.items()
     assert call("/me", created.json()["key"]).json()["type"] == "organization"
     for address in ("/organizations", tree, f"{tree}/keys", f"{tree}/members", "/me", "/me/keys"):
         assert send("owner", "get", address).status_code == HTTPStatus.OK
@@ -80,7 +83,9 @@ def test_other_defaults(send, call, tree, acme, people):
     )
     html = send("owner", "get", tree, accept="text/html")
     assert (html.status_code, html["Content-Type"]) == (HTTPStatus.NOT_ACCEPTABLE, "application/json")
-    assert send("owner", "options", tree).status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert (html["Vary"].split(", ")[0], html["Cache-Control"]) == ("X-API-Key", "private, no-store")
+    options = send("owner", "options", tree)
+    assert (options.status_code, options["Allow"]) == (HTTPStatus.METHOD_NOT_ALLOWED, "GET, PATCH, DELETE, HEAD")
 
     _, raw_key = make_key("csu", user=people["editor"])
     assert call("/me/key", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT

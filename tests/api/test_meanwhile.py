@@ -12,7 +12,7 @@ from closient_auth.views.base import ManagementViewSet
 from closient_auth.views.organizations import OrganizationViewSet
 from tests.api.test_access import WRITES
 from tests.api.world import snapshot
-from tests.factories import make_invitation, make_key
+from tests.factories import MembershipFactory, make_invitation, make_key
 from tests.models import Project
 
 BODIES = {
@@ -107,6 +107,24 @@ def test_owner_who_is_demoted(request_of, meanwhile, people, method, address):
     # The domain's own words: the view's permission had let it pass.
     assert response.json()["detail"].startswith("Your role does not allow this")
     assert snapshot() == before
+
+
+@pytest.mark.parametrize(("method", "address"), IN_TREE)
+def test_owner_who_is_removed(request_of, meanwhile, acme, people, method, address):
+    """They see what an outsider sees."""
+    MembershipFactory.create(organization=acme, role="owner")
+    states = []
+
+    def remove(_):
+        Membership.objects.filter(user=people["owner"]).delete()
+        states.append(snapshot())
+
+    meanwhile(ManagementViewSet, "check_permissions", remove)
+
+    response = request_of("owner", method, address)
+
+    assert (response.status_code, response.json()) == GONE
+    assert states == [snapshot()]
 
 
 @pytest.mark.parametrize("on_delete", [PROTECT, RESTRICT])

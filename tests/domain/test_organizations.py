@@ -85,6 +85,24 @@ def test_taken_slug_is_told_apart(name):
     assert all(slug.startswith(name[:40].lower()) and len(slug) <= 50 for slug in slugs)
 
 
+def test_a_bare_row_gets_a_slug_too():
+    slugs = {Organization.objects.create(name=name).slug for name in ("Acme", "Acme", "")}
+
+    assert sorted(slug.rpartition("-")[0] for slug in slugs) == ["acme", "acme", "organization"]
+
+
+@pytest.mark.parametrize("slug", UUID_SLUGS)
+def test_a_bare_row_has_no_slug_that_reads_as_a_uuid(slug):
+    organization = create()
+    organization.slug = slug
+
+    for refused in (organization.save, lambda: Organization.objects.create(name="Mine", slug=slug)):
+        with pytest.raises(ValidationError) as caught:
+            refused()
+        assert caught.value.code == "slug_reads_as_uuid"
+    assert Organization.objects.get().slug == "acme-foods"
+
+
 @pytest.mark.parametrize("slug", UUID_SLUGS)
 def test_slug_that_reads_as_a_uuid_is_refused(slug):
     with pytest.raises(ValidationError) as caught:
@@ -233,9 +251,10 @@ def test_nobody_else_renames_or_deletes(who, organization, join, neighbour):
         # The user and what they hold of their membership are from before.
         Membership.objects.filter(user=by, role="owner").update(role="manager")
     before = list(Organization.objects.order_by("pk").values())
+    reason = "You are no member of this" if who == "outsider" else "Your role does not allow this"
 
     for refused in (lambda: organization.rename(name="Mine", slug="mine", by=by), lambda: organization.delete(by=by)):
-        with pytest.raises(PermissionDenied, match="Your role does not allow this"):
+        with pytest.raises(PermissionDenied, match=reason):
             refused()
 
     assert (organization.name, organization.slug) == ("Acme Foods", "acme-foods")
