@@ -45,7 +45,7 @@ def check_keys_are_taken(**kwargs: object) -> Iterator[CheckMessage]:
     )
     if can_tell and not are_keys_taken(views):
         yield Warning(
-            "ApiKeyAuthentication is used nowhere: no request with an API key is let in.",
+            "ApiKeyAuthentication is used by none of your views: no request with an API key is let in.",
             hint="Put 'closient_auth.authentication.ApiKeyAuthentication' first in "
             "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES'], or on a view.",
             id="closient_auth.W012",

@@ -101,7 +101,7 @@ def test_keys_that_nothing_takes(run, find, mount, rest_framework):
     message = find("W012")
     assert (message.level, message.msg) == (
         WARNING,
-        "ApiKeyAuthentication is used nowhere: no request with an API key is let in.",
+        "ApiKeyAuthentication is used by none of your views: no request with an API key is let in.",
     )
     assert f"'{API_KEY}'" in message.hint
 
