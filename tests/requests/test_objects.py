@@ -6,6 +6,7 @@ from http import HTTPStatus
 from types import SimpleNamespace
 
 import pytest
+from django.shortcuts import get_object_or_404
 from django.urls import path
 from rest_framework.generics import RetrieveAPIView, RetrieveUpdateDestroyAPIView
 from rest_framework.response import Response
@@ -115,6 +116,26 @@ class ByObject(APIView):
         organization = Organization.objects.filter(slug=slug).first()
         self.check_object_permissions(request, SimpleNamespace(organization=organization))
         return Response()
+
+
+class ByHand(APIView):
+    throttle_classes = []
+    permission_classes = [HasOrganizationPermission]
+
+    def get(self, request, pk):
+        project = get_object_or_404(Project, pk=pk)
+        self.check_object_permissions(request, project)
+        return Response(project.name)
+
+
+def test_row_that_a_view_looks_up_itself(call, mount, acme, rows):
+    mount(path("<int:pk>/", ByHand.as_view()))
+    own, foreign = rows[Project]
+    _, raw_key = make_key("csb", organization=acme)
+
+    assert call(f"/{own.pk}/", raw_key).json() == own.name
+    there, nowhere = call(f"/{foreign.pk}/", raw_key), call(f"/{NEVER_WAS}/", raw_key)
+    assert (there.status_code, there.content, str(there.headers)) == (404, nowhere.content, str(nowhere.headers))
 
 
 def test_object_that_is_no_row(call, mount, acme, globex):
