@@ -179,6 +179,22 @@ def test_from_the_command_line(capsys):
     assert active() == set()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_mistake_in_the_settings_is_no_hindrance(capsys, settings):
+    """Of those that a web server, which runs no checks, lives with until that night."""
+    settings.CLOSIENT_AUTH = {"HEADR": "X-Key"}
+    api_key, _ = make_key()
+    neighbour, _ = make_key()
+
+    for arguments in (["list_api_keys"], ["revoke_api_key", str(api_key.pk)]):
+        ManagementUtility(["manage.py", *arguments]).execute()
+
+    printed = capsys.readouterr()
+    assert printed.out.endswith(f"\n{line(api_key)}\n")
+    assert printed.err == ""
+    assert active() == {neighbour}
+
+
 def test_key_stays_on_stdin(run, feed, caplog, settings):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "django")
