@@ -25,6 +25,7 @@ def register_checks() -> None:
     register(permissions.check_required_permissions, Tags.security)
     register(permissions.check_attributes, Tags.security)
     register(rows.check_lists, Tags.security)
+    register(rows.check_members, Tags.security)
     register(rows.check_organization_fields, Tags.security)
     register(rows.check_serializers, Tags.security)
     register(stores.check_limit_cache, Tags.caches)

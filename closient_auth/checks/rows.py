@@ -12,9 +12,11 @@ from uuid import UUID
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldError, ValidationError
 from rest_framework.mixins import ListModelMixin
+from rest_framework.permissions import IsAuthenticated, IsAuthenticatedOrReadOnly
 
-from closient_auth.checks.views import View, asks_for_organization, get_views, includes, name_views, unique
+from closient_auth.checks.views import PERMISSION, View, asks_for_organization, get_views, includes, name_views, unique
 from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.models import Organization
 
 
 def check_lists(**kwargs: object) -> Iterator[CheckMessage]:
@@ -24,6 +26,17 @@ def check_lists(**kwargs: object) -> Iterator[CheckMessage]:
             f"These views list the rows of every organization: {name_views(wide)}.",
             hint="Add OrganizationFilterBackend to their filter_backends, or override get_queryset().",
             id="closient_auth.W011",
+        )
+
+
+def check_members(**kwargs: object) -> Iterator[CheckMessage]:
+    """Check that rows of organizations are not shown to whoever has some credential."""
+    if common := [view for view in get_views() if _asks_for_a_credential(view) and _shows_organizations(view)]:
+        yield Warning(
+            f"These views ask for no permission in the organization whose rows they show: {name_views(common)}.",
+            hint="IsAuthenticated lets in the keys and people of every organization. Add HasOrganizationPermission to their "
+            "permission_classes and OrganizationFilterBackend to their filter_backends, or override get_queryset().",
+            id="closient_auth.W018",
         )
 
 
@@ -49,6 +62,21 @@ def _lists_everything(view: View) -> bool:
     # What the view decides itself, at each request, may narrow as well.
     chooses = _overrides(view, "get_queryset", "filter_queryset")
     return not chooses and isinstance(view.get("filter_backends"), Collection)
+
+
+def _asks_for_a_credential(view: View) -> bool:
+    # Any other class may ask for more.
+    permissions = view.get_classes(PERMISSION) or ()
+    return (
+        view.takes_keys() and bool(permissions) and {IsAuthenticated, IsAuthenticatedOrReadOnly}.issuperset(permissions)
+    )
+
+
+def _shows_organizations(view: View) -> bool:
+    model = getattr(view.get("queryset"), "model", None)
+    if model is None or _overrides(view, "get_queryset", "filter_queryset"):
+        return False
+    return model is Organization or any(field.related_model is Organization for field in model._meta.fields)
 
 
 def _overrides(view: View, *methods: str) -> bool:

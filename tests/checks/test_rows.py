@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 from django.core.checks import ERROR, WARNING
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.filters import SearchFilter
 from rest_framework.generics import ListAPIView, RetrieveAPIView
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import AllowAny, IsAuthenticated, IsAuthenticatedOrReadOnly
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ModelViewSet
 
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
-from tests.checks.views import extend
+from tests.checks.views import PlainView, extend
 from tests.models import Note, Project
 
 HERE = __name__
@@ -57,7 +58,7 @@ def test_lists_that_nothing_narrows(find, mount):
         extend(ProjectList, "Own", get_queryset=lambda view: Project.objects.none()).as_view(),
         extend(ProjectList, "Filtering", filter_queryset=lambda view, queryset: queryset.none()).as_view(),
         extend(ProjectList, "Choosing", filter_backends=property(lambda view: [CustomFilterBackend])).as_view(),
-        extend(ProjectList, "Shared", permission_classes=[IsAuthenticated]).as_view(),
+        extend(ProjectList, "Shared", permission_classes=[AllowAny]).as_view(),
         extend(ProjectList, "WithoutRows", queryset=None).as_view(),
     )
 
@@ -68,6 +69,44 @@ def test_lists_that_nothing_narrows(find, mount):
         f"{HERE}.ProjectList, {HERE}.ProjectViewSet, tests.checks.views.Searched.",
     )
     assert "OrganizationFilterBackend" in message.hint
+
+
+class Rules(IsAuthenticated):
+    """May ask for more."""
+
+
+def test_rows_for_whoever_has_a_credential(find, mount):
+    mount(
+        ProjectDetail.as_view(),
+        *routes(extend(ProjectViewSet, "Forgotten", permission_classes=[IsAuthenticated])),
+        extend(ProjectDetail, "Readable", permission_classes=[IsAuthenticatedOrReadOnly]).as_view(),
+        extend(
+            ProjectDetail, "Tenants", permission_classes=[IsAuthenticated], queryset=Organization.objects.all()
+        ).as_view(),
+        extend(ProjectDetail, "Public", permission_classes=[AllowAny]).as_view(),
+        extend(ProjectDetail, "Ruled", permission_classes=[Rules]).as_view(),
+        extend(ProjectDetail, "Both", permission_classes=[IsAuthenticated, HasOrganizationPermission]).as_view(),
+        extend(ProjectDetail, "Notes", permission_classes=[IsAuthenticated], queryset=Note.objects.all()).as_view(),
+        extend(PlainView, "NoRows", permission_classes=[IsAuthenticated]).as_view(),
+        extend(
+            ProjectDetail,
+            "Own",
+            permission_classes=[IsAuthenticated],
+            get_queryset=lambda view: Project.objects.none(),
+        ).as_view(),
+        extend(
+            ProjectDetail,
+            "Keyless",
+            permission_classes=[IsAuthenticated],
+            authentication_classes=[SessionAuthentication],
+        ).as_view(),
+    )
+
+    message = find("W018")
+    assert message.level == WARNING
+    assert message.msg.endswith(
+        ": " + ", ".join(f"tests.checks.views.{name}" for name in ("Forgotten", "Readable", "Tenants")) + "."
+    )
 
 
 def test_viewset_whose_list_is_not_served(run, mount):
@@ -133,7 +172,7 @@ def test_default_path_matters_where_the_filter_follows_it(run, find, mount):
 
 def test_declared_path_matters_where_the_permission_follows_it(run, find, mount):
     cls = extend(ProjectDetail, "Typo", organization_field="organisation")
-    mount(cls.as_view(permission_classes=[IsAuthenticated]))
+    mount(cls.as_view(permission_classes=[AllowAny]))
     assert run() == []
 
     mount(cls.as_view())
