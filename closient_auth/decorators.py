@@ -21,12 +21,17 @@ def publishable(view: _View) -> _View:
 
 def required_permissions(permissions: str | Mapping[str, str]) -> Callable[[_View], _View]:
     """Say what ``HasOrganizationPermission`` asks of a function view; goes above ``@api_view``."""
+    if callable(permissions):
+        raise TypeError('@required_permissions takes a permission, as in @required_permissions("organization.…").')
 
     def decorator(view: _View) -> _View:
         target = _get_target(view)
         # Below ``@api_view`` it would be forgotten, and the view open to whoever may look at the organization.
         if not isinstance(target, type):
-            raise TypeError(f"Put @required_permissions above @api_view: {view.__qualname__} is not a view yet.")
+            raise TypeError(
+                f"Put @required_permissions above @api_view: {view.__qualname__} is not a view yet. "
+                "For a method or an action name it in the required_permissions of its class."
+            )
         target.required_permissions = permissions  # type: ignore[attr-defined]
         return view
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotAuthenticated, NotFound
 from rest_framework.request import Request
 
@@ -19,6 +20,7 @@ from closient_auth.principals import OrganizationPrincipal
 
 HEADER = "X-Organization"
 URL_KWARG = "organization_id"
+NO_ORGANIZATION = _("You are a member of no organization.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def _find_access(request: Any) -> Access:
     is_superuser = not is_key and getattr(user, "is_superuser", False)
     if names and is_superuser:
         return Access(_find_organization(names), is_superuser=True)
-    membership = _find_membership(user, names)
+    membership = _find_membership(user, names, is_superuser)
     return Access(membership.organization, membership.permissions, is_superuser)
 
 
@@ -100,7 +102,7 @@ def _find_organization(names: list[str]) -> Organization:
     return organization
 
 
-def _find_membership(user: AbstractBaseUser, names: list[str]) -> Membership:
+def _find_membership(user: AbstractBaseUser, names: list[str], is_superuser: bool) -> Membership:
     # From the database that is written to: a demotion acts on the next request, however late a replica is.
     memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
     memberships = memberships.filter(user_id=user.pk)
@@ -110,7 +112,8 @@ def _find_membership(user: AbstractBaseUser, names: list[str]) -> Membership:
     if names and not found:
         raise NotFound
     if len(found) != 1:
-        raise OrganizationRequired
+        # What they could name would be a 404.
+        raise OrganizationRequired(None if found or is_superuser else NO_ORGANIZATION)
     return found[0]
 
 

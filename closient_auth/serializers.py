@@ -60,9 +60,10 @@ class Serializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             writable = {name for name, field in self.fields.items() if not field.read_only}
             if refused := [name for name in data if name not in writable]:
-                raise serializers.ValidationError(
-                    dict.fromkeys(refused, [_("This field cannot be set here.")]), "fixed"
-                )
+                message = _("This field cannot be set here. These can: %(names)s.") % {
+                    "names": ", ".join(sorted(writable)) or "-"
+                }
+                raise serializers.ValidationError(dict.fromkeys(refused, [message]), "fixed")
         return super().to_internal_value(data)
 
 

@@ -143,7 +143,7 @@ def _check_permissions(view: View, *, complete: bool) -> Iterator[CheckMessage]:
         if permission not in known:
             yield Error(
                 f"{view}.required_permissions names {permission!r}, which nobody can have.",
-                hint=suggest(permission, known),
+                hint=f"{suggest(permission, known)} One of your own goes into CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
                 id="closient_auth.E008",
             )
         # The other safe methods need what GET needs, or no more than looking.
@@ -151,7 +151,7 @@ def _check_permissions(view: View, *, complete: bool) -> Iterator[CheckMessage]:
             yield Warning(
                 f"{view} is @publishable, and {view.actions.get(method, method.upper())} needs {permission!r}.",
                 hint=f"It stays closed to publishable keys, which have {_LOOK.value!r} alone. "
-                "Put @publishable on the methods alone that they may call.",
+                "Ask for that there, or put @publishable on the methods alone that they may call.",
                 id="closient_auth.W014",
             )
 

@@ -20,9 +20,7 @@ def test_own_keys(send, people, tree):
     assert send("editor", "patch", f"/me/keys/{key.pk}", {"name": "New"}).json()["name"] == "New"
     successor = send("editor", "post", f"/me/keys/{key.pk}/rotate", {}).json()
     assert send("editor", "delete", f"/me/keys/{successor['id']}").status_code == HTTPStatus.NO_CONTENT
-    assert send("editor", "post", "/me/keys", {"prefix": "csb"}).json() == {
-        "prefix": ["This field cannot be set here."]
-    }
+    assert list(send("editor", "post", "/me/keys", {"prefix": "csb"}).json()) == ["prefix"]
     assert not ApiKey.objects.active().exists()
 
 

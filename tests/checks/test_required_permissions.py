@@ -72,7 +72,8 @@ def test_permission_that_nobody_can_have(find, run, mount, settings):
     mount(extend(PermissionView, "Typo", required_permissions="organization.manage_biling").as_view())
 
     message = find("E008")
-    assert (message.level, message.hint) == (ERROR, f"Did you mean '{BILLING}'?")
+    own = "One of your own goes into CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']."
+    assert (message.level, message.hint) == (ERROR, f"Did you mean '{BILLING}'? {own}")
     assert message.msg == (
         f"{HERE}.Typo.required_permissions names 'organization.manage_biling', which nobody can have."
     )

@@ -185,10 +185,19 @@ def test_functions_say_it_with_a_decorator(mount, who_may):
 
 def test_decorator_below_the_one_that_makes_the_view_is_an_error():
     """It would be forgotten, and every member could pass."""
-    with pytest.raises(TypeError, match=r"^Put @required_permissions above @api_view: .*function is not a view yet\.$"):
+    with pytest.raises(TypeError, match=r"^Put @required_permissions above @api_view: .*function is not a view yet\. "):
 
         @api_view(["GET"])
         @required_permissions(BILLING)
+        def function(request):
+            return Response()
+
+
+def test_decorator_without_a_permission_is_an_error():
+    with pytest.raises(TypeError, match="takes a permission"):
+
+        @required_permissions  # type: ignore[arg-type]
+        @api_view(["GET"])
         def function(request):
             return Response()
 
