@@ -60,9 +60,7 @@ class Serializer(serializers.Serializer[Any]):
         if isinstance(data, Mapping):
             writable = {name for name, field in self.fields.items() if not field.read_only}
             if refused := [name for name in data if name not in writable]:
-                message = _("This field cannot be set here. These can: %(names)s.") % {
-                    "names": ", ".join(sorted(writable)) or "-"
-                }
+                message = _("This field cannot be set here. These can: %s.") % (", ".join(sorted(writable)) or "-")
                 raise serializers.ValidationError(dict.fromkeys(refused, [message]), "fixed")
         return super().to_internal_value(data)
 
@@ -96,9 +94,7 @@ class UsernameField(serializers.CharField):
 
 class PageSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, required=False)
-    page_size = serializers.IntegerField(
-        min_value=1, required=False, help_text=_("Rows in a page: 25, and at most 100.")
-    )
+    page_size = serializers.IntegerField(min_value=1, required=False, help_text=_("Rows: 25, and at most 100."))
 
 
 class ApiKeySerializer(Serializer):

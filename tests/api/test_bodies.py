@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.test import Client
+from rest_framework.test import APIClient
 
 from closient_auth.models import ApiKey, Invitation, Membership, Organization
 from tests.api.test_matrix import OWN_ROWS
@@ -74,6 +76,31 @@ def test_half_a_surrogate_pair_is_told(send, tree, text):
         assert response.json() == {"detail": "The JSON holds text that is no Unicode."}
     whole = send("owner", "post", f"{tree}/keys", {"prefix": "csb", "name": "\U0001f511"})
     assert whole.json()["name"] == "\U0001f511"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "punycode", "zip", "bz2", "utf-16", "nonsense"])
+def test_body_is_utf8_whatever_it_says(people, charset):
+    """Of Python's codecs one takes minutes, and another unpacks."""
+    client = APIClient()
+    client.force_authenticate(people["outsider"])
+    body = '{"name": "Ácme"}'
+
+    response = client.generic("POST", "/organizations", body, content_type=f"application/json; charset={charset}")
+
+    assert (response.status_code, response.json()["name"]) == (HTTPStatus.CREATED, "Ácme")
+
+
+@pytest.mark.parametrize("size", [100, 101])
+def test_body_is_as_long_as_django_allows(people, settings, size):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    client = Client(raise_request_exception=False)
+    client.force_login(people["outsider"])
+    body = '{"name": "New"}'.ljust(size)
+
+    response = client.post("/organizations", body, content_type="application/json")
+
+    assert Organization.objects.filter(name="New").exists() == (size == 100)
+    assert response.status_code in ([HTTPStatus.CREATED] if size == 100 else [HTTPStatus.BAD_REQUEST, 413])
 
 
 def test_body_of_a_deletion_is_not_read(send, tree, acme):
