@@ -37,24 +37,25 @@ class HasOrganizationPermission(BasePermission):
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
         """Return True for an object of the request's organization; raise ``NotFound`` for any other."""
-        value = obj
-        for name in get_organization_field(view).split("__"):
-            # A path that ends early leads to no organization.
-            value = _follow(value, name) if value is not None else None
+        value = _follow(obj, get_organization_field(view))
         if getattr(value, "pk", value) != get_access(request).organization.pk:
             # The bytes that Django answers for a row that is not there.
             raise NotFound(f"No {obj._meta.object_name} matches the given query." if isinstance(obj, Model) else None)
         return True
 
 
-def _follow(value: Any, name: str) -> Any:
+def _follow(obj: Any, path: str) -> Any:
+    *names, last = path.split("__")
+    for name in names:
+        # A path that ends early leads to no organization.
+        obj = getattr(obj, name) if obj is not None else None
     # An organization's primary key stands in the column that leads to it: its row is not read for that.
-    if isinstance(value, Model):
+    if isinstance(obj, Model):
         with suppress(FieldDoesNotExist):
-            field = value._meta.get_field(name)
+            field = obj._meta.get_field(last)
             if isinstance(field, ForeignKey) and field.target_field == Organization._meta.pk:
-                return getattr(value, field.attname)
-    return getattr(value, name)
+                return getattr(obj, field.attname)
+    return getattr(obj, last) if obj is not None else None
 
 
 def get_required_permission(view: Any, method: str) -> str:

@@ -43,6 +43,14 @@ class ByColumn(ByPermission):
     organization_field = "organization_id"
 
 
+class ById(ByPermission):
+    organization_field = "organization__id"
+
+
+class ByPk(ByFilter):
+    organization_field = "organization__pk"
+
+
 class NoteByPermission(RetrieveUpdateDestroyAPIView[Note]):
     throttle_classes = []
     permission_classes = [HasOrganizationPermission]
@@ -79,6 +87,8 @@ def credentials(organization):
         (ByPermission, Project, "name"),
         (ByFilter, Project, "name"),
         (ByColumn, Project, "name"),
+        (ById, Project, "name"),
+        (ByPk, Project, "name"),
         (NoteByPermission, Note, "text"),
         (NoteByFilter, Note, "text"),
     ],
@@ -96,7 +106,7 @@ def test_foreign_row_answers_as_one_that_never_was(call, mount, acme, rows, view
     assert getattr(model.objects.get(pk=foreign.pk), field) != "changed"
 
 
-@pytest.mark.parametrize("view", [ByPermission, ByFilter, ByColumn])
+@pytest.mark.parametrize("view", [ByPermission, ByFilter, ByColumn, ById, ByPk])
 def test_own_row_can_be_changed_and_deleted(call, mount, acme, rows, view):
     mount(path("<pk>/", view.as_view()))
     own, foreign = rows[Project]
