@@ -15,6 +15,7 @@ from closient_auth.keys import KeyType, hash_api_key, verify_api_key
 from closient_auth.lookup import find_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
+from closient_auth.models.organizations import ACTS_BY_KEY
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.usage import record_use
 
@@ -48,6 +49,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         api_key = self.authenticate_credentials(self._get_hashed_key(request))
         if api_key.prefix == KeyType.PUBLISHABLE:
             self._require_publishable(request)
+        elif api_key.user is not None:
+            # For models that are asked ``by=request.user``: no key acts with more than its user's membership.
+            vars(api_key.user)[ACTS_BY_KEY] = True
         record_use(api_key, request._request)
         return api_key.user or OrganizationPrincipal(api_key), api_key
 
@@ -81,8 +85,12 @@ class ApiKeyAuthentication(BaseAuthentication):
     def _require_publishable(self, request: Request) -> None:
         # Here rather than in a permission: a view that forgot its permission classes is closed as well.
         method = request.method or ""
-        if method not in SAFE_METHODS or not is_publishable(get_view(request), method):
+        view = get_view(request)
+        if method not in SAFE_METHODS or not is_publishable(view, method):
             raise PublishableKeyRefused
+        # REST framework asks about other methods, for a form or for OPTIONS, by a copy of this request that is not
+        # authenticated again.
+        view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]
 
 
 def _refuse(reason: str) -> NoReturn:

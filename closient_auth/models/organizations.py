@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import slug_re
@@ -15,7 +16,7 @@ from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event, acting_for
 from closient_auth.models.ownership import keep_owner, lock_row
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
@@ -26,6 +27,8 @@ SLUG_STEM_LENGTH = 40
 SLUG_SUFFIX_ALPHABET = "ghjkmnpqrstvwxyz"
 
 
+# An attribute of the user as whom a key authenticated.
+ACTS_BY_KEY = "closient_auth_acts_by_key"
 # How many keys, and members, the trail tells of an organization that was deleted: the newest.
 MOST_TOLD = 1000
 
@@ -140,9 +143,12 @@ class Organization(AuditedModel):
         """
         Return the role in which a user acts here: a member's own, an Owner's for a superuser, ``None`` for others.
 
-        Needs the organization's lock, under which the answer holds.
+        A superuser's key has its user's membership and nothing more; that of an organization is nobody. Needs the
+        organization's lock, under which the answer holds.
         """
-        if getattr(user, "is_superuser", False):
+        if not isinstance(user, get_user_model()):
+            return None
+        if getattr(user, "is_superuser", False) and not hasattr(user, ACTS_BY_KEY):
             return Role.OWNER
         membership = self.memberships.select_for_update().filter(user_id=user.pk).first()
         return membership.role if membership else None
@@ -157,7 +163,8 @@ class Organization(AuditedModel):
         with self.keep_owner():
             if by is not None and permission not in get_role_permissions(self._require_role(by)):
                 raise PermissionDenied(_("Your role does not allow this."))
-            yield
+            with acting_for(by):
+                yield
 
     def require_role_change(
         self, by: AbstractBaseUser | None, old: str | None, new: str | None, *, own: bool = False

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.organizations import get_organization
+from closient_auth.permissions import HasOrganizationPermission
 from tests.factories import MembershipFactory, UserFactory, make_key
 from tests.models import Project
 from tests.views import ProjectSerializer, ProjectViewSet
@@ -123,6 +124,33 @@ def test_django_request_of_a_keyed_one_has_no_superuser(call, mount, acme):
 
     assert call("/acme/", make_key("csu", user=superuser)[1]).json() == NOT_FOUND
     assert call("/acme/", user=superuser).json() == {"organization": "acme"}
+
+
+class Promotion(APIView):
+    """A host's own: it asks the models, by whoever is asking."""
+
+    permission_classes = [HasOrganizationPermission]
+
+    def post(self, request):
+        member = get_organization(request).memberships.get(role="manager")
+        member.change_role("owner", by=request.user)
+        return Response()
+
+
+def test_no_key_is_more_to_the_models_than_its_membership(call, mount, acme):
+    """A superuser's key is its user's membership there, and an organization's is nobody."""
+    mount(Promotion.as_view())
+    superuser = UserFactory.create(is_superuser=True)
+    member = MembershipFactory.create(organization=acme, user=superuser, role="manager")
+    MembershipFactory.create(organization=acme, role="owner")
+
+    for raw_key in (make_key("csu", user=superuser)[1], make_key("csb", organization=acme)[1]):
+        assert call("/", raw_key, method="post").status_code == HTTPStatus.FORBIDDEN
+        member.refresh_from_db()
+        assert member.role == "manager"
+    by_session = call("/", user=superuser, method="post", x_organization="acme")
+    member.refresh_from_db()
+    assert (by_session.status_code, member.role) == (HTTPStatus.OK, "owner")
 
 
 def test_public_view_that_asks_for_the_organization(call, mount, acme):

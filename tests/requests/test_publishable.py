@@ -8,15 +8,18 @@ import pytest
 from django.urls import path
 from django.views.decorators.cache import never_cache
 from rest_framework.decorators import action, api_view, permission_classes
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.views import APIView
-from rest_framework.viewsets import ViewSet
+from rest_framework.viewsets import ModelViewSet, ViewSet
 
 from closient_auth.decorators import publishable, required_permissions
 from closient_auth.permissions import HasOrganizationPermission
-from tests.factories import make_key
+from tests.factories import OrganizationFactory, make_key
+from tests.models import Note, Project
+from tests.views import NoteSerializer
 
 pytestmark = pytest.mark.django_db
 
@@ -179,6 +182,31 @@ def test_answers_to_a_publishable_key(call, address, expected):
         for response in responses
         if response.status_code == HTTPStatus.FORBIDDEN and response.content
     )
+
+
+def test_forms_and_options_tell_nothing_of_what_it_may_not_send(call, mount):
+    """They ask by a copy of the request, which is authenticated already; a form lists the rows to choose from."""
+
+    class WholeNoteSerializer(NoteSerializer):
+        class Meta(NoteSerializer.Meta):
+            fields = [*NoteSerializer.Meta.fields, "project"]
+
+    @publishable
+    class Notes(ModelViewSet[Note]):
+        permission_classes = [IsAuthenticated]
+        queryset = Note.objects.all()
+        serializer_class = WholeNoteSerializer
+        renderer_classes = [JSONRenderer, BrowsableAPIRenderer]
+
+    mount(path("notes/", Notes.as_view({"get": "list", "post": "create"})))
+    Project.objects.create(organization=OrganizationFactory.create(), name="Secret")
+
+    for prefix, may_write in (("cpk", False), ("csb", True)):
+        raw_key = make_key(prefix)[1]
+        page = call("/notes/", raw_key, accept="text/html")
+        options = call("/notes/", raw_key, method="options")
+        assert (page.status_code, options.status_code) == (HTTPStatus.OK, HTTPStatus.OK)
+        assert ("actions" in options.json()) == (b"Secret" in page.content) == may_write
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete", "trace", "brew"])
