@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -72,6 +72,16 @@ def acting(*, user: AbstractBaseUser | None = None, api_key: object = None, addr
         _actor.reset(token)
 
 
+@contextmanager
+def acting_for(user: AbstractBaseUser | None) -> Iterator[None]:
+    """Record the changes of this block as the user's, unless it is known already who is acting."""
+    if user is None or _actor.get() is not SYSTEM:
+        yield
+        return
+    with acting(user=user):
+        yield
+
+
 class AppendOnlyError(TypeError):
     """Raised where an audit entry would be changed or deleted."""
 
@@ -80,10 +90,18 @@ class AppendOnlyError(TypeError):
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
-    def bulk_create(self, *args: Any, update_conflicts: bool = False, **kwargs: Any) -> list[AuditEntry]:
+    def bulk_create(
+        self,
+        objs: Iterable[AuditEntry],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        *args: Any,
+        **kwargs: Any,
+    ) -> list[AuditEntry]:
         if update_conflicts:
             raise AppendOnlyError
-        return super().bulk_create(*args, **kwargs)
+        return super().bulk_create(objs, batch_size, ignore_conflicts, update_conflicts, *args, **kwargs)
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnlyError

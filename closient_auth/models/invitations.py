@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.models.addresses import fold_address, get_address_field
-from closient_auth.models.audit import AuditEntry, Event
+from closient_auth.models.audit import AuditEntry, Event, acting_for
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.roles import Role, may_change_role
@@ -69,7 +69,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         invitation = self.model(organization=organization, email=fold_address(email), role=role)
         invitation.clean_fields(exclude={"organization", "hashed_token", "invited_by", "expires_at"})
         using = router.db_for_write(self.model, instance=organization)
-        with organization.keep_owner():
+        with organization.keep_owner(), acting_for(by):
             organization.require_role_change(by, None, role)
             invitation.require_free_address(using)
             invitation.issue(by, using)
@@ -90,7 +90,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         invitation = found.select_related("organization").first()
         if invitation is None:
             raise ValidationError(INVALID, code="invalid_invitation")
-        with invitation.organization.keep_owner():
+        with invitation.organization.keep_owner(), acting_for(user):
             # Again, as it is under the lock. Resending made another token, and then there is none with this.
             locked = found.select_for_update().first()
             if locked is not None:
@@ -153,7 +153,7 @@ class Invitation(models.Model):
 
         Raise ``PermissionDenied`` or ``ValidationError`` as ``invite()`` does, and for one that was accepted or withdrawn.
         """
-        with self._managed() as using:
+        with self._managed(by) as using:
             self.organization.require_role_change(by, None, self.role)
             if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
                 raise ValidationError(_("This invitation was accepted or withdrawn."), code="not_open")
@@ -168,7 +168,7 @@ class Invitation(models.Model):
 
         Who may not grant its role may still clear away one that nobody can accept.
         """
-        with self._managed() as using:
+        with self._managed(by) as using:
             self.organization.require_role_change(by, None, self.role if self.is_valid() else Role.EDITOR)
             if self.state == InvitationState.ACCEPTED:
                 raise ValidationError(_("This invitation was accepted: remove the member."), code="not_open")
@@ -194,8 +194,9 @@ class Invitation(models.Model):
         self.hashed_token = hash_token(token)
         self.expires_at = timezone.now() + LIFETIME
         self.save(using=using)
-        context = {"invitation": self, "organization": self.organization, "inviter": by, "token": token}
-        # One line, whatever the organization's name holds.
+        # Who chose the name wrote no line of this mail, nor what turns one around.
+        name = "".join(character if character.isprintable() else " " for character in self.organization.name)
+        context = {"invitation": self, "organization": self.organization, "name": name, "inviter": by, "token": token}
         subject = " ".join(render_to_string("closient_auth/invitation_subject.txt", context).split())
         body = render_to_string("closient_auth/invitation.txt", context)
         # No ``partial``: Django logs the arguments of one that fails.
@@ -227,10 +228,10 @@ class Invitation(models.Model):
         AuditEntry.objects.record(event, self, using=using, old=old, new={"state": self.state})
 
     @contextmanager
-    def _managed(self) -> Iterator[str]:
+    def _managed(self, by: AbstractBaseUser | None) -> Iterator[str]:
         """Hold the organization's lock, with the row read again; its database."""
         using, organization = router.db_for_write(type(self), instance=self), self.organization
-        with organization.keep_owner():
+        with organization.keep_owner(), acting_for(by):
             self.refresh_from_db(using=using, from_queryset=type(self)._base_manager.select_for_update())
             self.organization = organization
             yield using

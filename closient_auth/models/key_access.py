@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.models.audit import acting_for
 from closient_auth.models.ownership import lock_row
 from closient_auth.roles import Permission
 
@@ -28,6 +29,7 @@ def authorized(api_key: ApiKey, by: AbstractBaseUser | None) -> Iterator[str]:
             stack.enter_context(api_key.organization.authorize(by, Permission.MANAGE_API_KEYS))
         elif by is not None and by.pk != api_key.user_id:
             raise PermissionDenied(_("This key is somebody else's."))
+        stack.enter_context(acting_for(by))
         yield using
 
 

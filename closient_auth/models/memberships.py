@@ -13,7 +13,7 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.api_keys import ApiKeyQuerySet
-from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event, acting_for
 from closient_auth.models.organizations import Organization
 from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner, lock_row
 from closient_auth.roles import Role, get_role_permissions
@@ -119,7 +119,8 @@ class Membership(AuditedModel):
             self.refresh_from_db(fields=["role"], from_queryset=rows.select_for_update())
             own = by is not None and by.pk == self.user_id
             self.organization.require_role_change(by, self.role, new, own=own)
-            yield
+            with acting_for(by):
+                yield
 
     @contextmanager
     def _restored_on_error(self, name: str) -> Iterator[None]:

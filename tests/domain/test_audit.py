@@ -166,6 +166,36 @@ def test_accepted_invitation(record, organization, join):
     assert token not in str(list(AuditEntry.objects.values()))
 
 
+def test_on_whose_behalf(organization, join):
+    """Where nobody is said to act, it is whom a method is told: ``by``."""
+    ada, eli = join("owner").user, join("editor")
+    key, _ = make_key(organization=organization)
+    guest = UserFactory.create(username="grace", email="grace@example.com")
+    invitation, token = make_invitation(organization, guest.email, by=ada)
+    operations = [
+        lambda: organization.rename(name="Acme Ltd", by=ada),
+        lambda: key.change(name="New", by=ada),
+        lambda: key.rotate(by=ada),
+        lambda: Invitation.objects.invite(organization=organization, email="a@example.com", by=ada),
+        lambda: Invitation.objects.get(email="a@example.com").resend(by=ada),
+        lambda: Invitation.objects.get(email="a@example.com").withdraw(by=ada),
+        lambda: eli.change_role("manager", by=ada),
+        lambda: eli.remove(by=ada),
+    ]
+
+    def seen(operation):
+        before = set(AuditEntry.objects.values_list("pk", flat=True))
+        operation()
+        return set(AuditEntry.objects.exclude(pk__in=before).values_list("actor", "user"))
+
+    assert [seen(operation) for operation in operations] == [{(ada.username, ada.pk)}] * len(operations)
+    assert seen(lambda: Invitation.objects.accept(token, guest)) == {("grace", guest.pk)}
+    assert seen(organization.save) == set()
+    with acting(user=guest):
+        assert seen(lambda: organization.rename(name="Acme", by=ada)) == {("grace", guest.pk)}
+    assert seen(lambda: organization.rename(name="Acme Inc")) == {("system", None)}
+
+
 def test_who_and_from_where(organization):
     ada = UserFactory.create(username="ada")
     key, _ = make_key("csu", user=ada)
@@ -250,6 +280,7 @@ def test_append_only(organization):
         lambda: AuditEntry.objects.bulk_create(
             [other], update_conflicts=True, unique_fields=unique_fields, update_fields=["actor"]
         ),
+        lambda: AuditEntry.objects.bulk_create([other], None, False, True, ["actor"], unique_fields),
     ):
         with pytest.raises(AppendOnlyError, match="never changed"), transaction.atomic():
             change()

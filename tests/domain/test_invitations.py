@@ -57,14 +57,14 @@ def refusal(function, *args, **kwargs):
 
 
 def test_mail_has_the_token_and_the_row_has_not(invite, organization):
-    type(organization).objects.update(name="Acme <Foods>\nBcc: everybody")
+    type(organization).objects.update(name="Acme <Foods>\nBcc: everybody\u202e\x1b")
     organization.refresh_from_db()
 
     invitation, token = invite()
 
     (message,) = mail.outbox
     assert (message.to, message.subject) == (["grace@example.com"], "Invitation to Acme <Foods> Bcc: everybody")
-    assert "join Acme <Foods>" in message.body
+    assert "join Acme <Foods> Bcc: everybody  , as Editor." in message.body
     assert token not in repr(Invitation.objects.values().get())
     assert (invitation.role, invitation.expires_at, invitation.state) == ("editor", NOW + timedelta(days=7), "pending")
 
