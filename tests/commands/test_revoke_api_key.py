@@ -91,6 +91,12 @@ def test_at_a_terminal_it_says_what_it_waits_for(run, feed):
     assert active() == set()
 
 
+def test_without_a_stdin(refuse, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+
+    assert refuse("revoke_api_key").error == "Pass the ids of keys: there is no stdin to read a key from."
+
+
 NOT_ONE_KEY = "That is not one whole key, and nothing was revoked: write one, and all of it, to stdin."
 
 
@@ -124,7 +130,7 @@ def test_text_of_no_key(refuse, feed):
     assert active() == {api_key}
 
 
-@pytest.mark.parametrize("other", ["", "7", "warehouse", str(uuid4())])
+@pytest.mark.parametrize("other", ["", "7", "warehouse", "csb_Cel5", str(uuid4())])
 def test_id_of_no_key(refuse, other):
     """What it was told may be half a secret, so it does not repeat it."""
     api_key, _ = make_key()

@@ -16,7 +16,8 @@ from closient_auth.management.texts import printable, to_text
 from closient_auth.models import ApiKey
 from closient_auth.models.organizations import read_uuid
 
-RAW_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_", re.IGNORECASE)
+# More of a key than the pages show.
+RAW_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_[a-z0-9]{{9}}", re.IGNORECASE)
 REFUSAL = (
     "A key does not belong on the command line, where process lists and the shell's history show it: "
     "write it to stdin, or pass its id."
@@ -52,6 +53,8 @@ class Command(DatabaseCommand):
 
     @sensitive_variables("text", "raw_keys")
     def _find_by_text(self) -> ApiKey:
+        if sys.stdin is None:
+            raise CommandError("Pass the ids of keys: there is no stdin to read a key from.")
         if sys.stdin.isatty():
             self.stderr.write("Type the key, Enter, and Ctrl-D.", self.style.NOTICE)
         try:
