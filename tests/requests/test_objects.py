@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.shortcuts import get_object_or_404
 from django.urls import path
-from rest_framework.generics import RetrieveAPIView, RetrieveUpdateDestroyAPIView
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import RetrieveUpdateDestroyAPIView
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ReadOnlyModelViewSet
@@ -16,6 +19,7 @@ from rest_framework.viewsets import ReadOnlyModelViewSet
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.principals import OrganizationPrincipal
 from tests.factories import MembershipFactory, UserFactory, make_key
 from tests.models import Note, Project
 from tests.views import NoteSerializer, ProjectSerializer
@@ -209,24 +213,19 @@ def test_the_organization_itself_as_the_object(call, mount, acme, globex):
     assert call(f"/{globex.pk}/", raw_key).status_code == HTTPStatus.NOT_FOUND
 
 
-def test_path_that_ends_early_leads_nowhere(call, mount, acme, rows):
-    class Unsaved(RetrieveAPIView[Note]):
-        permission_classes = [HasOrganizationPermission]
-        organization_field = "parent__organization"
+def test_path_that_ends_early_leads_nowhere(rf, acme):
+    """At any of its steps: it leads to no organization."""
+    request = Request(rf.get("/"))
+    principal: Any = OrganizationPrincipal(make_key("csb", organization=acme)[0])
+    request.user, view = principal, APIView()
+    view.organization_field = "order__project__organization"  # type: ignore[attr-defined]
+    orders = [None, SimpleNamespace(project=None), SimpleNamespace(project=Project())]
 
-        def get_object(self):
-            note = Note(text="N")
-            note.parent = None  # type: ignore[attr-defined]
-            self.check_object_permissions(self.request, note)
-            return note
-
-    mount(Unsaved.as_view())
-
-    response = call("/", make_key("csb", organization=acme)[1])
-    assert (response.status_code, response.json()) == (
-        HTTPStatus.NOT_FOUND,
-        {"detail": "No Note matches the given query."},
-    )
+    for order in orders:
+        with pytest.raises(NotFound):
+            HasOrganizationPermission().has_object_permission(request, view, SimpleNamespace(order=order))
+    own = SimpleNamespace(order=SimpleNamespace(project=Project(organization=acme)))
+    assert HasOrganizationPermission().has_object_permission(request, view, own)
 
 
 def test_misspelt_path_is_an_error_and_no_pass(call, mount, acme, rows):
