@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event, acting_for
+from closient_auth.models.deadlocks import retry_deadlocks
 from closient_auth.models.ownership import keep_owner, lock_row
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
@@ -79,7 +81,11 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         if not owner.is_active:
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        organization = self.model(name=name, slug=slug or self.using(using)._free_slug(name))
+        return retry_deadlocks(partial(self.using(using)._create_organization, name, owner, slug), using)
+
+    def _create_organization(self, name: str, owner: AbstractBaseUser, slug: str | None) -> Organization:
+        using = self.db
+        organization = self.model(name=name, slug=slug or self._free_slug(name))
         organization.full_clean(validate_unique=False)
         with transaction.atomic(using=using):
             try:
@@ -182,6 +188,9 @@ class Organization(AuditedModel):
     def rename(self, *, name: str | None = None, slug: str | None = None, by: AbstractBaseUser | None = None) -> None:
         """Give it another name, slug or both. Raise ``ValidationError`` for one that cannot be, ``PermissionDenied``."""
         using = router.db_for_write(type(self), instance=self)
+        retry_deadlocks(partial(self._rename, name, slug, by, using), using)
+
+    def _rename(self, name: str | None, slug: str | None, by: AbstractBaseUser | None, using: str) -> None:
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
             self.refresh_from_db(using=using)
             self.name, self.slug = name or self.name, slug or self.slug

@@ -158,23 +158,3 @@ def test_many_operations_never_deadlock_nor_leave_an_organization_ownerless():
 
     assert race(*map(work, range(8))) == [None] * 8
     assert organization.memberships.filter(role="owner").exists()
-
-
-@pytest.mark.parametrize("slug", [None, "acme"])
-def test_one_slug_for_two_organizations(slug):
-    for _ in range(ROUNDS // 4):
-        users = UserFactory.create_batch(2)
-
-        errors = race(
-            *(
-                lambda user=user: Organization.objects.create_organization(name="Acme", owner=user, slug=slug)
-                for user in users
-            )
-        )
-
-        if slug is None:
-            assert errors == [None, None]
-            assert Organization.objects.filter(slug__startswith="acme").count() == 2
-        else:
-            assert sorted(type(error).__name__ for error in errors) == ["NoneType", "ValidationError"], errors
-        Organization.objects.all().delete()

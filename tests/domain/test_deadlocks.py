@@ -1,0 +1,71 @@
+"""What becomes of an operation that a server broke off for a deadlock; ``races/test_slugs.py`` has the deadlocks."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import OperationalError, transaction
+
+from closient_auth.models.deadlocks import TRIES, retry_deadlocks
+from closient_auth.models.organizations import Organization
+from tests.factories import OrganizationFactory
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+DEADLOCK = (1213, "Deadlock found when trying to get lock; try restarting transaction")
+
+
+class Operation:
+    """Writes a row, and is broken off as many times as there are errors."""
+
+    def __init__(self, *errors):
+        self.errors, self.calls = list(errors), 0
+
+    def __call__(self):
+        self.calls += 1
+        with transaction.atomic():
+            organization = OrganizationFactory.create()
+            if self.errors:
+                raise OperationalError(*self.errors.pop(0))
+        return organization
+
+
+@pytest.mark.parametrize("deadlocks", [0, 1, TRIES - 1])
+def test_begun_anew_until_it_is_done(deadlocks):
+    operation = Operation(*[DEADLOCK] * deadlocks)
+
+    organization = retry_deadlocks(operation, "default")
+
+    assert operation.calls == deadlocks + 1
+    assert list(Organization.objects.all()) == [organization]
+
+
+def test_not_for_ever():
+    operation = Operation(*[DEADLOCK] * TRIES)
+
+    with pytest.raises(OperationalError, match="Deadlock"):
+        retry_deadlocks(operation, "default")
+
+    assert operation.calls == TRIES
+    assert not Organization.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "error", [(2013, "Lost connection to server during query"), ("the connection is closed",), ()], ids=repr
+)
+def test_other_errors_are_raised_at_once(error):
+    operation = Operation(error)
+
+    with pytest.raises(OperationalError) as raised:
+        retry_deadlocks(operation, "default")
+
+    # A commit whose connection was lost may have been made: once more could be twice.
+    assert (raised.value.args, operation.calls) == (error, 1)
+
+
+def test_within_a_transaction_of_the_host_nothing_can_be_begun_anew():
+    operation = Operation(DEADLOCK)
+
+    with pytest.raises(OperationalError, match="Deadlock"), transaction.atomic():
+        retry_deadlocks(operation, "default")
+
+    assert operation.calls == 1

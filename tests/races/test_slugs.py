@@ -1,0 +1,133 @@
+"""One slug, and several who want it at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from time import monotonic, sleep
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections, transaction
+
+from closient_auth.models import Organization
+from tests.factories import OrganizationFactory, UserFactory
+from tests.races.threads import ROUNDS, needs_server, race
+
+User = get_user_model()
+
+pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
+
+WAITING = {
+    "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    "postgresql": (
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    ),
+}
+
+
+def create(slug="acme", **kwargs):
+    owner = UserFactory.create()
+    return lambda: Organization.objects.create_organization(name="Acme", owner=owner, slug=slug, **kwargs)
+
+
+def rename():
+    organization = OrganizationFactory.create()
+    return lambda: organization.rename(slug="acme")
+
+
+def names(errors):
+    return sorted(type(error).__name__ for error in errors)
+
+
+def wait_for_waiting(count):
+    # By a connection of its own: in a transaction PostgreSQL shows what was when it was asked first.
+    with closing(connection.copy()) as observer:
+        deadline = monotonic() + 30
+        while monotonic() < deadline:
+            # InnoDB looks anew when nobody has asked for 0.1 s.
+            sleep(0.15)
+            with observer.cursor() as cursor:
+                cursor.execute(WAITING[connection.vendor])
+                if cursor.fetchone() == (count,):
+                    return
+    pytest.fail(f"There were never {count} that waited for a lock.")
+
+
+@pytest.fixture
+def freed():
+    """Run the operations while somebody holds the slug who then gives it back; return what each raised, or ``None``."""
+
+    def freed(*operations):
+        def run(operation):
+            try:
+                operation()
+            except Exception as error:
+                return error
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(operations)) as threads:
+            with transaction.atomic():
+                OrganizationFactory.create(slug="acme")
+                errors = [threads.submit(run, operation) for operation in operations]
+                wait_for_waiting(len(operations))
+                transaction.set_rollback(True)
+            return [error.result(timeout=60) for error in errors]
+
+    return freed
+
+
+@pytest.mark.parametrize("people", [2, 8])
+def test_a_slug_that_is_asked_for_goes_to_one(people):
+    for _ in range(ROUNDS // 4):
+        errors = race(*(create() for _ in range(people)))
+
+        assert names(errors) == ["NoneType"] + ["ValidationError"] * (people - 1), errors
+        Organization.objects.all().delete()
+
+
+@pytest.mark.parametrize("people", [2, 8])
+def test_a_slug_made_from_the_name_is_another_for_each(people):
+    for _ in range(ROUNDS // 4):
+        errors = race(*(create(slug=None) for _ in range(people)))
+
+        assert errors == [None] * people
+        assert Organization.objects.filter(slug__startswith="acme").count() == people
+        Organization.objects.all().delete()
+
+
+@pytest.mark.parametrize("operations", [(create, create), (rename, rename), (create, rename)])
+def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
+    # To InnoDB a deadlock of the two: both share a lock on the row that is no more, and want it alone.
+    for _ in range(ROUNDS // 10):
+        errors = freed(*(operation() for operation in operations))
+
+        assert names(errors) == ["NoneType", "ValidationError"], errors
+        assert next(error for error in errors if error).message_dict.keys() == {"slug"}
+        assert Organization.objects.filter(slug="acme").count() == 1
+        Organization.objects.all().delete()
+
+
+def test_within_a_transaction_of_the_host_the_deadlock_is_the_hosts(freed):
+    def atomic(operation):
+        def run():
+            with transaction.atomic():
+                UserFactory.create(username=f"before {id(operation)}")
+                operation()
+
+        return run
+
+    refusals = set()
+    for _ in range(ROUNDS // 10):
+        errors = freed(atomic(create()), atomic(create()))
+
+        winner, refusal = names(errors)
+        assert winner == "NoneType", errors
+        refusals.add(refusal)
+        # What the host had written before is undone with it: nothing of ours may begin anew where that is gone.
+        assert User.objects.filter(username__startswith="before").count() == 1
+        assert Organization.objects.filter(slug="acme").count() == 1
+        Organization.objects.all().delete()
+        User.objects.all().delete()
+    assert refusals - {"ValidationError"} == ({"OperationalError"} if connection.vendor == "mysql" else set())
