@@ -232,7 +232,7 @@ def test_what_is_no_text_is_no_key(value):
 
 @given(keys, keys, st.text(characters, max_size=3), st.text(characters, max_size=3))
 def test_keys_are_found_in_text_as_whole_words(first, second, before, after):
-    is_whole = not re.search(r"\w$", before) and not re.match(r"\w", after)
+    is_whole = not re.search(r"\w\Z", before) and not re.match(r"\w", after)
 
     assert find_api_keys(f"{before}{first}{after}") == ({first} if is_whole else set())
     assert find_api_keys(f"X-API-Key: {first}, {second}; {first}") == {first, second}
