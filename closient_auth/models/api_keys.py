@@ -209,10 +209,13 @@ class ApiKey(AuditedModel):
 
         ``last_used`` is written only where ``update_fields`` names it: it would move backwards.
         """
-        if self._state.adding:
-            super().save(*args, **{**kwargs, "force_insert": True})
-            return
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        if self._state.adding:
+            with transaction.atomic(using=using):
+                if self.organization_id:
+                    lock_row(Organization(pk=self.organization_id), using)
+                super().save(*args, **{**kwargs, "force_insert": True})
+            return
         deferred = self.get_deferred_fields()
         loaded = {field.name for field in self._meta.concrete_fields if field.attname not in deferred}
         names = kwargs.get("update_fields")

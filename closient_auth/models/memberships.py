@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -62,11 +62,13 @@ class Membership(AuditedModel):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save; raise ``LastOwnerError`` where that would take the last active Owner from an organization."""
-        if self._state.adding:
-            # As an UPDATE, of a row that was never read, it would pass below the rule.
-            super().save(*args, **{**kwargs, "force_insert": True})
-            return
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        if self._state.adding:
+            with transaction.atomic(using=using):
+                lock_row(Organization(pk=self.organization_id), using)
+                # As an UPDATE, of a row that was never read, it would pass below the rule.
+                super().save(*args, **{**kwargs, "force_insert": True})
+            return
         stored = type(self)._base_manager.using(using).select_related("organization").get(pk=self.pk)
         with keep_owner(stored.organization, using):
             super().save(*args, **kwargs)
@@ -139,9 +141,9 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
     instance.owner_guard = None  # type: ignore[attr-defined]
     if _organization_goes_too(origin):
         return
-    left_together: list[Organization] = getattr(instance, "left_together", [])
+    left_together: list[UUID] = getattr(instance, "left_together", [])
     while left_together:
-        lock_row(left_together.pop(0), using)
+        lock_row(Organization(pk=left_together.pop(0)), using)
     rows = Membership._base_manager.using(using).select_related("organization", "user")
     stored = rows.filter(pk=instance.pk).first() or instance
     if not is_guarded(stored.organization, using):

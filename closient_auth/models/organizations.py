@@ -195,6 +195,9 @@ class Organization(AuditedModel):
             self.refresh_from_db(using=using)
             self.name, self.slug = name or self.name, slug or self.slug
             self.full_clean(validate_unique=False)
+            # To write it would wait for whoever locks the organization that has it, and who may wait for this one.
+            if type(self)._base_manager.using(using).filter(slug=self.slug).exclude(pk=self.pk).exists():
+                raise self._slug_taken()
             self.save_slug(using, update_fields=["name", "slug"])
 
     def save_slug(self, using: str, **kwargs: Any) -> None:
@@ -203,7 +206,10 @@ class Organization(AuditedModel):
             with transaction.atomic(using=using):
                 self.save(using=using, **kwargs)
         except IntegrityError:
-            raise ValidationError({"slug": self.unique_error_message(type(self), ("slug",))}) from None
+            raise self._slug_taken() from None
+
+    def _slug_taken(self) -> ValidationError:
+        return ValidationError({"slug": self.unique_error_message(type(self), ("slug",))})
 
     def delete(self, *args: Any, by: AbstractBaseUser | None = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete it with its members, invitations and keys, which are refused from the next request on."""

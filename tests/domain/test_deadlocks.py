@@ -1,13 +1,13 @@
-"""What becomes of an operation that a server broke off for a deadlock; ``races/test_slugs.py`` has the deadlocks."""
+"""What becomes of an operation that was broken off for a deadlock, and an order of locks; ``races/`` has the deadlocks."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
+from closient_auth.models import Membership, Organization
 from closient_auth.models.deadlocks import TRIES, retry_deadlocks
-from closient_auth.models.organizations import Organization
-from tests.factories import OrganizationFactory
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,3 +69,26 @@ def test_within_a_transaction_of_the_host_nothing_can_be_begun_anew():
         retry_deadlocks(operation, "default")
 
     assert operation.calls == 1
+
+
+def test_organizations_are_locked_in_one_order_where_a_member_is_removed_meanwhile():
+    user = UserFactory.create()
+    organizations = sorted(OrganizationFactory.create_batch(3), key=lambda organization: organization.pk)
+    first, *_ = [MembershipFactory.create(organization=organization, user=user) for organization in organizations]
+    locked: list[str] = []
+    removed: list[int] = []
+
+    def remove_meanwhile(execute, sql, params, many, context):
+        result = execute(sql, params, many, context)
+        if sql.startswith("UPDATE") and Organization._meta.db_table in sql:
+            (pk,) = params
+            locked.append(str(pk).replace("-", ""))
+        elif sql.startswith("SELECT") and Membership._meta.db_table in sql and not removed:
+            removed.append(Membership.objects.filter(pk=first.pk)._raw_delete("default"))
+        return result
+
+    with connection.execute_wrapper(remove_meanwhile):
+        user.delete()
+
+    assert removed == [1]
+    assert locked[:3] == [organization.pk.hex for organization in organizations]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from time import monotonic, sleep
 
 import pytest
@@ -34,6 +35,10 @@ def create(slug="acme", **kwargs):
 def rename():
     organization = OrganizationFactory.create()
     return lambda: organization.rename(slug="acme")
+
+
+def own(organization):
+    return Organization.objects.get(pk=organization.pk)
 
 
 def names(errors):
@@ -107,6 +112,16 @@ def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
         assert next(error for error in errors if error).message_dict.keys() == {"slug"}
         assert Organization.objects.filter(slug="acme").count() == 1
         Organization.objects.all().delete()
+
+
+def test_two_that_want_each_others_slug_are_refused():
+    # On PostgreSQL each would wait for the other's old slug.
+    first, second = OrganizationFactory.create(slug="one"), OrganizationFactory.create(slug="two")
+    for _ in range(ROUNDS // 4):
+        errors = race(*(partial(own(row).rename, slug=slug) for row, slug in ((first, "two"), (second, "one"))))
+
+        assert names(errors) == ["ValidationError"] * 2, errors
+        assert (own(first).slug, own(second).slug) == ("one", "two")
 
 
 def test_within_a_transaction_of_the_host_the_deadlock_is_the_hosts(freed):

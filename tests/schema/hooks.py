@@ -32,6 +32,11 @@ def before_call(context, case, kwargs):
     # Nor can a key that was rotated live longer.
     if case.method == "PATCH" and case.path_parameters.get("id") in rotated:
         body.pop("expires_at", None)
+    # REST framework trims a text before it judges it: what is too long for the spaces around it is not, and they are none.
+    for values in (body, case.query or {}):
+        for name, value in values.items():
+            if isinstance(value, str):
+                values[name] = re.sub(r"^\s+|\s+\Z", lambda spaces: "." * len(spaces[0]), value)
     texts = {name: value for name, value in body.items() if isinstance(value, str)}
     # A key expires in the future, and not when something of an earlier answer happened.
     if re.match(r"20\d\d-", texts.get("expires_at", "")):

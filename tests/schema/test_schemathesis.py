@@ -23,7 +23,7 @@ from tests.served.servers import ROOT, get_environment, serve
 EXAMPLE = ROOT / "example_project"
 SERVER = ["gunicorn", "example.wsgi", "--config=python:tests.schema.gunicorn", "--bind=fd://{fd}", "--threads=2"]
 OPTIONS = [
-    "--checks=all",
+    # All checks are on where none is named. "--checks=all" would put on again what the configuration puts off.
     "--mode=all",
     "--phases=examples,coverage,fuzzing,stateful",
     "--seed=1",
