@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 from zlib import crc32
 
 from django.contrib.auth import get_user_model
@@ -48,20 +49,12 @@ def make_key(prefix: str = KeyType.BUSINESS, **kwargs: Any) -> tuple[ApiKey, str
         kwargs["user"] = UserFactory.create()
     elif prefix != KeyType.USER and "organization" not in kwargs:
         kwargs["organization"] = OrganizationFactory.create()
-    return ApiKey.objects.create_key(prefix=prefix, **kwargs)
-
-
-def make_calm_key(prefix: str = KeyType.BUSINESS, **kwargs: Any) -> tuple[ApiKey, str]:
-    """Return the same, of a key whose minute goes on for a while: one that ended amid a test would start a new count."""
-    while True:
-        api_key, raw_key = make_key(prefix, **kwargs)
-        if (crc32(get_identifier(api_key).encode()) - int(time.time())) % 60 > 20:
-            return api_key, raw_key
-
-
-def get_identifier(api_key: ApiKey) -> str:
-    """Return what the requests of a key are counted by."""
-    return str(getattr(api_key, "family", api_key.pk))
+    api_key, raw_key = ApiKey.objects.create_key(prefix=prefix, **kwargs)
+    # Its minute goes on for a while: one that ended amid a test would start a new count.
+    while (crc32(str(api_key.family).encode()) - int(time.time())) % 60 <= 20:
+        api_key.family = uuid4()
+    ApiKey.objects.filter(pk=api_key.pk).update(family=api_key.family)
+    return api_key, raw_key
 
 
 def make_invitation(

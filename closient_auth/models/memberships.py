@@ -21,6 +21,21 @@ from closient_auth.roles import Role, get_role_permissions
 MEMBER_ALREADY = _("This user is a member of the organization already.")
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete them; raise ``LastOwnerError``, and delete none, where an organization would lose its last active Owner."""
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        with transaction.atomic(using=using):
+            # One order for everybody, while Django has that of the memberships.
+            for pk in sorted(set(self.using(using).order_by().values_list("organization_id", flat=True))):
+                lock_row(Organization(pk=pk), using)
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    # As Django's own: not of the manager, where it would delete all.
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
 class Membership(AuditedModel):
     """One user in one organization, in one role."""
 
@@ -40,6 +55,8 @@ class Membership(AuditedModel):
     audited_fields = ("user", "role")
     created_event = Event.MEMBER_ADDED
     changed_event = Event.MEMBER_CHANGED
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("membership")

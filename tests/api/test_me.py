@@ -7,7 +7,7 @@ import pytest
 
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.roles import ROLE_PERMISSIONS, Role
-from tests.factories import MembershipFactory, make_calm_key, make_key
+from tests.factories import MembershipFactory, make_key
 
 VIEW = ["organization.view_organization"]
 
@@ -105,7 +105,7 @@ def test_key_revokes_itself(call, prefix):
 
 
 def test_key_over_its_limit_revokes_itself(call):
-    key, raw_key = make_calm_key(rate_limit_per_minute=1)
+    key, raw_key = make_key(rate_limit_per_minute=1)
 
     statuses = [call("/me", raw_key).status_code for _ in range(2)]
     assert statuses == [HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS]

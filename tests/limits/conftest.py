@@ -14,7 +14,7 @@ import redis
 from django.core.cache import caches
 
 from closient_auth.limits import breaker, counter
-from tests.factories import make_calm_key
+from tests.factories import make_key
 from tests.proxy import Proxy
 
 REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
@@ -73,7 +73,7 @@ def send(call, settings, db):
     """Send a request with a key; return the response and the seconds it took."""
     # The database is not what is waited for here.
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 3_600}
-    _, raw_key = make_calm_key(rate_limit_per_minute=50)
+    _, raw_key = make_key(rate_limit_per_minute=50)
 
     def send():
         start = time.perf_counter()

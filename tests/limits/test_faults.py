@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from closient_auth.keys import KeyType
-from tests.factories import make_calm_key
+from tests.factories import make_key
 from tests.limits.conftest import needs_redis
 from tests.limits.faults import FAULTS, hang, have_another_type, refuse
 
@@ -68,7 +68,7 @@ def test_limits_hold_again_when_redis_is_back(proxied, proxy, server, send, line
 @pytest.mark.parametrize("prefix", KeyType.values)
 def test_keys_of_all_types_are_treated_alike(settings, proxied, proxy, call, prefix, is_open):
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": is_open}
-    _, raw_key = make_calm_key(prefix)
+    _, raw_key = make_key(prefix)
     assert "RateLimit-Limit" in call("/open-who/", raw_key)
     proxy.refuse()
 

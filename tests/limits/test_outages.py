@@ -10,7 +10,7 @@ import pytest
 import redis
 import time_machine
 
-from tests.factories import make_calm_key
+from tests.factories import make_key
 from tests.limits.conftest import DJANGO, PATIENCE, REDIS_URL, in_time, needs_redis, proxied_url
 from tests.limits.faults import FAULTS, hang, have_another_type, refuse
 from tests.proxy import Proxy
@@ -113,7 +113,7 @@ def test_a_redis_that_takes_no_writes(own_server, use_cache, send, lines, soon):
 
 
 def test_one_junk_counter_is_one_key_s_trouble(proxied, server, send, call):
-    _, other_key = make_calm_key()
+    _, other_key = make_key()
     send()
     have_another_type(None, server)
 
@@ -135,7 +135,7 @@ def test_the_other_path_stops_waiting_as_well(proxy, use_cache, suffer, lines, f
 @pytest.mark.parametrize("seconds", [-300, 300])
 def test_a_clock_that_steps_where_django_ratelimit_counts(use_cache, server, call, seconds):
     use_cache(BACKEND=DJANGO, LOCATION=REDIS_URL, OPTIONS={"pool_class": "tests.limits.pools.OddPool"})
-    _, raw_key = make_calm_key(rate_limit_per_minute=2)
+    _, raw_key = make_key(rate_limit_per_minute=2)
 
     # There, back into a minute that is used up, and there again.
     for moved, expected in [(0, [200, 200, 429]), (seconds, [200, 200, 429]), (0, [429]), (seconds, [429])]:

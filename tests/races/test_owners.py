@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
@@ -74,15 +76,23 @@ def test_one_owner_stays_and_the_loser_is_told(owners, name):
     assert own(neighbour).role == "owner"
 
 
-def test_people_who_leave_the_same_organizations_do_not_wait_for_each_other(owners):
+@pytest.mark.parametrize(
+    "leave_all",
+    [
+        pytest.param(lambda user: user.delete(), id="user"),
+        pytest.param(lambda user: user.organization_memberships.all().delete(), id="memberships"),
+    ],
+)
+def test_people_who_leave_the_same_organizations_do_not_wait_for_each_other(owners, leave_all):
     for _ in range(ROUNDS // 2):
         organizations = [owners()[0].organization for _ in range(2)]
         users = UserFactory.create_batch(2)
         for user in users:
             for organization in organizations:
-                MembershipFactory.create(organization=organization, user=user)
+                MembershipFactory.create(organization=organization, user=user, role="editor")
 
-        assert race(*[user.delete for user in users]) == [None, None]
+        assert race(*[partial(leave_all, user) for user in users]) == [None, None]
+        assert not Membership.objects.filter(organization__in=organizations, role="editor").exists()
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's serialization")

@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey
-from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_calm_key, make_key
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 from tests.models import Project
 from tests.proxy import Proxy
 from tests.requests.counting import CountingCache
@@ -141,7 +141,7 @@ def test_refused_key_costs_one_query(cost, cause):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("prefix", ["csb", "csu", "cpk"])
 def test_accepted_key(cost, store, atomic, prefix):
-    api_key, raw_key = make_calm_key(prefix)
+    api_key, raw_key = make_key(prefix)
 
     for trips in (store.first, store.later):
         assert cost("/open-who/", raw_key) == (HTTPStatus.OK, ["SELECT", "UPDATE"], trips)
@@ -152,20 +152,20 @@ def test_accepted_key(cost, store, atomic, prefix):
 @pytest.mark.parametrize("prefix", ["csb", "csu"])
 def test_accepted_key_within_the_interval(cost, store, atomic, settings, prefix):
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
-    _, raw_key = make_calm_key(prefix)
+    _, raw_key = make_key(prefix)
     cost("/who/", raw_key)
 
     assert cost("/who/", raw_key) == (HTTPStatus.OK, ["SELECT"], store.later)
 
 
 def member_key():
-    return make_calm_key("csu", user=MembershipFactory.create().user)[1]
+    return make_key("csu", user=MembershipFactory.create().user)[1]
 
 
 @pytest.mark.parametrize(
     ("make", "more", "method"),
     [
-        (lambda: make_calm_key("csb")[1], 0, "get"),
+        (lambda: make_key("csb")[1], 0, "get"),
         (member_key, 1, "get"),
         (member_key, 1, "head"),
         (member_key, 1, "options"),
@@ -184,7 +184,7 @@ def test_user_key_in_the_organization_that_it_names(cost, store, settings):
     user = UserFactory.create()
     for slug in ("acme", "globex"):
         MembershipFactory.create(user=user, organization=OrganizationFactory.create(slug=slug))
-    _, raw_key = make_calm_key("csu", user=user)
+    _, raw_key = make_key("csu", user=user)
     cost("/who/", raw_key)
 
     answer = cost("/organizations/globex/", raw_key, x_organization="globex")
@@ -198,8 +198,8 @@ def test_own_row_costs_its_own_query_and_no_other(cost, settings):
     project = Project.objects.create(organization=member.organization, name="A")
 
     for raw_key, statements in [
-        (make_calm_key("csb", organization=member.organization)[1], ["SELECT"] * 2),
-        (make_calm_key("csu", user=member.user)[1], ["SELECT"] * 3),
+        (make_key("csb", organization=member.organization)[1], ["SELECT"] * 2),
+        (make_key("csu", user=member.user)[1], ["SELECT"] * 3),
     ]:
         cost("/who/", raw_key)
         assert cost(f"/projects/{project.pk}/", raw_key)[:2] == (HTTPStatus.OK, statements)
