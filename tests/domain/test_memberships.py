@@ -199,3 +199,9 @@ def test_change_of_role_saves_the_one_column(join, organization):
     member.change_role("billing")
 
     assert Membership.objects.values_list("user", "role").get(pk=member.pk) == (elsewhere.pk, "billing")
+
+
+def test_the_manager_cannot_delete_all():
+    # As Django's: only a queryset, which somebody asked for, can.
+    assert not hasattr(Membership.objects, "delete")
+    assert Membership.objects.all().delete.alters_data
