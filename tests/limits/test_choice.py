@@ -121,6 +121,7 @@ def test_the_cache_says_where_and_how(own_server, use_cache):
         ("redis://h?socket_timeout=30", {"socket_connect_timeout": 30, "retry_on_timeout": True}, {}),
     ],
 )
+@pytest.mark.hurried
 def test_its_connections_are_the_cache_s_but_for_their_patience(use_cache, location, options, expected):
     use_cache(BACKEND=DJANGO, LOCATION=location, OPTIONS=options)
 

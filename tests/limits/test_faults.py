@@ -16,7 +16,7 @@ from tests.factories import make_key
 from tests.limits.conftest import needs_redis
 from tests.limits.faults import FAULTS, hang, have_another_type, refuse
 
-pytestmark = [needs_redis, pytest.mark.django_db]
+pytestmark = [needs_redis, pytest.mark.django_db, pytest.mark.hurried]
 
 PRODUCTION = Path(__file__).resolve().parents[2] / "docs" / "production.md"
 

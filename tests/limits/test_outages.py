@@ -18,6 +18,7 @@ from tests.proxy import Proxy
 pytestmark = [needs_redis, pytest.mark.django_db]
 
 
+@pytest.mark.hurried
 def test_while_redis_is_away_nobody_asks_it(proxied, proxy, send):
     send()
     proxy.hang()
@@ -45,6 +46,7 @@ def test_a_slow_redis_is_waited_for(proxied, proxy, send):
     assert [send()[0]["RateLimit-Remaining"] for _ in range(3)] == ["49", "48", "47"]
 
 
+@pytest.mark.hurried
 def test_a_redis_that_is_slow_at_every_step_is_given_up(own_server, use_cache, send, lines):
     """No answer takes too long, and all of them do: of a lost connection, login, database, script unknown."""
     own_server.stop()
@@ -76,6 +78,7 @@ def test_flushed_counts_start_anew_and_nothing_else_happens(proxied, server, sen
     assert lines() == []
 
 
+@pytest.mark.hurried
 def test_a_frozen_redis(own_server, use_cache, send, lines, forget, caplog):
     use_cache(BACKEND=DJANGO, LOCATION=own_server.url)
 

@@ -170,6 +170,7 @@ def test_an_answer_counts_however_late_it_is_read(proxied, monkeypatch, is_refus
     [(BUDGET - TIMEOUT, None), (BUDGET - TIMEOUT + 0.001, "no time is left to ask again")],
 )
 @pytest.mark.parametrize("lost", ["connection", "script"])
+@pytest.mark.hurried
 def test_the_budget_is_for_all_that_is_waited_for(proxied, proxy, monkeypatch, server, lost, asked_again_at, expected):
     count_request("somebody", WINDOWS)
     proxy.drop() if lost == "connection" else server.script_flush()
