@@ -9,11 +9,11 @@ from time import monotonic, sleep
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from closient_auth.models import Organization
 from tests.factories import OrganizationFactory, UserFactory
-from tests.races.threads import ROUNDS, needs_server, race
+from tests.races.threads import ROUNDS, attempt, needs_server, race
 
 User = get_user_model()
 
@@ -64,18 +64,10 @@ def freed():
     """Run the operations while somebody holds the slug who then gives it back; return what each raised, or ``None``."""
 
     def freed(*operations):
-        def run(operation):
-            try:
-                operation()
-            except Exception as error:
-                return error
-            finally:
-                connections.close_all()
-
         with ThreadPoolExecutor(len(operations)) as threads:
             with transaction.atomic():
                 OrganizationFactory.create(slug="acme")
-                errors = [threads.submit(run, operation) for operation in operations]
+                errors = [threads.submit(attempt, operation) for operation in operations]
                 wait_for_waiting(len(operations))
                 transaction.set_rollback(True)
             return [error.result(timeout=60) for error in errors]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
 
 import pytest
@@ -14,20 +15,25 @@ ROUNDS = 100
 needs_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs PostgreSQL or MariaDB")
 
 
+def attempt(operation):
+    """Do it, and close the connections of this thread; return what it raised, or ``None``."""
+    try:
+        operation()
+    except Exception as error:
+        return error
+    finally:
+        connections.close_all()
+
+
 def race(*operations):
     """Start the operations at once; return what each raised, or ``None``."""
     start = Barrier(len(operations), timeout=30)
 
     def run(operation):
-        try:
-            # Connected before the start, so that all begin with their first query.
-            connection.ensure_connection()
-            start.wait()
-            operation()
-        except Exception as error:
-            return error
-        finally:
-            connections.close_all()
+        # Connected before the start, so that all begin with their first query.
+        connection.ensure_connection()
+        start.wait()
+        operation()
 
     with ThreadPoolExecutor(len(operations)) as threads:
-        return list(threads.map(run, operations))
+        return list(threads.map(attempt, [partial(run, operation) for operation in operations]))
