@@ -20,7 +20,7 @@ def admin_urls(settings):
 
 @pytest.fixture
 def make_staff(db):
-    """Return a client of a staff user with these permissions and no others."""
+    """Return a function to make a logged-in client of a staff user with exactly these permissions."""
 
     def make(*codenames, user=None, **kwargs):
         user = user or UserFactory.create()
@@ -43,7 +43,6 @@ def root_user(db):
 
 @pytest.fixture
 def root(root_user):
-    """Return the client of a superuser."""
     client = Client()
     client.force_login(root_user)
     return client
@@ -51,13 +50,13 @@ def root(root_user):
 
 @pytest.fixture
 def page():
-    """Return the address of a page of the admin, as in ``page("apikey_change", pk)``."""
+    """Return a function for the URL of an admin page, as in ``page("apikey_change", pk)``."""
     return lambda name, *args: reverse(f"admin:closient_auth_{name}", args=args)
 
 
 @pytest.fixture
 def count_queries():
-    """Return how many queries a page takes, after a first look that fills Django's own caches."""
+    """Return a function to count the queries of a page, after a first request to fill Django's own caches."""
 
     def count_queries(client, address):
         client.get(address)
@@ -75,7 +74,7 @@ def organization():
 
 @pytest.fixture
 def send(page, organization):
-    """Send the form of the organization."""
+    """Return a function to post the change form of the organization."""
 
     def send(client, changes=None, joins=(), **values):
         data = {**form_data(organization, changes, joins), **values}

@@ -1,4 +1,4 @@
-"""Forms and members of an organization, as the tests of its page need them."""
+"""Form data and members for the tests of the organization's admin page."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def join(organization, role, **user):
 
 
 def model_page(instance, name, *args):
-    """Return the address of a page of the admin for this row's model, the host's user model for example."""
+    """Return the URL of an admin page for the instance's model, for example the user model."""
     return reverse(f"admin:{instance._meta.app_label}_{instance._meta.model_name}_{name}", args=args)
 
 
 def form_data(organization, changes=None, joins=(), members=None):
-    """Return the form with the roles of ``changes`` (``None``: delete) and new members, ``(user, role)``."""
+    """Return the form data with the roles of ``changes`` (``None``: delete) and new members, ``(user, role)``."""
     members = list(organization.memberships.all()) if members is None else members
     data = {
         "name": organization.name,

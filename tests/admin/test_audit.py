@@ -10,7 +10,7 @@ from tests.factories import make_key
 
 
 def recorded():
-    """Return what was recorded as somebody's."""
+    """Return the event, actor and address of each entry not recorded as the system's."""
     entries = AuditEntry.objects.exclude(actor="system").order_by("created_at", "event")
     return [(entry.event, entry.actor, entry.address) for entry in entries]
 

@@ -23,7 +23,7 @@ def expire(api_key):
 
 @pytest.fixture
 def change(page):
-    """Send the change form of a key as it is shown, with other values."""
+    """Return a function to load the change form of a key and post it with other values."""
 
     def change(client, api_key, **values):
         form = client.get(page("apikey_change", api_key.pk)).context["adminform"].form
@@ -78,7 +78,7 @@ def test_revocation_between_reading_and_saving_stands(root, change):
 
 @pytest.mark.parametrize("renamed", [False, True])
 def test_rotation_between_reading_and_saving_stands(root, change, monkeypatch, renamed):
-    """The form was judged before the rotation, which gave the old key an hour."""
+    """The form is validated before the rotation shortens the old key's expiry to an hour."""
     tomorrow = timezone.localtime() + timedelta(days=1)
     api_key, _ = make_key(name="Server", expires_at=tomorrow)
     neighbour, _ = make_key()
@@ -101,7 +101,7 @@ def test_rotation_between_reading_and_saving_stands(root, change, monkeypatch, r
         assert stored(api_key)["name"] == "Renamed"
         assert stored(api_key)["expires_at"] < tomorrow
     else:
-        # Both are undone, as one transaction.
+        # The rotation runs within the transaction of the form and is rolled back with it.
         assert stored(api_key)["expires_at"] == tomorrow
         assert not AuditEntry.objects.filter(event="api_key_changed").exists()
     assert stored(neighbour) == beside

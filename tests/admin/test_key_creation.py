@@ -19,7 +19,7 @@ from tests.factories import OrganizationFactory, UserFactory, make_key
 
 @pytest.fixture
 def canary(monkeypatch):
-    """Return the raw key that the next creation will make."""
+    """Return the raw key of the next creation."""
     key = generate_api_key("csb")
     monkeypatch.setattr("closient_auth.models.api_key_querysets.generate_api_key", lambda prefix: key)
     return key
@@ -27,7 +27,7 @@ def canary(monkeypatch):
 
 @pytest.fixture
 def fill_in(page):
-    """Return the data of the form as a browser would send it."""
+    """Return a function for the data of the form as a browser would send it."""
 
     def fill_in(client, **values):
         form = client.get(page("apikey_add")).context["adminform"].form
@@ -285,7 +285,7 @@ def test_error_report_has_no_key(root, page, fill_in, canary, monkeypatch):
     with pytest.raises(RuntimeError, match="history is away") as error:
         root.post(page("apikey_add"), data)
 
-    # Without the frame of this test, which has the key.
+    # Skip the first frame: this test itself holds the key in a variable.
     report = ExceptionReporter(None, error.type, error.value, error.tb.tb_next).get_traceback_html()
     assert "new_object" in report
     assert canary not in report

@@ -94,7 +94,7 @@ def test_members_are_read_under_the_lock(root, send, organization):
     with CaptureQueriesContext(connection) as queries:
         assert send(root, name="Renamed").status_code == HTTPStatus.FOUND
 
-    # What was read to build the form of this test comes before the request's own first query.
+    # The helper also queries while it builds the form data; the request starts with the session query.
     sql = [query["sql"].replace('"', "").replace("`", "") for query in queries]
     sent = next(index for index, text in enumerate(sql) if "django_session" in text)
     lock, members = (

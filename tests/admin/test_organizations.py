@@ -160,7 +160,7 @@ def test_user_who_is_one_owner_of_two_may_go(root, organization, how):
 
 @pytest.mark.django_db(transaction=True)
 def test_history_is_only_read(root, page, organization):
-    """What a POST locks elsewhere would be an error here, where there is no transaction."""
+    """The history page has no transaction, so a POST that locks rows would raise an error."""
     assert root.get(page("organization_history", organization.pk)).status_code == HTTPStatus.OK
     assert root.post(page("organization_history", organization.pk)).status_code == HTTPStatus.METHOD_NOT_ALLOWED
 

@@ -1,7 +1,7 @@
 """
-The admin in a real browser. Run with ``pytest tests/browser``; needs Playwright and Debian's ``chromium``.
+Test the admin in a real browser: ``pytest tests/browser``. Needs Playwright and Debian's ``chromium``.
 
-``SCREENSHOTS=folder`` keeps a picture of each page, to be looked at by people.
+Set ``SCREENSHOTS=folder`` to save a picture of each page for a visual review.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def organization(transactional_db):
 
 @pytest.fixture(params=["light", "dark"])
 def tab(request, live_server, organization, settings, monkeypatch):
-    """Return a tab of a browser in which a superuser is logged in, and which has met no error in the end."""
+    """Return a browser tab logged in as a superuser; fail the test if the pages raised errors."""
     settings.ROOT_URLCONF = "tests.admin.urls"
-    # Playwright's event loop runs in this thread; the tests use the database beside it, never within.
+    # Playwright runs an event loop in this thread, so Django would refuse the database access of the test.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     client = Client()
     client.force_login(UserFactory.create(username="root", is_staff=True, is_superuser=True))
