@@ -14,7 +14,7 @@ class Stdin(io.TextIOWrapper):
 
 
 class Finished:
-    """What a command printed, and how it ended."""
+    """The output of a command, and its error message if it failed."""
 
     def __init__(self, stdout, stderr, error=None):
         self.stdout = stdout.getvalue()
@@ -28,7 +28,7 @@ class Finished:
 
 @pytest.fixture
 def run(db):
-    """Run a command that is to succeed."""
+    """Return a function to run a command and expect success."""
 
     def run(*arguments, **options):
         stdout, stderr = io.StringIO(), io.StringIO()
@@ -40,7 +40,7 @@ def run(db):
 
 @pytest.fixture
 def refuse(db):
-    """Run a command that is to fail with one sentence, and return what it printed before."""
+    """Return a function to run a command, expect a ``CommandError`` of one line, and return the output."""
 
     def refuse(*arguments, **options):
         stdout, stderr = io.StringIO(), io.StringIO()
@@ -54,7 +54,7 @@ def refuse(db):
 
 @pytest.fixture
 def feed(monkeypatch):
-    """Put text on stdin; bytes as they are."""
+    """Return a function to replace stdin by this text or these bytes."""
 
     def feed(text, *, is_terminal=False):
         stdin = Stdin(io.BytesIO(text if isinstance(text, bytes) else text.encode()), "utf-8")

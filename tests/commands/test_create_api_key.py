@@ -157,7 +157,7 @@ def test_key_that_could_not_be_printed_is_not_kept(acme):
     with open(writer, "w") as stdout, pytest.raises(CommandError, match=not_kept):
         call_command("create_api_key", "csb", "--organization", "acme", stdout=stdout)
 
-    # Or Python would try once more when it ends, and tell of it.
+    # Python would otherwise flush the stream again at exit and print a second error.
     assert stdout.closed
     assert not ApiKey.objects.exists()
 
@@ -165,7 +165,7 @@ def test_key_that_could_not_be_printed_is_not_kept(acme):
 def test_key_is_nowhere_but_on_stdout(run, acme, caplog, settings):
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "django")
-    # Queries are logged then as well.
+    # With DEBUG, Django also logs the queries.
     settings.DEBUG = True
     printed = run("create_api_key", "csb", "--organization", "acme", "--name", "canary", "--verbosity", "3")
 

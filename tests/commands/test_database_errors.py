@@ -1,4 +1,4 @@
-"""A database that cannot answer is told in one sentence, not by a traceback."""
+"""The commands report a database error in one sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from closient_auth.models import ApiKey, Membership, Organization
 
 @pytest.fixture
 def unmigrated(transactional_db):
-    """Take this package's tables away for the test, as before ``migrate``: their names, so that nothing is lost."""
+    """Rename the tables of the package for one test, to simulate a database before ``migrate``."""
     models = [ApiKey, Membership, Organization]
     with connection.schema_editor() as editor:
         for model in models:

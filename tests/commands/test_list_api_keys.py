@@ -25,7 +25,7 @@ def now():
 
 @pytest.fixture
 def ids(run):
-    """Return the names of the listed keys, in the order of the alphabet."""
+    """Return a function for the sorted names of the listed keys."""
 
     def ids(*arguments):
         rows = json.loads(run("list_api_keys", *arguments, "--format", "json").stdout)
@@ -123,7 +123,7 @@ def test_without_time_zones(run, settings):
 
 
 def test_unused(ids):
-    """Used before that time, or never and made before it; those that are refused anyway are no finding."""
+    """Revoked and expired keys are left out, because they are refused anyway."""
     key("used lately", days_old=100, last_used=29)
     key("used at the edge", days_old=100, last_used=30)
     key("used before", days_old=100, last_used=31)
@@ -196,12 +196,12 @@ def test_reader_that_has_read_enough(db, format):
     with open(writer, "w") as stdout:
         call_command("list_api_keys", "--format", format, stdout=stdout)
 
-    # Or Python would try once more when it ends, and tell of it.
+    # Python would otherwise flush the stream again at exit and print a second error.
     assert stdout.closed
 
 
 def test_many_keys_in_pages(run, django_assert_num_queries):
-    """As many rows at once in memory as a page has, whatever the database; each key is listed once."""
+    """Memory use is limited to one page of rows on every database, and each key is listed once."""
     organization = OrganizationFactory.create()
     ApiKey.objects.bulk_create(
         ApiKey(prefix="csb", organization=organization, hashed_key=f"{number:064}", hint="AAAA")

@@ -10,7 +10,7 @@ from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 
 def organization(slug, *members):
-    """Return an organization whose members are given as role and whether the user is active."""
+    """Return an organization with these members, each given as ``(role, user_is_active)``."""
     organization = OrganizationFactory.create(slug=slug)
     for role, is_active in members:
         user = UserFactory.create(is_active=is_active)
@@ -64,10 +64,10 @@ def test_what_a_host_does_past_the_models(run, refuse, behind_our_back):
     assert refused.error.startswith("1 organization has no active Owner: ")
 
 
-# Whole commands close their connections, and so would end a test's transaction.
+# A command run by ManagementUtility closes its connections, so the test cannot run in a transaction.
 @pytest.mark.django_db(transaction=True)
 def test_exit_status(capsys):
-    """By which a monitor knows."""
+    """Monitoring relies on the exit status."""
     command = ManagementUtility(["manage.py", "list_ownerless_organizations"])
     command.execute()
     assert capsys.readouterr().out == ""
@@ -83,6 +83,6 @@ def test_many_organizations_in_pages(run, django_assert_num_queries):
     for number in range(3):
         organization(f"acme-{number}", (Role.OWNER, True))
 
-    # The page, its owners, and the page after it.
+    # One query each for the first page, its owners, and the next page.
     with django_assert_num_queries(3):
         run("list_ownerless_organizations")

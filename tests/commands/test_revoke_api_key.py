@@ -37,7 +37,6 @@ def test_several(run):
     second, _ = make_key("csu")
     neighbour, _ = make_key()
 
-    # A UUID has more than one spelling.
     assert run("revoke_api_key", str(first.pk), second.pk.hex).lines == [line(first), line(second)]
     assert active() == {neighbour}
 
@@ -132,7 +131,7 @@ def test_text_of_no_key(refuse, feed):
 
 @pytest.mark.parametrize("other", ["", "7", "warehouse", "csb_Cel5", str(uuid4())])
 def test_id_of_no_key(refuse, other):
-    """What it was told may be half a secret, so it does not repeat it."""
+    """The message does not repeat the argument, because it may be part of a secret."""
     api_key, _ = make_key()
 
     error = "There is no key with such an id, and nothing was revoked: list_api_keys tells the ids."
@@ -160,7 +159,7 @@ def test_raw_key_as_an_argument(refuse):
 @pytest.mark.parametrize("option", ["{}", "--key={}", "--stdin={}", "x {}"])
 @pytest.mark.parametrize("spell", [str, str.upper, lambda key: key[:20]])
 def test_raw_key_on_the_command_line_is_not_repeated(db, capsys, option, spell):
-    """Nor by the parser, which repeats what it does not know."""
+    """The argument parser normally repeats unknown arguments in its error message."""
     api_key, raw_key = make_key()
     arguments = option.format(spell(raw_key)).split()
 
@@ -175,7 +174,7 @@ def test_raw_key_on_the_command_line_is_not_repeated(db, capsys, option, spell):
     assert active() == {api_key}
 
 
-# Whole commands close their connections, and so would end a test's transaction.
+# A command run by ManagementUtility closes its connections, so the test cannot run in a transaction.
 @pytest.mark.django_db(transaction=True)
 def test_from_the_command_line(capsys):
     api_key, _ = make_key()
@@ -187,7 +186,7 @@ def test_from_the_command_line(capsys):
 
 @pytest.mark.django_db(transaction=True)
 def test_mistake_in_the_settings_is_no_hindrance(capsys, settings):
-    """Of those that a web server, which runs no checks, lives with until that night."""
+    """Web servers run no system checks, so a mistake may go unnoticed until the key must be revoked in a hurry."""
     settings.CLOSIENT_AUTH = {"HEADR": "X-Key"}
     api_key, _ = make_key()
     neighbour, _ = make_key()
