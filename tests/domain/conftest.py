@@ -13,13 +13,13 @@ def organization(db):
 
 @pytest.fixture
 def join(organization):
-    """Let a user join: ``join("owner", user__is_active=False)``."""
+    """Return a function to add a new member: ``join("owner", user__is_active=False)``."""
     return lambda role, **kwargs: MembershipFactory.create(organization=organization, role=role, **kwargs)
 
 
 @pytest.fixture
 def roles(organization):
-    """Return who is what, by user name."""
+    """Return a function for the members' roles by user name."""
 
     def roles(organization=organization):
         memberships = Membership.objects.filter(organization=organization).select_related("user")
@@ -30,7 +30,7 @@ def roles(organization):
 
 @pytest.fixture
 def neighbour(db):
-    """Another organization with one Owner, which no test may touch."""
+    """Yield the Owner of another organization; fail the test if that membership has changed."""
     membership = MembershipFactory.create(role="owner")
     before = Membership.objects.values().get(pk=membership.pk)
     yield membership

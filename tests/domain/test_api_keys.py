@@ -18,7 +18,7 @@ from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 
 PREFIXES = ("csb", "csu", "cpk")
-# Which holders fit a type: (an organization?, a user?).
+# Key type -> (needs an organization, needs a user).
 HOLDERS = {"csb": (True, False), "csu": (False, True), "cpk": (True, False)}
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def holders():
-    """Return the keyword arguments for an organization, a user, both or neither."""
+    """Return a function for the keyword arguments with an organization, a user, both or neither."""
     organization, user = OrganizationFactory.create(), UserFactory.create()
     return lambda has_organization, has_user: {
         "organization": organization if has_organization else None,
@@ -145,7 +145,7 @@ def test_value_that_cannot_be_is_refused(field, value):
 
 @pytest.mark.parametrize("use_tz", [True, False])
 def test_end_without_a_time_zone(settings, use_tz):
-    """It could be one of many times, where the host has time zones."""
+    """A naive datetime is ambiguous with ``USE_TZ``, so it is refused."""
     settings.USE_TZ = use_tz
     end = datetime(2099, 1, 1)  # noqa: DTZ001
 
@@ -206,7 +206,7 @@ def test_secret_is_nowhere_but_in_the_returned_text(caplog, prefix):
         *(query["sql"] for query in queries),
     ]
     assert not [text for text in kept if body in text or raw_key in text]
-    # The hash is in the row, and so in its statement, and in nothing that is shown.
+    # The hash is stored, so the SQL contains it, but no output does.
     assert not [text for text in kept[:3] if api_key.hashed_key in text]
 
 
@@ -273,7 +273,7 @@ def test_revocation_writes_one_column():
     api_key, _ = make_key(name="Old")
     neighbour, _ = make_key()
     now = timezone.now()
-    # Somebody else renames the key, and it is used.
+    # Another request has changed the key in the meantime.
     ApiKey.objects.filter(pk=api_key.pk).update(name="New", last_used=now, rate_limit_per_day=5)
 
     with CaptureQueriesContext(connection) as queries:

@@ -19,7 +19,7 @@ LATER = datetime(2031, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 def record(db):
-    """Run an operation, and return what it recorded: event, target, old and new values."""
+    """Return a function to run an operation and return its entries: event, target, old and new values."""
 
     def record(operation):
         before = set(AuditEntry.objects.values_list("pk", flat=True))
@@ -167,7 +167,7 @@ def test_accepted_invitation(record, organization, join):
 
 
 def test_on_whose_behalf(organization, join):
-    """Where nobody is said to act, it is whom a method is told: ``by``."""
+    """Outside ``acting()``, the actor is the ``by`` argument of the method."""
     ada, eli = join("owner").user, join("editor")
     key, _ = make_key(organization=organization)
     guest = UserFactory.create(username="grace", email="grace@example.com")

@@ -1,4 +1,4 @@
-"""A change that cannot be recorded does not happen: both are in one transaction."""
+"""A change is rolled back if its audit entry cannot be saved: both are in one transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership, Org
 from closient_auth.models.audit import AuditEntryQuerySet, Event
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
 
-# In no transaction but that of the change.
+# The change must open its own transaction, so the test does not run in one.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CHANGES = {
@@ -31,7 +31,7 @@ CHANGES = {
     "api_key_rotated": lambda rows: rows["key"].rotate(grace=timedelta(0)),
     "api_key_revoked": lambda rows: rows["key"].revoke(),
 }
-# Some of them by Django's own ways to write.
+# The same changes by Django's plain methods (save, delete, querysets).
 PLAIN_CHANGES = {
     "organization_created": lambda rows: Organization(name="New", slug="new").save(),
     "organization_changed": lambda rows: rows["organization"].save(),
@@ -60,7 +60,7 @@ def test_change_that_cannot_be_recorded_is_undone(organization, join, monkeypatc
     rows = {"organization": organization, "owner": join("owner"), "member": join("editor")}
     rows |= {"guest": UserFactory.create(), "key": make_key(organization=organization)[0]}
     rows["invitation"], rows["token"] = make_invitation(organization, rows["guest"].email, by=rows["owner"].user)
-    # What the plain saves have to write.
+    # The plain saves need changed values.
     rows["organization"].name = rows["key"].name = "New"
     rows["member"].role = "billing"
     before, record = stored(), AuditEntryQuerySet.record

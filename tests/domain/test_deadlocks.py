@@ -1,4 +1,4 @@
-"""What becomes of an operation that was broken off for a deadlock, and an order of locks; ``races/`` has the deadlocks."""
+"""Retries after a simulated deadlock, and the order of locks; ``races/`` provokes real deadlocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEADLOCK = (1213, "Deadlock found when trying to get lock; try restarting transa
 
 
 class Operation:
-    """Writes a row, and is broken off as many times as there are errors."""
+    """Write a row; each of the first calls raises one of the errors."""
 
     def __init__(self, *errors):
         self.errors, self.calls = list(errors), 0
@@ -58,7 +58,7 @@ def test_other_errors_are_raised_at_once(error):
     with pytest.raises(OperationalError) as raised:
         retry_deadlocks(operation, "default")
 
-    # A commit whose connection was lost may have been made: once more could be twice.
+    # If the connection is lost during a commit, the commit may have succeeded. A retry could write the row twice.
     assert (raised.value.args, operation.calls) == (error, 1)
 
 

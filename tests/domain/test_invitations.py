@@ -32,7 +32,7 @@ def grace(db):
 
 @pytest.fixture
 def invite(organization, owner, django_capture_on_commit_callbacks):
-    """Invite somebody, and return the invitation and the token of its mail."""
+    """Return a function to invite a user and return the invitation and the token of its mail."""
 
     def invite(email=ADDRESS, **kwargs):
         with django_capture_on_commit_callbacks(execute=True):
@@ -50,7 +50,7 @@ def read_token():
 
 
 def refusal(function, *args, **kwargs):
-    """Return the code of the ``ValidationError`` that this call raises."""
+    """Return the code of the ``ValidationError`` raised by this call."""
     with pytest.raises(ValidationError) as caught:
         function(*args, **kwargs)
     return caught.value.code
@@ -111,7 +111,7 @@ def test_address_in_other_letters(invite, email):
 
 @pytest.mark.parametrize(
     "email",
-    # A plus tag, a full-width letter, a dotless i and the Kelvin sign, which other ways to compare take for the same.
+    # Case folding or Unicode normalization would treat the full-width letter, dotless i or Kelvin sign as equal.
     [
         "kit+1@example.com",
         "ｋit@example.com",
@@ -131,7 +131,7 @@ def test_address_of_another(invite, email):
 
 
 def test_address_that_was_changed_since(invite, grace):
-    """The address counts that the account has now: whoever changes it must have proven that it is theirs."""
+    """The account's current address is compared; the host project must verify a new address before it saves it."""
     _, token = invite()
     grace.email = "other@example.com"
     grace.save()
@@ -229,7 +229,7 @@ def test_role_that_the_inviter_may_no_longer_grant(invite, owner, join, grace):
 
 @pytest.mark.parametrize("actor", ["manager", "editor"])
 def test_void_invitation_is_cleared_away_by_who_manages_members(invite, owner, join, actor):
-    """Its inviter, once an Owner, could no longer make it: its address would be blocked until it expires."""
+    """An Owner invitation of a demoted Owner would otherwise block its address until it expires."""
     invitation, _ = invite(role="owner")
     beside, _ = invite("beside@example.com", role="owner", by=join("owner").user)
     Membership.objects.get(user=owner).change_role("editor")

@@ -1,4 +1,4 @@
-"""No variable of a failed frame holds a raw key: error reporters of all kinds read them, and not all heed Django's marks."""
+"""No variable in a traceback holds a raw key: some error reporters ignore Django's ``sensitive_variables``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.factories import make_key
 
 @pytest.fixture
 def canary(monkeypatch):
-    """Return the raw key that the next creation will make, in a list, which keeps it out of the frame of the test."""
+    """Return a list with the raw key of the next creation; the list keeps the key out of the frame of the test."""
     key = [generate_api_key("csb")]
     monkeypatch.setattr("closient_auth.models.api_key_querysets.generate_api_key", lambda prefix: key[0])
     return key
@@ -24,7 +24,7 @@ def canary(monkeypatch):
 
 @pytest.fixture
 def fail_at():
-    """Let the database fail at statements that begin so."""
+    """Return a context manager: SQL statements with this start raise ``OperationalError``."""
 
     def fail_at(start):
         def fail(execute, sql, params, many, context):
@@ -38,7 +38,7 @@ def fail_at():
 
 
 def read_frames(error):
-    """Yield the variables of the failed frames, but for the tests' own."""
+    """Yield the variables of all frames in the traceback, except the frames of the tests."""
     while error is not None:
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if "/tests/" not in frame.f_code.co_filename:

@@ -1,4 +1,4 @@
-"""A revoked key stays revoked, and is known to have been, whatever an instance says that was read earlier."""
+"""Saving a stale instance neither reactivates a revoked key nor leaves a revocation unrecorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stored(api_key):
 
 @pytest.fixture(autouse=True)
 def neighbour(db):
-    """A key that nobody touches."""
+    """Fail the test if an unrelated key has changed."""
     api_key, _ = make_key()
     before = stored(api_key)
     yield

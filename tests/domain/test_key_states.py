@@ -1,4 +1,4 @@
-"""What a key's state is, in Python and in SQL. Run again with each of the user models in ``tests.accounts``."""
+"""The state of a key in Python and in SQL. Run these tests with each user model in ``tests.accounts``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
 from tests.factories import UserFactory, make_key
 
-# Nobody can be inactive where the user model says so of nobody.
+# Account has no ``is_active``, so its users cannot be inactive.
 ACTIVITY = (True,) if django_settings.AUTH_USER_MODEL == "accounts.Account" else (True, False)
 SECOND = timedelta(seconds=1)
 EXPIRY = {"never": None, "past": -SECOND, "now": timedelta(0), "later": SECOND}
 
-# (is_active, expires, the holder's user is active) -> state; the first reason that holds.
+# (is_active, expiry, user is active) -> state. Revocation comes first, then expiry, then the inactive user.
 STATES = {
     (True, "never", True): "active",
     (True, "never", False): "user_inactive",
@@ -50,7 +50,7 @@ def now():
 
 @pytest.fixture
 def grid(now):
-    """Return every key of the table with its state, of an organization and of a user."""
+    """Return the expected state by primary key, for one key of each row and key type."""
     active = UserFactory.create()
     users = {True: active, False: UserFactory.create(is_active=False) if False in ACTIVITY else None}
     grid = {}
@@ -59,7 +59,7 @@ def grid(now):
             continue
         delta = EXPIRY[expiry]
         holder = {"user": users[user_is_active]} if prefix == "csu" else {}
-        # Who made the key has no say.
+        # The creator does not affect the state.
         creator = users[ACTIVITY[-1]]
         api_key, _ = make_key(prefix, expires_at=delta if delta is None else now + delta, created_by=creator, **holder)
         if not is_active:

@@ -1,4 +1,4 @@
-"""The last-owner rule, on every way that this package has to take a membership's Owner from its organization."""
+"""The last-owner rule, for every way to remove or demote an Owner."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def move(membership):
 
 
 def moved(way):
-    """The organization was changed in memory, where there is another Owner: the stored one is judged."""
+    """Assign an organization with another Owner in memory; the rule must use the stored organization."""
 
     def lose(membership):
         elsewhere = MembershipFactory.create(role="owner").organization
@@ -45,7 +45,7 @@ def hand_over_to_inactive_user(membership):
 
 
 def delete_atomically(queryset):
-    # Without a savepoint Django would leave the transaction of the test broken.
+    # The savepoint keeps the transaction of the test usable after the error.
     with transaction.atomic():
         queryset.delete()
 
@@ -82,7 +82,7 @@ def test_last_owner_stays(lose, join, roles):
     join("manager")
     before = roles()
 
-    # Django turns what forbids to delete a user into its own error, which is what ours is a kind of.
+    # Deleting a user raises Django's ProtectedError; LastOwnerError is a subclass of it.
     with pytest.raises(ProtectedError, match="must keep at least one active Owner|'Membership.user'"):
         lose(owner)
 
@@ -167,7 +167,7 @@ def test_owners_who_go_together_are_the_last(join, roles, organization, delete):
 
 
 def test_more_users_than_one_statement_takes(join, roles, organization, monkeypatch):
-    # Django collects rows in batches: each of these leaves an Owner, and only all of them together do not.
+    # Django deletes rows in batches: each batch alone leaves an Owner, but all batches together do not.
     monkeypatch.setattr("django.db.models.deletion.Collector.get_del_batches", lambda self, objs, fields: zip(objs))
     join("owner"), join("owner")
     before = roles()

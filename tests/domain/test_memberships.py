@@ -63,7 +63,7 @@ def test_permissions_are_those_of_the_role(join, settings):
     assert join("billing").permissions == permissions
 
 
-# The table of ``may_change_role`` is proven in ``tests/test_roles.py``; here, that each operation asks it.
+# ``tests/test_roles.py`` tests ``may_change_role`` itself; these tests ensure each operation calls it.
 
 
 @pytest.mark.parametrize(("actor", "old", "new"), [*product(ROLES, ROLES, ROLES)])
@@ -158,7 +158,7 @@ def test_trusted_code_needs_no_role(join, roles):
 
 
 def test_roles_are_read_anew(join, roles):
-    """Neither the actor's role nor the member's is trusted as the caller has it in memory."""
+    """Roles are read from the database, because the caller's instances may be stale."""
     join("owner")
     manager, member = join("manager"), join("editor")
     stale = Membership.objects.get(pk=member.pk)
@@ -203,7 +203,7 @@ def test_change_of_role_saves_the_one_column(join, organization):
 
 
 def test_the_manager_cannot_delete_all():
-    # As with Django's: only a queryset, which somebody asked for, can.
+    # Django's managers have no delete() either: only an explicit queryset can delete all rows.
     assert not hasattr(Membership.objects, "delete")
-    # Nor may a template.
+    # Templates cannot call a method with alters_data.
     assert vars(MembershipQuerySet.delete)["alters_data"]

@@ -12,7 +12,7 @@ from tests.factories import OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
-# What Python's ``UUID`` reads, as far as a slug may be spelled so.
+# Valid slugs accepted by Python's ``UUID`` as well.
 UUID_SLUGS = [
     "0189f7e2-3c4d-7a1b-9f00-123456789abc",
     "0189F7E2-3C4D-7A1B-9F00-123456789ABC",
@@ -25,7 +25,7 @@ UUID_SLUGS = [
     "0x0189f7e23c4d7a1b9f00123456789a",
     "00000000000000000000000000000000",
 ]
-# The same in spellings that are no slug to begin with.
+# Spellings of a UUID with characters not allowed in a slug.
 UUID_TEXTS = [
     "{0189f7e2-3c4d-7a1b-9f00-123456789abc}",
     "urn:uuid:0189f7e2-3c4d-7a1b-9f00-123456789abc",
@@ -110,7 +110,7 @@ def test_slug_that_reads_as_a_uuid_is_refused(slug):
 
     assert [error.code for error in caught.value.error_dict["slug"]] == ["slug_reads_as_uuid"]
     assert not Organization.objects.exists()
-    # A name may well read so: its slug gets a suffix.
+    # A name may look like a UUID, because its slug gets a suffix.
     UUID(slug)
     with pytest.raises(ValueError, match="badly formed|invalid literal"):
         UUID(create(name=slug).slug)
@@ -147,7 +147,7 @@ def test_taken_slug_is_refused():
 
 @pytest.fixture
 def take_slug():
-    """Let somebody else take the slug after it was checked and before it is saved."""
+    """Let another organization take the slug between validation and saving."""
 
     def take(instance, **kwargs):
         pre_save.disconnect(take, sender=Organization)
@@ -248,7 +248,7 @@ def test_nobody_else_renames_or_deletes(who, organization, join, neighbour):
         by = neighbour.user
     else:
         by = join("owner" if who == "demoted" else who).user
-        # The user and what they hold of their membership are from before.
+        # The user instance and its cached membership still have the old role.
         Membership.objects.filter(user=by, role="owner").update(role="manager")
     before = list(Organization.objects.order_by("pk").values())
     reason = "You are no member of this" if who == "outsider" else "Your role does not allow this"

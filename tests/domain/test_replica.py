@@ -1,4 +1,4 @@
-"""Who may do what is asked of the database that is written to, however late a replica is."""
+"""Permission checks before a write use the primary database, because a replica may lag behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_revocation(db, replica, settings):
 
 
 def read_late(row):
-    """Return the row as it is when a plain manager read it, from the replica."""
+    """Mark the row as read from the replica, as a plain manager would do."""
     row._state.db = "replica"
     if getattr(row, "organization", None) is not None:
         row.organization._state.db = "replica"

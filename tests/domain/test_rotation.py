@@ -24,7 +24,7 @@ def stored(api_key):
 
 @pytest.fixture
 def neighbour(organization):
-    """Another key of the organization, which no rotation may touch."""
+    """Yield another key of the organization; fail the test if it has changed."""
     api_key, _ = make_key(organization=organization)
     before = stored(api_key)
     yield api_key

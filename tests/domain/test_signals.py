@@ -8,7 +8,7 @@ from tests.factories import make_key
 
 @pytest.fixture
 def heard(django_capture_on_commit_callbacks):
-    """Run an operation, and return what receivers of one signal were given, as they look at it."""
+    """Return a function to run an operation and return the pk, target id and text of each received row."""
 
     def heard(event, operation):
         seen = []
@@ -42,7 +42,7 @@ def test_organization_that_was_deleted_is_told_apart(heard, organization):
 
 
 def test_receiver_gets_the_row_as_it_was_then(heard, organization):
-    """What the caller does to its own instance before the commit, a raw key on it for example, is not passed on."""
+    """Changes to the caller's instance before the commit, such as a raw key in its name, do not reach the receivers."""
 
     def operation():
         key, raw_key = make_key(organization=organization, name="Shop")
