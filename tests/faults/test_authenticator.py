@@ -1,4 +1,4 @@
-"""A fault at any line of the authenticator refuses the request, and its report does not hold the key."""
+"""An error in any line of the authenticator refuses the request, and the error report does not contain the key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.factories import make_key
 from tests.leaks.sinks import read_frames
 from tests.views import PublicView
 
-# Outside a transaction ``last_used`` is written there as well.
+# The authenticator also writes ``last_used`` if there is no enclosing transaction.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PACKAGE = str(Path(closient_auth.__file__).parent)
@@ -27,9 +27,9 @@ FAULTS = [AttributeError, KeyError, UnicodeError, OperationalError, TimeoutError
 
 class Lines:
     """
-    Watch the lines of this package that run below ``authenticate()``, and raise ``fault`` in place of the n-th.
+    Record the lines of the package executed by ``authenticate()``, and raise ``fault`` in place of the n-th line.
 
-    ``seen`` are their places, as (function, line), and ``numbers`` when each of them was seen first.
+    ``seen`` lists them as (function, line); ``numbers`` lists the position of the first execution of each.
     """
 
     def __init__(self, fault: type[Exception] | None = None, number: int = -1) -> None:
@@ -43,7 +43,7 @@ class Lines:
         return [self.seen.index(place) + 1 for place in dict.fromkeys(self.seen)]
 
     def __enter__(self) -> Lines:
-        # What measures the coverage sits in the same place.
+        # Coverage uses the trace function too, so restore it afterwards.
         self.previous = sys.gettrace()
         sys.settrace(self.enter)
         return self
@@ -71,7 +71,7 @@ class Lines:
 
 @pytest.fixture
 def reports():
-    """Return what a report would say of each exception that no view handled, the variables of all its frames with it."""
+    """Return the error reports of unhandled exceptions, including the variables of all frames."""
     found: list[str] = []
 
     def note(**kwargs):
@@ -88,12 +88,12 @@ def reports():
 @pytest.mark.parametrize("prefix", KeyType.values)
 def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", is_atomic)
-    # Where everybody may go, somebody who was taken for nobody would be seen.
+    # A public view would return 200 if a failed authentication were treated as an anonymous request.
     mount(publishable(PublicView).as_view())
     path = "/"
     _, raw_key = make_key(prefix)
     client = APIClient(raise_request_exception=False)
-    # The first request of a process has more to do.
+    # The first request of a process fills caches and runs more lines.
     call(path, raw_key, client=client)
     with Lines() as lines:
         assert call(path, raw_key, client=client).status_code == 200
@@ -108,9 +108,9 @@ def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
 
     assert len(statuses) > 30 * len(FAULTS)
     assert set(statuses.values()) <= {200, 500}
-    # A database that does not take ``last_used`` is no reason to refuse a key that was accepted just before.
+    # A failed write of ``last_used`` does not refuse a key already accepted.
     passed = {
-        # Before Python 3.12 a comprehension is a function of its own.
+        # Until Python 3.11, a comprehension is a separate function.
         (fault, function.partition(".")[0])
         for (fault, function, _), status in statuses.items()
         if status == 200
@@ -134,7 +134,7 @@ def test_reports_hold_no_key(call, reports):
 
 
 class Unreadable(str):
-    """Text that fails where it is hashed."""
+    """Text with a failing ``encode()``, called for the hash."""
 
     def encode(self, *args, **kwargs):
         raise MemoryError(f"in the middle of {len(self)} characters")
@@ -152,7 +152,7 @@ def test_report_of_a_failed_hash_holds_no_key(reports):
 
 
 def test_report_of_a_failed_refusal_holds_no_key(call, reports, settings):
-    # A key with a typing error is nearly the key.
+    # A mistyped key still reveals most of the correct key.
     _, raw_key = make_key()
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": "tests.faults.test_authenticator.fail"}
 

@@ -1,8 +1,8 @@
 """
-The database server is away, hangs, is locked or comes back.
+The database server is down, hangs, is locked or comes back.
 
-The example project shows what a host does about it: 503 with ``Retry-After``. Never 401: a client would throw a good key
-away. It recovers by itself, with the next request.
+The example project shows the recommended response: 503 with ``Retry-After``, never 401, because clients would discard a
+valid key. The next request after the outage succeeds without a restart.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ needs_server = pytest.mark.skipif(connection.vendor not in SCHEMES, reason="need
 
 @pytest.fixture(scope="module")
 def database(django_db_setup, django_db_blocker):
-    """Return an empty database of its own on the tests' server, as the settings of a connection."""
+    """Yield the connection settings of a separate, empty database on the same server."""
     database = {**connection.settings_dict, "NAME": f"{connection.settings_dict['NAME']}_example"}
     with django_db_blocker.unblock(), connection._nodb_cursor() as cursor:
         name = connection.ops.quote_name(database["NAME"])
@@ -65,7 +65,7 @@ def environment(database, proxy):
 
 @pytest.fixture(scope="module")
 def raw_key(environment):
-    """Return a key of the example project, whose database has its tables and its demo data."""
+    """Migrate the example project, load its demo data and return one of its keys."""
     process = subprocess.run(
         [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", MAKE_KEY],
         cwd=EXAMPLE,
@@ -79,7 +79,7 @@ def raw_key(environment):
 
 @pytest.fixture(scope="module")
 def server(environment, raw_key, tmp_path_factory):
-    """Serve the example project with one worker of four threads."""
+    """Serve the example project with gunicorn: one worker, ``THREADS`` threads."""
     command = ["gunicorn", "example.wsgi", "--bind=fd://{fd}", f"--threads={THREADS}", "--no-control-socket"]
     with serve(command, tmp_path_factory.mktemp("example"), EXAMPLE, **environment) as server:
         yield server
@@ -87,7 +87,7 @@ def server(environment, raw_key, tmp_path_factory):
 
 @pytest.fixture
 def ask(server, proxy, raw_key):
-    """Send a request that is good; the database is well before it and after the test."""
+    """Return a function to send a valid request; restore the database after the test."""
 
     def ask(timeout=20):
         return server.request(PRODUCTS, raw_key, timeout=timeout)
@@ -105,7 +105,7 @@ def assert_unavailable(answer):
 
 
 def ask_at_once(ask, requests):
-    """Send requests from as many threads as the server has; return the answers, and the seconds that each took."""
+    """Send the requests from ``THREADS`` threads; return pairs of response and duration in seconds."""
 
     def run(_):
         started = time.monotonic()
@@ -121,7 +121,7 @@ def test_down(ask, proxy, server):
     for answer, seconds in ask_at_once(ask, 200):
         assert_unavailable(answer)
         assert seconds < 2.5
-    # What needs no database goes on.
+    # Requests without database access still work.
     assert server.request("/health").status == 200
     assert server.request(PRODUCTS, "malformed").status == 401
 
@@ -146,7 +146,7 @@ def test_hangs_in_the_middle(ask, proxy):
     ask_at_once(ask, 2 * THREADS)
     proxy.hang()
     if connection.vendor == "mysql":
-        # For a connection that it finds silent Django opens a new one, which is as silent: both time-outs.
+        # Django replaces the unresponsive connection by a new one, so the read and the connect timeout add up.
         answers = ask_at_once(ask, THREADS)
         assert max(seconds for _, seconds in answers) < 5
         answers += ask_at_once(ask, THREADS)
@@ -154,7 +154,7 @@ def test_hangs_in_the_middle(ask, proxy):
         for answer, _ in answers:
             assert_unavailable(answer)
     else:
-        # The client has no time-out of its own for a server that takes what it sends and is silent.
+        # psycopg has no read timeout for a server that accepts the query but never replies.
         with pytest.raises(TimeoutError):
             ask(timeout=3)
 
@@ -184,7 +184,7 @@ def test_locked(ask, database, django_db_blocker):
 
 @needs_server
 def test_restarts(ask, proxy):
-    # Each thread has a connection of its own, and each of them is dead now.
+    # Each server thread has its own connection, and all of them are closed now.
     for _ in range(8):
         proxy.drop()
         assert ask().status == 200
@@ -202,7 +202,7 @@ def test_restarts_under_load(ask, proxy):
     answers = ask_at_once(ask_and_restart, 200)
 
     failed = [answer for answer, _ in answers if answer.status != 200]
-    # Only what was on its way, one for each thread.
+    # At most one request for each thread was in progress and may fail.
     assert len(failed) <= THREADS
     for answer in failed:
         assert_unavailable(answer)

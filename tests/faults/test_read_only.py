@@ -1,4 +1,4 @@
-"""A database that takes no writes, after a failover say, still authenticates."""
+"""Authentication works with a read-only database, for example after a failover."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DROP_READER = {"postgresql": ["DROP OWNED BY {user}", "DROP USER {user}"], "mysq
 
 @pytest.fixture
 def read_only():
-    """Let the database refuse every write, once it is called."""
+    """Return a function to make the database read-only."""
     on, off = READ_ONLY[connection.vendor]
     yield lambda: connection.cursor().execute(on)
     connection.cursor().execute(off)
@@ -34,7 +34,7 @@ def read_only():
 
 @pytest.fixture
 def only_selecting(monkeypatch):
-    """Let the user of the database have no right to write, once it is called."""
+    """Return a function to switch to a database user with only the SELECT privilege."""
     if connection.vendor == "sqlite":
         pytest.skip("has no users")
     database = connection.ops.quote_name(connection.settings_dict["NAME"])
@@ -86,6 +86,6 @@ def test_it_still_authenticates(call, refuse_writes, is_atomic, monkeypatch, cap
     assert record.levelname == "WARNING"
     assert record.getMessage().startswith(f"last_used=not_written api_key={api_key.pk} error=")
     assert ApiKey.objects.get(pk=api_key.pk).last_used is None
-    # The connection is not spoilt, for this request or for the next.
+    # The failed write must not break the connection for later requests.
     assert call("/who/", raw_key).status_code == 200
     assert call("/who/", raw_key[:-1]).status_code == 401

@@ -1,4 +1,4 @@
-"""SQLite under threads that all write: nobody is told that the database is locked."""
+"""Concurrent writes to SQLite do not raise "database is locked"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a request leaves a whole state behind."""
+"""The database stays consistent when a worker is killed during a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.served.servers import GUNICORN, serve_host
 pytestmark = pytest.mark.django_db(transaction=True)
 
 NOTHING = {"organizations": 1, "members": 0, "keys": 1, "projects": 0, "used": 0}
-# ``last_used`` is written after the transaction: a key whose every request was killed reads as never used.
+# ``last_used`` is written after the transaction, so it stays empty if every request with the key was killed.
 ALL = {"organizations": 2, "members": 1, "keys": 2, "projects": 0, "used": 1}
 
 
@@ -25,14 +25,14 @@ def test_killed_before_each_statement_of_a_transaction(tmp_path):
             try:
                 answer = server.request(f"/dying/?before={killed + 1}", raw_key, method="POST")
             except (ConnectionError, http.client.HTTPException):
-                # A worker that came after it answers, and no lock is left that it would wait for.
+                # The new worker responds, and no lock of the killed worker blocks it.
                 assert server.request("/state/").json() == NOTHING
                 killed += 1
             else:
                 break
 
         assert answer.status == 200
-        # The organization, its Owner and the key, and what frames them.
+        # There are at least three inserts: the organization, its Owner and the key.
         assert answer.json() == {"statements": killed}
         assert killed >= 3
         assert server.request("/state/").json() == ALL
