@@ -1,7 +1,7 @@
 """
-Requests whose credential is malformed or forged, made from one raw key without a clock and without chance.
+Requests with malformed or forged credentials, derived deterministically from one raw key.
 
-Each is to be refused, be the key one that nobody holds (what crashes?) or a live one (what is read too kindly?).
+All must be refused: with an unknown key they find crashes, with a live key they find lenient parsing.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 from tests.hostile import places, values
 
-# Letters of both cases and digits in the body; a checksum with zeros in front, so that a number loses them, and letters.
+# The body has upper and lower case letters and digits. The leading zeros of the checksum would be lost in a number.
 UNHELD = "csb_00341atNobodyHoldsAnywhereEver00_00e6e137"
 LIVE = "csb_TheLiveKeyOfTheHostileInput00004_0d23c90c"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request: its headers as bytes, its query and its body; ``queries`` is what it may cost, where it is told apart."""
+    """A request with headers, query string and body; ``queries`` is the expected number of database queries."""
 
     name: str
     headers: tuple[tuple[bytes, bytes], ...]
     query: bytes = b""
     body: bytes = b""
     queries: int = 0
-    # Whether a server hands this on as it is. It takes the spaces around a value away, and a line break ends one.
+    # False if a server changes the value: servers strip surrounding spaces, and a line break ends a header.
     is_whole_on_the_wire: bool = True
 
     @property
     def secrets(self) -> list[bytes]:
-        """What no answer and no log may repeat: each value, as bytes and as a server's text of them, if it is not common."""
+        """Return the values forbidden in responses and logs, as raw bytes and decoded as latin-1; skip short values."""
         sent = [value for name, value in self.headers if name != b"Content-Type"] + [self.query, self.body]
         return [text for value in sent if len(value) >= 12 for text in (value, value.decode("latin-1").encode())]
 
 
 def get_cases(raw_key: str) -> list[Case]:
-    """Return the cases made from this key; no name and no request is there twice."""
+    """Return the cases for this key, without duplicates."""
     cases: dict[object, Case] = {}
     for case in (*_get_values(raw_key), *_get_places(raw_key)):
         cases.setdefault((case.headers, case.query, case.body), case)

@@ -10,7 +10,7 @@ from tests.hostile.cases import LIVE
 
 @pytest.fixture
 def live_key():
-    """Return the row of the live key, never used until now."""
+    """Return the saved, unused key for ``LIVE``."""
     return ApiKey.objects.create(
         prefix="csb", organization=OrganizationFactory.create(), hashed_key=hash_api_key(LIVE), hint=get_hint(LIVE)
     )

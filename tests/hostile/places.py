@@ -1,4 +1,4 @@
-"""The key itself where it does not belong: under other names, more than once, in addresses, cookies and bodies."""
+"""The correct key in wrong places: repeated headers, other headers, query strings, cookies and bodies."""
 
 from __future__ import annotations
 

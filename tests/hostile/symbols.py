@@ -1,4 +1,4 @@
-"""Values of the one header with symbols that are no letter, digit or underscore of ASCII, by category as in ``values``."""
+"""Header values with characters other than ASCII letters, digits and underscores, by category as in ``values``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unicode(raw_key: str) -> Values:
         "umlaut": "\xe4",
     }
     for name, symbol in alike.items():
-        # With the checksum of these very bytes: what only counts and sums up lets it pass.
+        # The checksum matches, so a check of length and checksum alone would accept the value.
         other = symbol + body[1:]
         yield f"{name}, its checksum", f"{prefix}_{other}_{crc32(other.encode()):08x}".encode()
         other = other.encode()[:32].decode(errors="ignore")
@@ -80,7 +80,7 @@ def control_bytes(raw_key: str) -> Values:
 
 
 def forged_lines(raw_key: str) -> Values:
-    """What would be a second line, in a log or in a response, to a reader that trusts it."""
+    """Yield values that try to inject a line into a log or a response (CWE-93, CWE-117)."""
     key = raw_key.encode()
     for name, lines in {
         "header": b"\r\nSet-Cookie: admin=1",

@@ -1,4 +1,4 @@
-"""Every malformed or forged credential as Django gets it from a server: a WSGI environment, or an ASGI scope."""
+"""Send each malformed or forged credential directly to Django, as a WSGI environ or an ASGI scope."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CORRECT = Case("correct", ((b"X-API-Key", LIVE.encode()),))
 
 @pytest.fixture(autouse=True)
 def open_connection(settings):
-    """Keep the connection that the test's transaction is on, as Django's test client does."""
+    """Keep the connection of the test's transaction open, as Django's test client does."""
     settings.ALLOWED_HOSTS = ["*"]
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -34,7 +34,7 @@ def open_connection(settings):
 
 
 def through_wsgi(case):
-    """Return the status and the bytes of the answer to what a server makes of a request (PEP 3333)."""
+    """Return the status and the bytes of the response to a WSGI environ (PEP 3333)."""
     environ = {
         "REQUEST_METHOD": "POST" if case.body else "GET",
         "PATH_INFO": "/who/",
@@ -46,7 +46,7 @@ def through_wsgi(case):
         "wsgi.url_scheme": "http",
     }
     for name, value in case.headers:
-        # A server drops what would shadow another: two names that become one here.
+        # Servers drop header names with underscores, because they would collide with names with hyphens.
         if b"_" not in name:
             meta = name.decode("latin-1").upper().replace("-", "_")
             meta = meta if meta == "CONTENT_TYPE" else f"HTTP_{meta}"
@@ -59,7 +59,7 @@ def through_wsgi(case):
 
 
 def through_asgi(case):
-    """Return the status and the bytes of the answer to an ASGI scope."""
+    """Return the status and the bytes of the response to an ASGI scope."""
     scope = {
         "type": "http",
         "method": "POST" if case.body else "GET",
@@ -71,13 +71,13 @@ def through_asgi(case):
     sent = []
 
     async def receive():
-        # The client stays until it is answered.
+        # The client does not disconnect before the response.
         return messages.pop() if messages else await asyncio.Event().wait()
 
     async def send(message):
         sent.append(message)
 
-    # Other tests' context would be copied there and back for each request.
+    # An empty context avoids copying the context variables of other tests for each request.
     Context().run(async_to_sync(ASGIHandler()), scope, receive, send)
     return sent[0]["status"], repr(sent).encode()
 

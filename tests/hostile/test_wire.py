@@ -1,4 +1,4 @@
-"""Every malformed or forged credential over a real socket: gunicorn (WSGI) and uvicorn (ASGI) in a process of their own."""
+"""Send each malformed or forged credential over a socket to gunicorn (WSGI) and uvicorn (ASGI)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.served.servers import GUNICORN, UVICORN, serve_host
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-# Bytes of a head that every server reads.
+# Every server reads a request head up to this size in bytes.
 READ = 4096
 
 
 def to_bytes(case):
-    """Return the request as it goes over the wire."""
+    """Return the request as HTTP/1.1 bytes."""
     target = b"/who/" + (b"?" + case.query if case.query else b"")
     lines = [
         b"%s %s HTTP/1.1" % (b"POST" if case.body else b"GET", target),
@@ -31,15 +31,15 @@ def to_bytes(case):
 
 
 def find_wrong(case, answer):
-    """Return what is wrong with an answer, or None."""
+    """Return the problem found in a response, or None."""
     if not answer:
-        # A server that has read enough closes, and what it said may be lost with the rest.
+        # A server may close the connection after an oversized request head, and the response is then lost.
         return None if len(to_bytes(case)) > READ else "no answer"
     status = int(answer[9:12])
     if status not in (400, 401, 431):
         return answer[:200]
     queries = re.search(rb"^X-Queries: (\d+)", answer, re.M | re.I)
-    # Else the server itself refused it.
+    # A response without X-Queries comes from the server itself.
     if queries and (status != 401 or int(queries[1]) != case.queries):
         return status, queries[0]
     if any(secret in answer for secret in case.secrets):
@@ -49,7 +49,7 @@ def find_wrong(case, answer):
 
 @pytest.mark.parametrize(
     ("command", "boot", "max_age"),
-    # Under ASGI each request has a thread of its own, and would leave its connection open.
+    # Under ASGI, each request has its own thread and would otherwise leave its connection open.
     [(GUNICORN, b"Booting worker", None), (UVICORN, b"Started server process", 0)],
     ids=["gunicorn", "uvicorn"],
 )
@@ -64,7 +64,7 @@ def test_refused_without_a_trace(command, boot, max_age, live_key, tmp_path):
 
         problems = ((case.name, find_wrong(case, answer)) for case, answer in zip(cases, answers, strict=True))
         assert [(name, problem) for name, problem in problems if problem] == []
-        # Most were handed on by the server, so it is this package that refused them.
+        # The servers passed most of these requests on, so the package refused them.
         assert sum(b"x-queries" in answer.lower() for answer in answers) > 1000
         log = server.log
         assert [case.name for case in cases if any(secret in log for secret in case.secrets)] == []
@@ -75,5 +75,5 @@ def test_refused_without_a_trace(command, boot, max_age, live_key, tmp_path):
         assert server.request("/who/", LIVE).status == 200
         assert server.request("/state/").json()["used"] == 1
         assert b"api_key=refused reason=unknown" in server.log
-        # The worker that began is the one that ended.
+        # The worker did not crash and restart.
         assert server.output.count(boot) == 1

@@ -1,4 +1,4 @@
-"""Values of the one header, by category: each function takes a raw key and yields names and bytes."""
+"""Header values by category: each function takes a raw key and yields pairs of name and bytes."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def checksums(raw_key: str) -> Values:
 
 
 def bodies(raw_key: str) -> Values:
-    """Other bodies with the checksum of this one."""
+    """Yield keys with a changed body and the unchanged checksum."""
     prefix, body, checksum = raw_key.split("_")
     for place, symbol in enumerate(body):
         other = "b" if symbol == "a" else "a"
@@ -211,7 +211,7 @@ def attacks(raw_key: str) -> Values:
 
 
 def stored(raw_key: str) -> Values:
-    """What one reads in the table or on a page of the admin, and shapes it into a key."""
+    """Yield values built from the database row or from an admin page."""
     digest = sha256(raw_key.encode())
     body = raw_key[4:36]
     for name, value in {
@@ -232,13 +232,13 @@ def stored(raw_key: str) -> Values:
 
 
 def other_types(raw_key: str) -> Values:
-    """Well formed: only the stored hash tells that the prefix was changed."""
+    """Yield well-formed keys with another prefix; only the stored hash reveals the change."""
     for prefix in ("csu", "cpk"):
         yield prefix, f"{prefix}{raw_key[3:]}".encode()
 
 
 def unknown(raw_key: str) -> Values:
-    """Well formed: forged bodies, whose checksum anyone can compute."""
+    """Yield well-formed keys with forged bodies; the checksum is public."""
     digest = sha256(raw_key.encode()).hexdigest()
     body = raw_key[4:36]
     bodies = {
