@@ -1,4 +1,4 @@
-"""Every place that a key could end up in, read as text."""
+"""Search responses, logs, mails, tracebacks, the cache and the database for a leaked key."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger("tests.leaks")
 
 class Sinks(logging.Handler):
     """
-    Collect responses, cookies, the lines of every logger, error mails and the variables of failed frames, while open.
+    Collect responses, cookies, log messages, error mails and the variables of tracebacks, while open.
 
-    ``find()`` looks there, in the cache, and in every column of every table.
+    ``find()`` searches them, the cache, and every column of every table.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Sinks(logging.Handler):
         return response
 
     def find(self, secret: str) -> set[str]:
-        """Return the names of the places that hold this text; of a table the column as well."""
+        """Return the names of the places with this text; for tables as ``table.column``."""
         found = {place for place, text in self.texts if secret in text}
         found |= {"session" for session in Session.objects.all() if secret in json.dumps(session.get_decoded())}
         found |= {"cache" for text in read_cache() if secret in text}
@@ -84,7 +84,7 @@ class Sinks(logging.Handler):
 
 
 class Mails(AdminEmailHandler):
-    """What goes to the ``ADMINS``, the page with every frame included."""
+    """Collect the error mails for ``ADMINS``, including the HTML page with every frame."""
 
     def __init__(self, sinks: Sinks) -> None:
         super().__init__(include_html=True)
@@ -96,7 +96,7 @@ class Mails(AdminEmailHandler):
 
 
 def _open_signed(part: str) -> str:
-    """Return what a part of a signed cookie says; messages travel in one, packed."""
+    """Return the decoded part of a signed cookie; Django compresses messages in cookies."""
     try:
         packed = signing.b64_decode(part.removeprefix(".").encode())
         return (zlib.decompress(packed) if part.startswith(".") else packed).decode()
@@ -105,7 +105,7 @@ def _open_signed(part: str) -> str:
 
 
 def read_cache() -> Iterator[str]:
-    """Yield all keys and values of Django's cache, as they are stored."""
+    """Yield all stored keys and values of Django's cache."""
     store: Any = cache
     if isinstance(store._cache, dict):
         yield from map(str, store._cache.items())
@@ -116,7 +116,7 @@ def read_cache() -> Iterator[str]:
 
 
 def read_frames(error: BaseException | None) -> Iterator[str]:
-    """Yield what an exception, and those that led to it, say, and all variables of their frames."""
+    """Yield the messages and frame variables of an exception and its causes."""
     while error is not None:
         yield f"{type(error).__name__}: {error}"
         for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -125,7 +125,7 @@ def read_frames(error: BaseException | None) -> Iterator[str]:
 
 
 def _represent(value: object) -> str:
-    # A query set asks the database, which is what has failed.
+    # The representation of a queryset runs a query, and the database may have failed.
     try:
         return repr(value)
     except Exception as error:

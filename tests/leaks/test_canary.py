@@ -1,4 +1,4 @@
-"""A raw key is in the answer that creates it, and nowhere else: whatever is done with it, and whatever fails."""
+"""Only the response that creates a raw key contains it, after any use and any error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def staff():
-    """Return the client of a superuser, who is told of a failure by a page and not by an exception."""
+    """Return a superuser's client; errors give an error page instead of an exception."""
     client = Client(raise_request_exception=False)
     client.force_login(UserFactory.create(is_staff=True, is_superuser=True))
     return client
@@ -55,7 +55,7 @@ def by_admin(organization, staff, sinks):
     data = {name: form[name].value() for name in form.fields} | {"prefix": "csb", "organization": organization.pk}
     data = {name: value for name, value in data.items() if value is not None}
     response = staff.post(page, data)
-    # The same form once more makes no second key, and has no text to show.
+    # Sending the form again neither creates a second key nor shows the first.
     sinks.add_response(staff.post(page, data))
     sinks.add("cookie", response.cookies.output())
     sinks.add("header", response.headers)
@@ -89,7 +89,7 @@ CREATORS = [by_model, by_rotation, by_admin, by_command, by_api, by_api_for_ones
 
 @pytest.fixture
 def walk(call, staff, sinks, settings, monkeypatch):
-    """Do with a key all that people do, and let it fail in all ways."""
+    """Return a function to use and manage a key in all ways, including failures."""
 
     def walk(raw_key):
         api_key = ApiKey.objects.get(hashed_key=hash_api_key(raw_key))
@@ -181,7 +181,7 @@ def test_key_is_told_once(create, debug, staff, sinks, walk, settings):
     assert len(raw_key) == 45
     assert sinks.find(raw_key) == set()
     assert sinks.find(raw_key[4:36]) == set()
-    # The hash is of no use as a key. Where a query fails, Django tells developers what was asked of the database.
+    # The hash does not work as a key. Django logs and reports it in the SQL of failed queries.
     told = {"log django.db.backends", "log django.template", "frames", "mail"} | ({"response"} if debug else set())
     assert sinks.find(hash_api_key(raw_key)) - told == {"closient_auth_apikey.hashed_key"}
 

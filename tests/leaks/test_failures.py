@@ -1,4 +1,4 @@
-"""What was just made, or about to be used up, when something failed: no error report has it."""
+"""Error reports do not contain a key or token created or used just before the error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def owner():
 
 @pytest.fixture
 def post(sinks, django_capture_on_commit_callbacks):
-    """Post as a user, and return the status."""
+    """Return a function to post as a user and return the status."""
 
     def post(user, address, *, format="json", **data):
         client = APIClient(raise_request_exception=False)
@@ -42,7 +42,7 @@ def post(sinks, django_capture_on_commit_callbacks):
 
 @pytest.fixture
 def made(monkeypatch):
-    """Return the list of the keys and tokens that are made."""
+    """Return the list of all keys and tokens generated during the test."""
     made = []
 
     def note(name, generate):
@@ -58,7 +58,7 @@ def made(monkeypatch):
 
 
 def find(sinks, secret):
-    """Return where a secret was told, but for the variables themselves, which Django cleans before it reports them."""
+    """Return the leaks of a secret, except raw frame variables, because Django cleanses them in its reports."""
     return sinks.find(secret) - {"frames"}
 
 

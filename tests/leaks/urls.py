@@ -24,7 +24,7 @@ class BrokenView(APIView):
 
 
 class LeakyView(APIView):
-    """What a host must not do: put the key everywhere."""
+    """Leak the key everywhere, to prove that the tests find a leak."""
 
     def get(self, request: Request) -> Response:
         raw_key = request.headers["X-API-Key"]
