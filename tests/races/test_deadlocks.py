@@ -1,4 +1,4 @@
-"""Whatever several people do at once in several organizations, nobody is broken off for a deadlock."""
+"""Concurrent operations of several users in several organizations cause no deadlock."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.races.threads import ROUNDS, needs_server, race
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
 PEOPLE = 8
-# The organization has gone, or the user; who wants to be a member is one already; who acts may not.
+# Expected errors: the organization or user is deleted, the user is a member already, or the actor lacks permission.
 REFUSALS = (IntegrityError, LastOwnerError, ObjectDoesNotExist, PermissionDenied, ValidationError)
 ROLES = ["editor", "manager", "owner"]
 
 
 class Somebody:
-    """Does one thing after another, each chosen at random; counts what was done."""
+    """Run random operations one after another and record the completed ones."""
 
     def __init__(self, seed, organizations, users):
         self.random, self.organizations, self.users = Random(seed), organizations, users
@@ -99,7 +99,7 @@ OPERATIONS = [operation for name, operation in vars(Somebody).items() if not nam
 
 def test_many_operations_in_several_organizations():
     users = UserFactory.create_batch(PEOPLE)
-    # Few rows, which MariaDB reads whole rather than by an index: it then meets those of the other organizations.
+    # MariaDB scans a small table instead of using an index, so it also locks rows of the other organizations.
     organizations = OrganizationFactory.create_batch(3)
     for organization in organizations:
         for user in users[:4]:
@@ -144,6 +144,6 @@ def test_a_member_of_an_organization_that_is_changed():
         )
 
         assert errors[0] is None, errors
-        # It depends on who came first.
+        # The demotion is refused if it runs before the second Owner joins.
         assert errors[1] is None or isinstance(errors[1], LastOwnerError), errors
         assert organization.memberships.filter(role="owner").exists()

@@ -1,4 +1,4 @@
-"""An invitation is accepted once, an address is invited once, and requests at once leave an Owner."""
+"""Concurrent requests: an invitation is accepted once, an address is invited once, and an Owner remains."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_two_requests_of_owners_leave_one(owner, mount, call, methods, round):
 
     assert race(send(owner, other, methods[0]), send(other, owner, methods[1])) == [None, None]
 
-    # The loser's role was gone, or they themselves, when their turn came.
+    # The second request came too late: its user had lost the role or the membership.
     assert sorted(statuses)[0] == HTTPStatus.OK
     assert sorted(statuses)[1] in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
     assert owner.organization.memberships.filter(role="owner").count() == 1

@@ -39,7 +39,7 @@ def test_no_use_that_began_after_the_revocation_is_accepted(prefix):
         def use(mine, raw_key=raw_key, used=used, done=done):
             after = 0
             while after < 20:
-                # Read before the try, so that the tries after the end are surely later.
+                # Read ``done`` before the attempt, so each counted attempt started after the revocation.
                 after += done.is_set()
                 began = time.monotonic()
                 accepted = is_accepted(raw_key)
@@ -60,12 +60,12 @@ def test_no_use_that_began_after_the_revocation_is_accepted(prefix):
         before, after = revoked
         early = [accepted for mine in uses for _, ended, accepted in mine if ended < before]
         late = [accepted for mine in uses for began, _, accepted in mine if began > after]
-        # The key was in use until then, and was tried again afterwards.
+        # The key was used before the revocation and tried again after it.
         assert len(early) >= 5
         assert all(early)
         assert len(late) >= 10 * USERS
         assert not any(late)
-        # No use that was under way has written the key back to life.
+        # The write of ``last_used`` did not reactivate the key.
         assert not ApiKey.objects.get(pk=api_key.pk).is_active
     assert tries > 2_000
     assert is_accepted(neighbour_key)

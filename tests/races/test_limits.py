@@ -19,15 +19,14 @@ LIMIT, PROCESSES, TRIES = 500, 4, 250
 
 
 def count(racer, windows, start, admitted):
-    """Run in a process of its own."""
     start.wait(30)
     admitted.put(sum(count_request(racer, windows).allowed for _ in range(TRIES)))
 
 
 @pytest.fixture
 def race():
-    """Count in several processes at once; return how many requests were admitted by each."""
-    # Forked, as web servers do, from a process that has connected already.
+    """Return a function to count in several processes at once and return the admitted requests of each."""
+    # Web servers fork after the parent process has connected to Redis.
     context = multiprocessing.get_context("fork")
 
     def race(racer, windows):
@@ -46,14 +45,14 @@ def race():
 
 @pytest.fixture
 def racer():
-    """Somebody whose minute is not about to end: in the middle of the race it would rightly admit more."""
+    """Yield a name whose window lasts at least 45 s more; a new window would admit more requests."""
     yield next(name for name in map(str, range(1_000)) if (crc32(name.encode()) - int(time.time())) % 60 > 45)
     cache.clear()
 
 
 @pytest.fixture(params=[{}, {"pool_class": "tests.limits.pools.OddPool"}], ids=["script", "django-ratelimit"])
 def counting(request, settings):
-    """Count in one round trip, and on the path beside it."""
+    """Count with the Lua script, and with django-ratelimit as the fallback."""
     settings.CACHES = {"default": {"BACKEND": DJANGO, "LOCATION": REDIS_URL, "OPTIONS": request.param}}
     is_ratelimit = isinstance(counter._get_counter().store, RatelimitStore)
     assert is_ratelimit is bool(request.param)
@@ -70,8 +69,8 @@ def test_processes_admit_the_limit_together(counting, race, racer, windows):
     admitted = race(racer, windows)
 
     assert sum(admitted) == LIMIT
-    # Or it would have been no race.
+    # Every process must have been admitted, otherwise there was no race.
     assert all(admitted)
     counts = [usage.count for usage in read_usage(racer, windows)]
-    # django-ratelimit counts those as well that found the window used up by then.
+    # django-ratelimit also counts requests refused during the race.
     assert counts == [LIMIT, LIMIT] if counting == "script" else min(counts) >= LIMIT

@@ -1,4 +1,4 @@
-"""Requests to the management API that begin at the same moment: one wins, and the others are told why not."""
+"""Concurrent requests to the management API: one succeeds, the others get an error with the reason."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.races.threads import needs_server, race
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 ROUNDS = 20
-# Of eight requests at once some collide in every round.
+# Eight concurrent requests collide in every round, so fewer rounds suffice.
 ROUNDS_OF_EIGHT = 10
 
 
 @pytest.fixture(autouse=True)
 def neighbour(mount):
-    """Mount the API, beside an organization that nothing here may touch."""
+    """Mount the API; fail the test if another organization has changed."""
     mount(path("", include("closient_auth.urls")))
     owner = MembershipFactory.create(role="owner")
     key, _ = make_key(organization=owner.organization)
@@ -34,13 +34,13 @@ def owner():
 
 @pytest.fixture
 def send_at_once(call):
-    """Send requests at once, ``(user, method, address, body)``; return the statuses with their codes, in order."""
+    """Return a function to send ``(user, method, address, body)`` at once and return ``(status, code)`` in order."""
 
     def send_at_once(*requests):
         answers = {}
 
         def prepare(index, user, method, address, body):
-            # Signed in beforehand, so that all start with the request.
+            # Log in beforehand, so all threads start with the request itself.
             client = APIClient()
             client.force_login(user)
 
@@ -89,7 +89,7 @@ def test_eight_rotations_make_one_successor(send_at_once, kind):
         assert ApiKey.objects.filter(rotated_from=key).count() == 1
 
 
-# What the two Owners of an organization do at once: who, how, to whom.
+# Concurrent requests of two Owners, as (actor, method, target).
 OWNERS = {
     "demote each other": ((0, "patch", 1), (1, "patch", 0)),
     "demote themselves": ((0, "patch", 0), (1, "patch", 1)),
@@ -98,7 +98,7 @@ OWNERS = {
     "leave and demote": ((0, "delete", 0), (0, "patch", 1)),
     "leave both": ((0, "delete", 0), (1, "delete", 1)),
 }
-# What the loser finds: their role gone, themselves gone, or themselves the last Owner.
+# The losing Owner lost the role (403), lost the membership (404), or is now the last Owner (409).
 LOSES = {(403, None), (404, None), (409, "last_owner")}
 
 
@@ -122,7 +122,7 @@ def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
 
 @pytest.mark.parametrize("method", ["delete", "patch"])
 def test_one_of_two_removals_finds_nobody(send_at_once, owner, method):
-    """What the other Owner does to the same member may come before the removal or too late, and never fails."""
+    """The other Owner's request may run before or after the removal; neither order causes a server error."""
     second = MembershipFactory.create(organization=owner.organization, role="owner")
     for _ in range(ROUNDS):
         member = MembershipFactory.create(organization=owner.organization)

@@ -1,4 +1,4 @@
-"""Never an organization without an active Owner, and the loser of a race is told so."""
+"""Concurrent changes always leave an active Owner, and the refused request gets an error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def owners():
-    """Return a function that makes an organization with two Owners and returns their memberships."""
+    """Return a function to create an organization with two Owners and return their memberships."""
 
     def owners():
         organization = OrganizationFactory.create()
@@ -28,7 +28,7 @@ def owners():
 
 
 def own(membership):
-    """Return the membership as another request reads it: no object is shared between threads."""
+    """Reload the membership, so threads do not share instances."""
     return Membership.objects.select_related("organization", "user").get(pk=membership.pk)
 
 
@@ -70,7 +70,7 @@ def test_one_owner_stays_and_the_loser_is_told(owners, name):
         errors = [error for error in race(*RACES[name](first, second)) if error is not None]
 
         assert len(errors) == 1, errors
-        # The actor lost the role, was the last Owner, or has gone with the user.
+        # The actor lost the role, was the last Owner, or the membership was deleted with the user.
         assert isinstance(errors[0], ProtectedError | PermissionDenied | Membership.DoesNotExist), errors
         assert first.organization.memberships.filter(role="owner", user__is_active=True).count() == 1
     assert own(neighbour).role == "owner"
@@ -103,7 +103,7 @@ def test_old_snapshot_is_not_trusted_on_postgresql(owners):
         with transaction.atomic():
             connection.cursor().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             old = own(first)
-            # Somebody else is done before this transaction writes.
+            # Another transaction commits before this one writes.
             assert race(demote(second, by=None)) == [None]
             old.change_role("editor")
 

@@ -1,4 +1,4 @@
-"""Of many who rotate one key at once, one gets the successor."""
+"""Concurrent rotations of one key create one successor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_eight_rotations_make_one_successor(round):
 
 @pytest.mark.parametrize("round", range(10))
 def test_revoked_meanwhile(round):
-    """Whoever comes first: the old key is dead, and a successor was made before or not at all."""
+    """In either order, the old key is revoked; a successor exists only if the rotation came first."""
     key, _ = make_key()
 
     rotated, revoked = race(

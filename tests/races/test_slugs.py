@@ -1,4 +1,4 @@
-"""One slug, and several who want it at once."""
+"""Concurrent requests for the same slug."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def names(errors):
 
 
 def wait_for_waiting(count):
-    # By a connection of its own: in a transaction PostgreSQL shows what was when it was asked first.
+    # Use a separate connection: within a transaction, PostgreSQL repeats its first snapshot of pg_stat_activity.
     with closing(connection.copy()) as observer:
         deadline = monotonic() + 30
         while monotonic() < deadline:
-            # InnoDB looks anew when nobody has asked for 0.1 s.
+            # InnoDB refreshes its lock tables only if they were not read for 0.1 s.
             sleep(0.15)
             with observer.cursor() as cursor:
                 cursor.execute(WAITING[connection.vendor])
@@ -61,7 +61,7 @@ def wait_for_waiting(count):
 
 @pytest.fixture
 def freed():
-    """Run the operations while somebody holds the slug who then gives it back; return what each raised, or ``None``."""
+    """Return a function to start operations, roll back a transaction with the slug, and return the errors."""
 
     def freed(*operations):
         with ThreadPoolExecutor(len(operations)) as threads:
@@ -96,7 +96,7 @@ def test_a_slug_made_from_the_name_is_another_for_each(people):
 
 @pytest.mark.parametrize("operations", [(create, create), (rename, rename), (create, rename)])
 def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
-    # To InnoDB a deadlock of the two: both share a lock on the row that is no more, and want it alone.
+    # InnoDB sees a deadlock: both inserts share a lock on the removed row, and both need an exclusive lock.
     for _ in range(ROUNDS // 10):
         errors = freed(*(operation() for operation in operations))
 
@@ -107,7 +107,7 @@ def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
 
 
 def test_two_that_want_each_others_slug_are_refused():
-    # On PostgreSQL each would wait for the other's old slug.
+    # The check before the update is needed: each would otherwise wait for the other's old slug on PostgreSQL.
     first, second = OrganizationFactory.create(slug="one"), OrganizationFactory.create(slug="two")
     for _ in range(ROUNDS // 4):
         errors = race(*(partial(own(row).rename, slug=slug) for row, slug in ((first, "two"), (second, "one"))))
@@ -132,7 +132,7 @@ def test_within_a_transaction_of_the_host_the_deadlock_is_the_hosts(freed):
         winner, refusal = names(errors)
         assert winner == "NoneType", errors
         refusals.add(refusal)
-        # What the host had written before is undone with it: nothing of ours may begin anew where that is gone.
+        # The deadlock rolls back the host project's earlier writes too, so the package must not retry here.
         assert User.objects.filter(username__startswith="before").count() == 1
         assert Organization.objects.filter(slug="acme").count() == 1
         Organization.objects.all().delete()

@@ -1,4 +1,4 @@
-"""Operations that begin at the same moment, each in a thread and a database connection of its own."""
+"""Run operations at the same moment, each in its own thread and database connection."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.db import connection, connections
 
 ROUNDS = 100
 
-# SQLite has one writer at a time: the second waits before it reads.
+# SQLite allows one writer at a time, so a second writer waits before it reads.
 needs_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs PostgreSQL or MariaDB")
 
 
 def attempt(operation):
-    """Do it, and close the connections of this thread; return what it raised, or ``None``."""
+    """Run the operation, close the thread's connections, and return the exception or ``None``."""
     try:
         operation()
     except Exception as error:
@@ -26,11 +26,11 @@ def attempt(operation):
 
 
 def race(*operations):
-    """Start the operations at once; return what each raised, or ``None``."""
+    """Start the operations at once and return the exception or ``None`` of each."""
     start = Barrier(len(operations), timeout=30)
 
     def run(operation):
-        # Connected before the start, so that all begin with their first query.
+        # Connect before the start, so all threads begin with their first query.
         connection.ensure_connection()
         start.wait()
         operation()
