@@ -10,9 +10,9 @@ from django.db import connection
 
 def share_database(directory: Path) -> dict[str, Any]:
     """
-    Return the entry of ``DATABASES`` by which another process reaches the rows of this test.
+    Return a ``DATABASES`` entry with which another process can read the rows of this test.
 
-    SQLite's are in this process's memory: there it is a copy of them as they are now, in a file.
+    SQLite keeps the rows in memory, so its entry is a file with a copy of the current rows.
     """
     database: dict[str, Any] = {
         name: connection.settings_dict[name] for name in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")
@@ -22,8 +22,7 @@ def share_database(directory: Path) -> dict[str, Any]:
         connection.ensure_connection()
         with closing(sqlite3.connect(directory / "db.sqlite3")) as copy:
             connection.connection.backup(copy)
-            # Here and not when a connection opens: the switch does not wait for locks, so that of the first requests
-            # at once some would fail.
+            # Set WAL mode now: the switch does not wait for locks and could fail in concurrent first requests.
             copy.execute("PRAGMA journal_mode = WAL")
         database["NAME"] = str(directory / "db.sqlite3")
         database["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}

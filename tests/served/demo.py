@@ -1,4 +1,4 @@
-"""``make demo``, started in a copy of the project as the README says."""
+"""Run ``make demo`` in a copy of the project, as described in the README."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 
 from tests.checkout import ROOT
 
-# What a `make` or a tox around these tests says is not meant for the one within.
+# Variables of an outer `make` or tox must not affect the inner `make`.
 ALIEN = ("MAKE", "MFLAGS", "EXAMPLE_", "DJANGO_", "PYTHONPATH", "PORT")
 
 
 def is_left_out() -> bool:
-    """Return whether ``make demo`` cannot be tried. In CI a missing program is a failure: a skipped proof is none."""
+    """Return whether ``make demo`` cannot run here. In CI, a missing program fails the test instead of skipping it."""
     lacks_shell = not all(map(shutil.which, ("make", "curl", "bash")))
     return (lacks_shell and os.environ.get("CI") != "true") or not (ROOT / "closient_auth").is_dir()
 
@@ -31,7 +31,7 @@ needs_shell = pytest.mark.skipif(is_left_out(), reason="needs make, curl, bash a
 
 
 class Demo:
-    """A running ``make demo`` and what it has printed so far."""
+    """A running ``make demo`` with its output so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
@@ -53,7 +53,7 @@ class Demo:
             time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGINT) -> None:
-        """Send what Ctrl-C sends, or another signal, to everything that was started."""
+        """Send SIGINT (Ctrl-C) or another signal to the whole process group and wait for the end."""
         os.killpg(self.process.pid, number)
         self.process.wait(60)
 
@@ -71,7 +71,7 @@ def start_demo(checkout: Path, port: int) -> Iterator[Demo]:
             stdout=file,
             stderr=file,
             start_new_session=True,
-            # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+            # Background processes of a shell ignore SIGINT, and their children inherit this.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     with process:

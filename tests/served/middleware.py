@@ -8,14 +8,14 @@ from django.http import HttpRequest, HttpResponse
 
 
 class CountQueriesMiddleware:
-    """Say in the response how many queries it took: ``X-Queries``."""
+    """Add the number of database queries to the response: ``X-Queries``."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         queries = 0
-        # Opening one takes queries of its own on MariaDB.
+        # On MariaDB, opening a connection runs queries; do not count them.
         connection.ensure_connection()
 
         def count(execute: Callable[..., Any], *args: Any) -> Any:

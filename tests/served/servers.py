@@ -1,4 +1,4 @@
-"""Start real servers on loopback: the throw-away host, or another project, in a process of its own."""
+"""Start real servers on loopback, each in its own process, for the test project or another project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that listens on ``127.0.0.1:port``; ``log`` and ``output`` are what it has written so far."""
+    """A server on ``127.0.0.1:port``; ``log`` and ``output`` return its log and console output so far."""
 
     port: int
     directory: Path
@@ -47,10 +47,10 @@ class Server:
         return (self.directory / "output").read_bytes()
 
     def exchange(self, request: bytes, timeout: float = 10) -> bytes:
-        """Send these bytes over a connection of their own, and return what comes back until it is closed."""
+        """Send the bytes over a new connection and return everything received until it closes."""
         answer = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout) as client:
-            # A server that has read enough closes at once, and what it said may be lost.
+            # A server may close the connection before it has read the whole request.
             with contextlib.suppress(ConnectionError):
                 client.sendall(request)
             with contextlib.suppress(ConnectionError):
@@ -61,7 +61,7 @@ class Server:
     def request(
         self, path: str, raw_key: str | None = None, method: str = "GET", data: object = None, timeout: float = 30
     ) -> Answer:
-        """Return the answer; raise ``OSError`` or ``HTTPException`` where there is none."""
+        """Return the response; raise ``OSError`` or ``HTTPException`` if there is none."""
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if raw_key is not None:
             headers["X-API-Key"] = raw_key
@@ -74,16 +74,16 @@ class Server:
 
 
 def get_environment(cwd: Path = ROOT) -> dict[str, str]:
-    """Return the environment of a process in this folder: none of our settings, and the package that is under test."""
+    """Return the environment of a process in this folder: the package under test, without our settings."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "EXAMPLE_"))}
-    # The package that these tests were given, be it the checkout or a wheel.
+    # Use the imported package, either the checkout or an installed wheel.
     variables["PYTHONPATH"] = os.pathsep.join([str(Path(closient_auth.__file__).parents[1]), str(cwd)])
     return variables
 
 
 @contextmanager
 def serve(command: list[str], directory: Path, cwd: Path = ROOT, **environment: str) -> Iterator[Server]:
-    """Run ``python -m`` with this command, to which ``{fd}`` is a socket that listens already; end it afterwards."""
+    """Run ``python -m`` with this command and stop it afterwards; ``{fd}`` is the descriptor of a listening socket."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, (directory / "output").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *(word.format(fd=listener.fileno()) for word in command)],
@@ -108,7 +108,7 @@ def serve(command: list[str], directory: Path, cwd: Path = ROOT, **environment: 
 def serve_host(
     command: list[str], database: dict[str, object], directory: Path, **environment: str
 ) -> Iterator[Server]:
-    """Serve the throw-away host on this database."""
+    """Serve the test project with this database."""
     with serve(
         command,
         directory,

@@ -1,9 +1,9 @@
 """
-The throw-away host in a process of its own, behind a real server.
+Settings of the test project behind a real server, in a separate process.
 
 ``SERVED_DATABASE``  the entry of ``DATABASES``, as JSON
-``SERVED_LOG``       the file that takes every logger's lines, from DEBUG on
-``SERVED_ATOMIC``    runs each view in a transaction, if it is set
+``SERVED_LOG``       the log file of all loggers, at level DEBUG
+``SERVED_ATOMIC``    if set, turns ``ATOMIC_REQUESTS`` on
 """
 
 from __future__ import annotations

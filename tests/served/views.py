@@ -17,7 +17,7 @@ from tests.models import Project
 
 
 class StateView(APIView):
-    """Tell what is in this process's database, to anybody."""
+    """Return row counts of the database, without authentication."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -35,7 +35,7 @@ class StateView(APIView):
 
 
 class DyingView(APIView):
-    """Make an organization with an Owner and a key, and be killed before the n-th statement (``?before=n``)."""
+    """Create an organization with an Owner and a key; kill the process before the n-th statement (``?before=n``)."""
 
     def post(self, request: Request) -> Response:
         left = int(request.query_params["before"])

@@ -4,5 +4,5 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
 application = get_wsgi_application()
-# With ``--preload`` once, rather than at the first request of each worker that takes the place of a killed one.
+# With ``--preload``, load the URLconf once instead of in each worker started after a kill.
 get_resolver().check()
