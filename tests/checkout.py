@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def list_files() -> list[Path]:
-    """Return the files under version control, and those that are about to be; none where this is no git checkout."""
+    """Return the tracked files and the untracked, not ignored ones; an empty list outside a git checkout."""
     command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -18,7 +18,7 @@ def list_files() -> list[Path]:
 
 
 def copy_checkout(directory: Path) -> Path:
-    """Copy the project as a clone would have it: without what was made in it."""
+    """Copy the project without generated files, like a fresh clone."""
     checkout = directory / "checkout"
     files = list_files()
     if not files:

@@ -14,14 +14,14 @@ from tests.checkout import copy_checkout
 
 @pytest.fixture(autouse=True)
 def empty_cache():
-    """Counters and pages of one test are no business of the next."""
+    """Clear the cache, so the counters of one test do not affect the next."""
     yield
     cache.clear()
 
 
 @pytest.fixture(autouse=True)
 def patience(request, monkeypatch):
-    """Time for Redis where no test is about time: a machine that stands still for a moment would pass for an outage."""
+    """Raise the Redis timeouts in tests that are not about timing: a slow machine would look like an outage."""
     if not request.node.get_closest_marker("hurried"):
         monkeypatch.setattr("closient_auth.limits.redis.TIMEOUT", 6)
         monkeypatch.setattr("closient_auth.limits.redis.BUDGET", 24)
@@ -41,7 +41,7 @@ def port():
 
 @pytest.fixture
 def mount(settings):
-    """Serve other views for the rest of the test: one at ``/``, or URL patterns."""
+    """Return a function to replace the URLconf for the rest of the test: a view at ``/``, or URL patterns."""
 
     def mount(*patterns):
         settings.ROOT_URLCONF = tuple(path("", view) if callable(view) else view for view in patterns)
@@ -52,7 +52,7 @@ def mount(settings):
 @pytest.fixture
 def call():
     """
-    Send a request with a raw key, or as a user with a session, and return the response.
+    Return a function to send a request with a raw key or a user's session and return the response.
 
     ``call("/who/", raw_key)``, ``call("/who/", user=user, method="post", x_organization="acme")``
     """
@@ -75,7 +75,7 @@ def call():
 
 
 class ReplicaRouter:
-    """Sends all reads to a replica, or those of one app's models."""
+    """Route all reads, or only those of one app's models, to the replica."""
 
     def __init__(self, app_label=None):
         self.app_label = app_label
@@ -92,7 +92,7 @@ class ReplicaRouter:
 
 @pytest.fixture
 def replica(db, settings):
-    """From a call on, send reads to a database that has no tables or does not exist, so that one fails the test."""
+    """Return a function to route reads to an empty or missing database, so any later read fails the test."""
 
     def replica(app_label=None):
         connections.databases["replica"] = {**connections.databases["default"], "NAME": "closient_auth_replica"}

@@ -44,13 +44,13 @@ class MembershipFactory(DjangoModelFactory[Membership]):
 
 
 def make_key(prefix: str = KeyType.BUSINESS, **kwargs: Any) -> tuple[ApiKey, str]:
-    """Return a new key and its raw text; its holder is made where none is given."""
+    """Return a new key and its raw text; create a user or organization for it if none is given."""
     if prefix == KeyType.USER and "user" not in kwargs:
         kwargs["user"] = UserFactory.create()
     elif prefix != KeyType.USER and "organization" not in kwargs:
         kwargs["organization"] = OrganizationFactory.create()
     api_key, raw_key = ApiKey.objects.create_key(prefix=prefix, **kwargs)
-    # Its minute goes on for a while: one that ended amid a test would start a new count.
+    # The rate-limit window depends on the family. Choose a window with at least 21 s left, so it lasts for the test.
     while (crc32(str(api_key.family).encode()) - int(time.time())) % 60 <= 20:
         api_key.family = uuid4()
     ApiKey.objects.filter(pk=api_key.pk).update(family=api_key.family)
@@ -60,7 +60,7 @@ def make_key(prefix: str = KeyType.BUSINESS, **kwargs: Any) -> tuple[ApiKey, str
 def make_invitation(
     organization: Organization, email: str, *, by: Any, role: str = Role.EDITOR
 ) -> tuple[Invitation, str]:
-    """Return a new invitation, of which no mail was sent, and its token."""
+    """Return a new invitation and its token, without sending the mail."""
     token = get_random_string(32)
     invitation = Invitation.objects.create(
         organization=organization,

@@ -1,4 +1,4 @@
-"""Rows of the throw-away host. The app has no migrations, so its foreign keys cannot be constraints of the database."""
+"""Models of the test project. The app has no migrations, so its foreign keys have no database constraints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Project(models.Model):
 
 
 class Note(models.Model):
-    """Belongs to its organization by way of its project."""
+    """A model related to its organization only through its project."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="notes")
     text = models.CharField(max_length=100)

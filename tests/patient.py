@@ -1,4 +1,4 @@
-"""A plugin for ``make mutation``: a busy machine that answers late would pass for a bug that was found."""
+"""Plugin for ``make mutation``: raise the Redis timeouts, because a timeout would count as a detected mutant."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 class Proxy:
     """
-    A TCP proxy on loopback that fails the way it is told to.
+    A TCP proxy on loopback that simulates network failures.
 
-    ``with Proxy("127.0.0.1", 6379) as proxy:`` lets clients of ``127.0.0.1:proxy.port`` reach that server, until
-    ``proxy.hang()`` or the like. ``proxy.restore()`` ends every failure. It may be told from any thread.
+    ``with Proxy("127.0.0.1", 6379) as proxy:`` forwards ``127.0.0.1:proxy.port`` to that server.
+    ``proxy.hang()`` and similar methods start a failure, ``proxy.restore()`` ends all failures.
+    All methods may be called from any thread.
 
-    ``turns`` counts the round trips: how often a client spoke after the server had. ``connections`` counts what was accepted.
+    ``turns`` counts the round trips, ``connections`` the accepted connections.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -41,40 +42,40 @@ class Proxy:
             thread.join()
 
     def refuse(self) -> None:
-        """Refuse new connections and end those that are open: the server is down."""
+        """Simulate a server that is down: refuse new connections and close open ones."""
         if self._listener is not None:
             _close(self._listener)
             self._listener = None
         self.drop()
 
     def drop(self) -> None:
-        """End the connections that are open, and take new ones: the server restarted."""
+        """Simulate a restart: close open connections and accept new ones."""
         self._passing.set()
         while self._sockets:
             _close(self._sockets.pop())
 
     def hang(self) -> None:
-        """Take connections and requests, and let nothing through."""
+        """Accept connections and requests, but forward nothing."""
         self._passing.clear()
 
     def delay(self, seconds: float) -> None:
-        """Let each reply wait."""
+        """Delay each reply."""
         self._delay = seconds
 
     def drip(self, seconds: float) -> None:
-        """Let each byte of a reply wait."""
+        """Delay each byte of a reply."""
         self._drip = seconds
 
     def cut(self, after: int = 0, *, once: bool = False) -> None:
-        """End a connection after so many bytes of its next reply; every one, or only the first to speak."""
+        """Close each connection after this many bytes of its next reply; with ``once``, only the first."""
         self._cut_after, self._cut_once = after, once
 
     def answer(self, reply: bytes) -> None:
-        """Say this instead of what the server replies."""
+        """Replace each reply of the server by these bytes."""
         self._answer = reply
 
     def restore(self) -> None:
-        """Pass everything on again; what waited as well."""
+        """Forward everything again, including delayed data."""
         self._reset()
         if self._listener is None:
             self._listen()
@@ -151,7 +152,7 @@ class Proxy:
 
 
 def _close(sock: socket.socket) -> None:
-    # Closing alone wakes no thread that waits for the socket.
+    # close() alone does not wake a thread blocked in recv().
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)
     sock.close()

@@ -17,7 +17,7 @@ def get_block(first_words: str) -> str:
 
 
 def get_tables(heading: str) -> list[list[list[str]]]:
-    """Return for each table under a heading the rows below its head, the code quotes around a cell taken off."""
+    """Return the body rows of each table under a heading, without the backticks around cells."""
     section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     tables = re.findall(r"(?:^\|.+\|\n)+", section, re.M)
     return [
@@ -27,7 +27,7 @@ def get_tables(heading: str) -> list[list[list[str]]]:
 
 
 def get_table(heading: str) -> list[list[str]]:
-    """Return the rows of the first table under a heading."""
+    """Return the body rows of the first table under a heading."""
     return get_tables(heading)[0]
 
 

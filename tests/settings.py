@@ -1,5 +1,5 @@
 """
-A throw-away host. SQLite and local memory, unless the environment says otherwise:
+Settings of the test project. The defaults are SQLite and local memory; environment variables override them:
 
 ``CLOSIENT_AUTH_TEST_DATABASE_URL``  ``postgresql://user@host:port/name`` or ``mysql://user:password@host:port/name``
 ``CLOSIENT_AUTH_TEST_REDIS_URL``     ``redis://host:port/number``; the tests empty that database
@@ -16,7 +16,7 @@ ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.ba
 
 
 def get_database(url: str) -> dict[str, Any]:
-    """Return Django's settings for a database given by its URL; SQLite in memory for none."""
+    """Return the ``DATABASES`` entry for a URL; SQLite in memory for an empty one."""
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -35,7 +35,7 @@ def get_database(url: str) -> dict[str, Any]:
 
 
 def get_cache(url: str) -> dict[str, Any]:
-    """Return Django's settings for the Redis at a URL; local memory for none."""
+    """Return the ``CACHES`` entry for a Redis URL; local memory for an empty one."""
     if not url:
         return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url}
@@ -50,7 +50,7 @@ USE_TZ = True
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "/static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# Django's own hashers are slow on purpose.
+# Django's default password hashers are slow on purpose.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 INSTALLED_APPS = [
@@ -89,7 +89,7 @@ TEMPLATES = [
     }
 ]
 
-# What Django 6.1 asks for; the tests' runner keeps all mail in memory.
+# Django 6.1 needs ``MAILERS``; the test runner keeps all mail in memory.
 MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""Views of the throw-away host. A test that needs another one writes it beside itself and serves it with ``mount``."""
+"""Views of the test project. A test with its own view serves it with ``mount``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.models import Note, Project
 
 
 class WhoView(APIView):
-    """Say who is asking, for any good credential."""
+    """Return the user and the key of the request, for any valid credential."""
 
     def get(self, request: Request) -> Response:
         api_key = request.auth if isinstance(request.auth, ApiKey) else None
@@ -31,7 +31,7 @@ class WhoView(APIView):
 
 @publishable
 class OpenWhoView(WhoView):
-    """The same, open to publishable keys."""
+    """``WhoView``, also for publishable keys."""
 
 
 class PublicView(APIView):
@@ -42,14 +42,14 @@ class PublicView(APIView):
 
 
 class FailingView(APIView):
-    """Answer an error that REST framework handles."""
+    """Raise an error handled by REST framework."""
 
     def get(self, request: Request) -> Response:
         raise ValidationError("No.")
 
 
 class OrganizationView(APIView):
-    """Say which organization the request is about; reading needs ``view_organization``."""
+    """Return the slug of the request's organization; GET needs ``view_organization``."""
 
     permission_classes = [HasOrganizationPermission]
 
@@ -80,7 +80,7 @@ class ProjectViewSet(ModelViewSet[Project]):
 
 
 class NoteViewSet(ModelViewSet[Note]):
-    """Notes of one project of one organization, both named by the URL."""
+    """Notes of one project of one organization; the URL names both."""
 
     permission_classes = [HasOrganizationPermission]
     filter_backends = [OrganizationFilterBackend]

@@ -1,4 +1,4 @@
-"""User models that a host may have; ``CLOSIENT_AUTH_TEST_USER_MODEL`` chooses one."""
+"""Custom user models for the tests; ``CLOSIENT_AUTH_TEST_USER_MODEL`` selects one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.db import models
 
 
 class User(AbstractUser):
-    """A UUID as primary key, as many have it."""
+    """User model with a UUID primary key."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
 
 
 class Guest(AbstractBaseUser):
-    """No column ``is_active``: the model computes it."""
+    """User model with ``is_active`` as a property instead of a column."""
 
     username = models.CharField(max_length=150, unique=True)
     email = models.EmailField()
@@ -35,7 +35,7 @@ class Guest(AbstractBaseUser):
 
 
 class Account(AbstractBaseUser):
-    """No column ``is_active`` at all: everybody is."""
+    """User model without ``is_active``: every account is active."""
 
     username = models.CharField(max_length=150, unique=True)
     email = models.EmailField()
