@@ -16,19 +16,11 @@ def get_block(first_words: str) -> str:
     return block
 
 
-def get_tables(heading: str) -> list[list[list[str]]]:
-    """Return the body rows of each table under a heading, without the backticks around cells."""
-    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    tables = re.findall(r"(?:^\|.+\|\n)+", section, re.M)
-    return [
-        [[cell.strip().strip("`") for cell in row.split("|")] for row in re.findall(r"^\|(.+)\|$", table, re.M)[2:]]
-        for table in tables
-    ]
-
-
 def get_table(heading: str) -> list[list[str]]:
-    """Return the body rows of the first table under a heading."""
-    return get_tables(heading)[0]
+    """Return the rows of the first table under a heading, without the table's head and the backquotes of its cells."""
+    section = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    table = re.findall(r"(?:^\|.+\|\n)+", section, re.M)[0]
+    return [[cell.strip().strip("`") for cell in row.split("|")] for row in re.findall(r"^\|(.+)\|$", table, re.M)[2:]]
 
 
 def run(block: str, **names: Any) -> dict[str, Any]:

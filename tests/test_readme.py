@@ -30,7 +30,7 @@ from closient_auth.roles import ROLE_PERMISSIONS, Permission, Role
 from tests.checkout import ROOT
 from tests.factories import OrganizationFactory, UserFactory, make_key
 from tests.models import Project
-from tests.readme import README, get_block, get_table, get_tables, run
+from tests.readme import README, get_block, get_table, run
 
 
 @pytest.fixture
@@ -108,17 +108,17 @@ def test_keys_table_is_what_a_request_finds(mount, call, db):
             return Response()
 
     mount(View.as_view())
-    documented = {prefix: user for prefix, _, user, _ in get_table("Keys")}
+    documented = {prefix: user for prefix, _, user, _ in get_table("API keys")}
     assert list(documented) == KeyType.values
     for prefix, user in documented.items():
         api_key, raw_key = make_key(prefix)
         assert call("/", raw_key).status_code == 200
         request = found.pop()
         assert request.auth == api_key
-        if user == "that user":
+        if user == "the key's user":
             assert request.user == api_key.user
         else:
-            assert user == f"an `{type(request.user).__name__}"
+            assert user == type(request.user).__name__
             # Everything in its organization, or to look at it.
             assert request.user.permissions == set(
                 Permission if prefix == KeyType.BUSINESS else [Permission.VIEW_ORGANIZATION]
@@ -127,7 +127,7 @@ def test_keys_table_is_what_a_request_finds(mount, call, db):
 
 def test_headers_table_is_what_an_answer_says(call, db):
     names: dict[str, str] = {}
-    for cell, text in get_tables("Answers")[1]:
+    for cell, text in get_table("Rate limit headers"):
         names |= dict.fromkeys(cell.replace("`", "").split(", "), text)
 
     with time_machine.travel(datetime(2026, 7, 1, 12, tzinfo=UTC), tick=False):
@@ -136,9 +136,9 @@ def test_headers_table_is_what_an_answer_says(call, db):
 
     assert {name for name in headers if "RateLimit" in name} == set(names)
     assert f"`{headers['RateLimit-Policy']}" in names["RateLimit-Policy"]
-    assert "in seconds from now" in names["RateLimit-Reset"]
+    assert "in seconds" in names["RateLimit-Reset"]
     assert 0 < int(headers["RateLimit-Reset"]) <= 60
-    assert "as Unix time" in names["X-RateLimit-Reset"]
+    assert "a Unix timestamp" in names["X-RateLimit-Reset"]
     assert int(headers["X-RateLimit-Reset"]) == now + int(headers["RateLimit-Reset"])
     for name in ("Limit", "Remaining"):
         assert headers[f"X-RateLimit-{name}"] == headers[f"RateLimit-{name}"]
@@ -170,7 +170,7 @@ def test_roles_table_is_the_table():
 
 
 def test_answers_table_has_every_code():
-    documented = {(int(status), code) for status, code, _ in get_table("Answers") if code}
+    documented = {(int(status), code) for status, code, _ in get_table("Error responses") if code}
     classes = vars(closient_auth.exceptions).values()
     assert documented == {
         (error.status_code, error.default_code)
@@ -183,7 +183,7 @@ def test_answers_table_has_every_code():
 
 
 def test_variables_are_those_of_the_test_settings_and_of_tox():
-    documented = {name: (of, example.partition("`")[0]) for name, of, example in get_table("Work on it")}
+    documented = {name: (of, example.partition("`")[0]) for name, of, example in get_table("Development")}
     defaults = dict(re.findall(r"\{env:(CLOSIENT_AUTH_TEST_\w+):(\S+)\}", (ROOT / "tox.ini").read_text()))
     read = re.findall(r'environ\.get\("(\w+)"', (ROOT / "tests" / "settings.py").read_text())
 
