@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite, needs_shell]
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "management.md"
 # Each block of commands, and what is shown below it.
 STEPS = re.findall(
-    r"```shell\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", PAGE.read_text().partition("## A walk\n")[2], re.S
+    r"```shell\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", PAGE.read_text().partition("## Tutorial\n")[2], re.S
 )
 PLACEHOLDER = "TOKEN=the-code-in-the-mail"
 FIRST_LINE = "SITE=http://127.0.0.1:8000"
