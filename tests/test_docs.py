@@ -13,10 +13,10 @@ from tests.checkout import ROOT
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 # The sections of ``SECURITY`` of which each point is one.
 PROMISES = [
-    "What holds for each request",
-    "What a stolen key can do",
-    "Who may do what",
-    "What is stored, and what is logged",
+    "Request guarantees",
+    "Impact of a stolen key",
+    "Role and permission rules",
+    "Stored and logged data",
 ]
 PAGES = "\n".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
