@@ -1,3 +1,5 @@
+"""Admin pages of API keys."""
+
 from __future__ import annotations
 
 import re
@@ -30,25 +32,27 @@ from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet
 
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
-# A key as the pages show it, or any beginning of one.
+# This matches a key as shown on the pages, or the beginning of a key.
 SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,{HINT_LENGTH}}})\S*")
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(AuditedAdmin):
+    """Create, change, revoke and find API keys. A new key is shown once, and keys are never deleted here."""
+
     list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
     list_filter = ["prefix", StateFilter, OrganizationFilter]
     list_select_related = ["organization", "user"]
     ordering = ["-created_at"]
-    search_help_text = _("Name, hint, organization or user. A whole key does not belong here: find it as a leaked key.")
+    search_help_text = _(
+        "Search by name, first characters, organization or user. To look up a full key, use “Find a leaked API key”."
+    )
     autocomplete_fields = ["organization"]
     raw_id_fields = ["user"]
     actions = ["revoke_selected"]
 
     class Media:
         css = {"all": ["closient_auth/admin.css"]}
-
-    # What the pages show
 
     @admin.display(description=_("key"), ordering="hint")
     def masked_key(self, api_key: ApiKey) -> str:
@@ -72,14 +76,13 @@ class ApiKeyAdmin(AuditedAdmin):
         return super().get_search_results(request, queryset, SHOWN_KEY.sub(r"\1", search_term))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # Don't allow lookups involving the hash: "?hashed_key__startswith=" would tell it digit by digit.
+        # Lookups such as ``?hashed_key__startswith=`` would reveal the hash digit by digit.
         return not lookup.startswith("hashed_key") and super().lookup_allowed(lookup, value, request)
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
             holder = _(
-                "A business or publishable key belongs to an organization and to no user, a user key to a user "
-                "and to no organization."
+                "Choose an organization for a business or publishable key, or a user for a user key, but not both."
             )
             return [
                 (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": holder}),
@@ -105,8 +108,8 @@ class ApiKeyAdmin(AuditedAdmin):
         return super().get_form(request, obj, change, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        # A revoked row still tells whose key it was. Only an organization or a user takes keys along: then Django
-        # asks for each of them, and otherwise for none in particular.
+        # A revoked key stays as a record of its holder. Keys are deleted only by cascade from their organization or user:
+        # Django then passes each key as ``obj``.
         return obj is not None and super().has_delete_permission(request, obj)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
@@ -121,36 +124,35 @@ class ApiKeyAdmin(AuditedAdmin):
             *super().get_urls(),
         ]
 
-    # Create and change
-
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         buttons = {"show_delete": False}
         if object_id is None:
-            # The key is shown in the answer, which the other buttons would skip.
+            # The response shows the new key, and the other buttons would redirect to another page.
             buttons |= {"show_save_and_add_another": False, "show_save_and_continue": False}
         try:
             return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
         except ValidationError as error:
-            # The form was fine, but the key was rotated while it was saved.
+            # The form was valid, but the key was rotated before it was saved.
             self.message_user(request, " ".join(error.messages), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         except IntegrityError:
             api_key = self.get_queryset(request).filter(pk=get_pk(request.user, request.POST)).first()
             if api_key is None:
                 raise
-            return self._render_created(request, api_key, _("API key was created already"), status=409)
+            return self._render_created(request, api_key, _("API key already created"), status=409)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
-            # Not the row as it was read: what happened to the key since then must stand.
+            # Write only the changed fields, to keep concurrent changes of the others.
             obj.change(**{name: form.cleaned_data[name] for name in form.changed_data})
             return
         values = {name: value for name, value in form.cleaned_data.items() if name != "nonce"}
         user: Any = request.user
         api_key, raw_key = ApiKey.objects.create_key(**values, created_by=user, id=get_pk(user, request.POST))
-        # The views go on with ``obj``. An attribute keeps the key out of every ``repr`` on the way to the template.
+        # Django's views continue with ``obj``. As its attribute, the raw key is not part of any ``repr()`` on the way to
+        # the template.
         vars(obj).update(vars(api_key), raw_key=raw_key)
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
@@ -160,8 +162,6 @@ class ApiKeyAdmin(AuditedAdmin):
     def _render_created(self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200) -> HttpResponse:
         context = {"api_key": api_key, "may_view": self.has_view_or_change_permission(request, api_key)}
         return self._render(request, "created.html", title, context, status)
-
-    # Revoke
 
     @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
     def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
@@ -188,13 +188,13 @@ class ApiKeyAdmin(AuditedAdmin):
             message = ngettext("API key %(key)s was revoked.", "%(count)d API keys were revoked.", len(revoked))
             self.message_user(request, message % {"key": revoked[0], "count": len(revoked)}, messages.SUCCESS)
         else:
-            self.message_user(request, _("Nothing to revoke: revoked already."), messages.WARNING)
-
-    # Find a leaked key
+            self.message_user(request, _("There is no active API key to revoke."), messages.WARNING)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if find_api_keys(request.GET.get("q", "")):
-            message = _("Do not search for a whole key: addresses end up in logs and histories. Find it here instead.")
+            message = _(
+                "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
+            )
             self.message_user(request, message, messages.WARNING)
             return HttpResponseRedirect(self._reverse("find"))
         return super().changelist_view(request, extra_context)
@@ -204,14 +204,14 @@ class ApiKeyAdmin(AuditedAdmin):
     def find_view(self, request: HttpRequest) -> HttpResponse:
         form = FindApiKeyForm(request.POST if request.method == "POST" else None)
         hashed_key = hash_api_key(form.cleaned_data.pop("api_key")) if form.is_valid() else None
-        # Whatever fails from here on: with DEBUG on, Django's page shows what was posted, sensitive or not.
+        # Remove the key from the request: with ``DEBUG``, Django's error page shows all POST data, even if sensitive.
         request.POST = form.data = QueryDict()
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         if hashed_key is not None:
             if api_key := self.get_queryset(request).filter(hashed_key=hashed_key).first():
                 return HttpResponseRedirect(self._reverse("change", api_key.pk))
-            form.add_error("api_key", _("No key here has this text: it belongs elsewhere, or was deleted."))
+            form.add_error("api_key", _("No key matches. It may belong to another installation or have been deleted."))
         return self._render(request, "find.html", _("Find a leaked API key"), {"form": form})
 
     def _reverse(self, page: str, *args: Any) -> str:
@@ -225,7 +225,7 @@ class ApiKeyAdmin(AuditedAdmin):
         context = {
             **self.admin_site.each_context(request),
             "title": title,
-            # The last of the breadcrumbs, where Django's template puts the object.
+            # Django's template shows this as the last breadcrumb.
             "original": title,
             "opts": self.opts,
             "media": self.media,

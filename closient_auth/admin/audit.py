@@ -1,3 +1,5 @@
+"""Admin pages of the audit log, and the base class to record changes in it."""
+
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
@@ -12,13 +14,13 @@ from closient_auth.models.audit import acting
 
 
 def acting_staff(request: HttpRequest) -> AbstractContextManager[None]:
-    """Record the changes of a block as those of the staff user who sent this request."""
+    """Return a context manager to record changes with the request's staff user as the actor."""
     user: Any = request.user
     return acting(user=user, address=request.META.get("REMOTE_ADDR") or "")
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Pages and actions whose changes are recorded as those of the staff user, of rows that no replica has late."""
+    """Record changes with the staff user as the actor, and read from the primary database instead of a replica."""
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).using(router.db_for_write(self.model))
@@ -38,6 +40,8 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Show the audit log. Entries cannot be added, changed or deleted."""
+
     list_display = ["created_at", "event", "actor", "target", "address"]
     list_filter = ["event", "created_at"]
     search_fields = ["actor", "target", "organization_id", "target_id"]

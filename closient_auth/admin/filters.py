@@ -1,3 +1,5 @@
+"""List filters of API keys."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 
 
 class StateFilter(admin.SimpleListFilter):
+    """Filter keys by their state."""
+
     title = _("state")
     parameter_name = "state"
 
@@ -25,7 +29,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 class OrganizationFilter(admin.SimpleListFilter):
-    """Filter by slug or id, typed in: a list of every organization to choose from would outgrow the page."""
+    """Filter keys by a typed slug or id, because a list of all organizations would be too long."""
 
     title = _("organization")
     parameter_name = "organization"
@@ -38,7 +42,7 @@ class OrganizationFilter(admin.SimpleListFilter):
         return True
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Yield the way back to all keys, and what the form must send along to keep the other filters."""
+        """Yield the query string for all keys, and the parameters to keep the other filters."""
         yield {
             "query_string": changelist.get_query_string(remove=[self.parameter_name]),
             "parameters": [pair for pair in changelist.params.items() if pair[0] != self.parameter_name],

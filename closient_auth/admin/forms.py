@@ -1,3 +1,5 @@
+"""Forms of the API key admin."""
+
 from __future__ import annotations
 
 from datetime import datetime
@@ -19,11 +21,12 @@ from closient_auth.models.api_keys import EDITABLE_FIELDS
 
 
 def get_nonce() -> str:
+    """Return a random value for one display of the creation form."""
     return get_random_string(22)
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What may be changed of a key. The rest of its row is nobody's to edit."""
+    """Change the editable fields of a key."""
 
     class Meta:
         model = ApiKey
@@ -31,33 +34,33 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
-        # An expired key can still be renamed: only a time that was chosen now must lie ahead.
+        # An expired key can still be renamed: only a changed expiry must be in the future.
         if "expires_at" in self.changed_data and expires_at is not None and expires_at <= timezone.now():
-            raise ValidationError(_("Choose a time in the future, or none."), code="past")
+            raise ValidationError(_("Choose a time in the future, or leave this empty."), code="past")
         return expires_at
 
 
 class ApiKeyCreationForm(ApiKeyForm):
-    """A key to be made, once for each time that the empty form was shown."""
+    """Create one key for each display of the form, however often the form is submitted."""
 
-    # A script may leave it out: what it sends again is then known by all that it says.
+    # If a script sends no nonce, ``get_pk()`` hashes the form data to detect a resubmission.
     nonce = forms.CharField(required=False, initial=get_nonce, widget=forms.HiddenInput({"autocomplete": "off"}))
 
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
         help_texts = {
-            "organization": _("The holder of a business or publishable key."),
-            "user": _("The holder of a user key, which can do what this user may do in each organization."),
+            "organization": _("Required for a business or publishable key."),
+            "user": _("Required for a user key. The key has this user's role in each organization."),
         }
 
     def _get_validation_exclusions(self) -> set[str]:
-        # The constraint on the holder would say again, by its name, what ``ApiKey.clean()`` says in words.
+        # ``ApiKey.clean()`` already reports a wrong holder, with a better message than the constraint's.
         exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
         return exclude | {"prefix"}
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        # From ``ApiKey.clean()``, which also serves forms that have no field to show it at.
+        # ``ApiKey.clean()`` reports a wrong holder without a field. Show the error at the field to correct.
         errors = self.errors.pop(NON_FIELD_ERRORS, None)
         if errors is None or "prefix" in self.errors:
             return
@@ -69,10 +72,10 @@ class ApiKeyCreationForm(ApiKeyForm):
 
 class FindApiKeyForm(forms.Form):
     """
-    Take a whole key, alone or in the text that it was found in.
+    Accept a full key, alone or within a longer text.
 
-    It is not looked up here: Django's form code keeps the value in variables of its own, and a database that fails
-    below them would carry it into the error report.
+    The form does not query the database: Django's form code keeps the key in local variables, so a database error would
+    put the key into the error report.
     """
 
     api_key = forms.CharField(
@@ -86,20 +89,18 @@ class FindApiKeyForm(forms.Form):
     def clean_api_key(self) -> str:
         api_keys = find_api_keys(self.cleaned_data["api_key"])
         if not api_keys:
-            raise ValidationError(
-                _("This is not an API key. Check that it was copied whole and unchanged."), code="invalid"
-            )
+            raise ValidationError(_("This is not an API key. Check that you copied all of it."), code="invalid")
         if len(api_keys) > 1:
-            raise ValidationError(_("There are several API keys in this. Find one at a time."), code="several")
+            raise ValidationError(_("This text contains several API keys. Enter one at a time."), code="several")
         return api_keys.pop()
 
 
 def get_pk(user: Any, data: QueryDict) -> UUID:
     """
-    Return the primary key of the row that a user makes with this form's nonce.
+    Return the primary key for the row created from this form, derived from the user and the nonce.
 
-    Sending a form again meets the row it made, and the database refuses the second. The nonce comes from the browser,
-    so it is no primary key itself: it would let the sender choose one, for instance that of a deleted key.
+    A resubmitted form gets the same primary key, so the database refuses a second row. The nonce is not used as the
+    primary key itself, because the browser could then choose one, for example that of a deleted key.
     """
     fields = sorted((name, values) for name, values in data.lists() if name != "csrfmiddlewaretoken")
     nonce = data.get("nonce") or urlencode(fields, doseq=True)

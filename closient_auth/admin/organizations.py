@@ -1,3 +1,5 @@
+"""Admin pages of organizations and their members."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,28 +25,30 @@ from closient_auth.models.ownership import OwnerGuard
 from closient_auth.roles import Role, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
-OWNERS_ONLY = _("Only an Owner may grant, change or remove an Owner: %(user)s.")
-NOT_ONESELF = _("Nobody may raise themselves: %(user)s.")
+OWNERS_ONLY = _("Only an Owner can grant, change or remove the Owner role (%(user)s).")
+NOT_ONESELF = _("You cannot raise your own role (%(user)s).")
 
 
 class FixedWidget(forms.Widget):
-    """Show a value that cannot be changed, beside rows where it can."""
+    """Show a value as text instead of an input."""
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> str:  # type: ignore[override]
         return format_html("<p>{}</p>", value)
 
 
 class MembershipForm(ModelForm):  # type: ignore[type-arg]
+    """Add a member or change the role. The user of an existing membership cannot be changed."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
-            # The row has the user already: the field of the form would read it again, one query for each member.
+            # The row's user is already loaded. The default field would query it again for each member.
             self.initial["user"] = self.instance.user
             self.fields["user"] = forms.Field(label=self.fields["user"].label, disabled=True, widget=FixedWidget)
 
     def clean(self) -> None:
         super().clean()
-        # Who joined since the page was shown has no row in it that Django 5.2 would compare with.
+        # A member added after the page loaded is not in the formset, so check the database for duplicates.
         members = Membership.objects.using(router.db_for_write(Membership)).filter(
             organization=self.instance.organization_id, user=self.cleaned_data.get("user")
         )
@@ -53,7 +57,7 @@ class MembershipForm(ModelForm):  # type: ignore[type-arg]
 
 
 class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
-    """Judge the members as they will be after the submit, so that two Owners can be swapped in one."""
+    """Validate the members as they are after the save, so that one submit can replace the only Owner."""
 
     staff: Any
 
@@ -66,7 +70,7 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
     def _require_owner(self) -> None:
         posted = {form.instance.pk for form in self.forms}
-        # Members who joined since the page was shown have no row in it.
+        # Members added after the page loaded are not in the formset.
         others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
         changes = [*self._changes(), *others]
         had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes)
@@ -78,18 +82,18 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         if self.instance._state.adding or getattr(self.staff, "is_superuser", False):
             return
         owners = self.get_queryset().filter(role=Role.OWNER)
-        # Staff who are no member had their permission from Django; it goes as far as a Manager's.
+        # Staff with Django's permission, but without the Owner role here, have the rights of a Manager.
         actor = Role.OWNER if owners.filter(user_id=self.staff.pk).exists() else Role.MANAGER
         for member, old, new in self._changes():
             own = member.user_id == self.staff.pk
-            # Nobody raises themselves: over their own membership they have the rank that it gives them.
+            # Staff have only their current role over their own membership, so they cannot raise it.
             if old == new or may_change_role(old or "" if own else actor, old, new, own=own):
                 continue
             message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
             raise ValidationError(message, code="owners_only", params={"user": member.user})
 
     def _changes(self) -> Iterator[tuple[Membership, str | None, str | None]]:
-        """Yield each member of the form with the old role (``None``: joins) and the new one (``None``: goes)."""
+        """Yield each membership with its old role (``None`` if added) and new role (``None`` if deleted)."""
         for form in self.forms:
             old = None if form.instance._state.adding else form.initial["role"]
             new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
@@ -97,12 +101,14 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Edit the members on the organization's page."""
+
     model = Membership
     form = MembershipForm
     formset = MembershipFormSet
     fields = ["user", "role", "created_at"]
     readonly_fields = ["created_at"]
-    # Text and a look-up window: a list of all users to choose from would outgrow the page.
+    # A list of all users would be too long.
     raw_id_fields = ["user"]
     ordering = ["created_at"]
 
@@ -120,6 +126,8 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
+    """Create, change and delete organizations and their members."""
+
     list_display = ["name", "slug", "created_at", "members", "api_keys"]
     search_fields = ["name", "slug"]
     ordering = ["name"]
@@ -143,19 +151,19 @@ class OrganizationAdmin(AuditedAdmin):
         return ["name", "slug"] if obj is None else ["name", "slug", "id", "created_at"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        # Without its first Owner there is no new organization.
+        # A new organization needs an Owner, so staff must also be allowed to add memberships.
         return super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Organization | None:
         organization: Organization | None = super().get_object(request, object_id, from_field)
         if organization is not None and request.method == "POST":
-            # Lock before the members are read: what the form judges must still hold when it is saved.
+            # Lock the row before reading the members, so that the validated state is still current at the save.
             OwnerGuard(organization, router.db_for_write(Organization, instance=organization))
         return organization
 
     @method_decorator(require_safe)
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        # It reads, and outside a transaction: what ``get_object()`` does for a POST is an error there.
+        # Refuse POST: ``get_object()`` would take a lock, and this view has no transaction.
         return super().history_view(request, object_id, extra_context)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -168,12 +176,12 @@ class OrganizationAdmin(AuditedAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, extra_context)
         except LastOwnerError:
-            # The form was fine, but an Owner was deactivated while it was saved: all of it was undone.
+            # The form was valid, but an Owner was deactivated before it was saved. All changes were rolled back.
             self.message_user(request, OWNER_NEEDED, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
 
 def _count(model: type[models.Model]) -> Coalesce:
-    # Subqueries, since counting over two joins multiplies members by keys.
+    # Use subqueries, because counting over two joins would multiply members by keys.
     rows = model._default_manager.filter(organization=OuterRef("pk")).order_by().values("organization")
     return Coalesce(Subquery(rows.annotate(total=Count("pk")).values("total")), 0)

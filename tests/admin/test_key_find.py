@@ -49,9 +49,9 @@ def test_revoked_key_is_found(root, page):
     assert root.post(page("apikey_find"), {"api_key": raw_key})["Location"] == page("apikey_change", api_key.pk)
 
 
-NOT_A_KEY = "This is not an API key. Check that it was copied whole and unchanged."
-SEVERAL = "There are several API keys in this. Find one at a time."
-UNKNOWN = "No key here has this text: it belongs elsewhere, or was deleted."
+NOT_A_KEY = "This is not an API key. Check that you copied all of it."
+SEVERAL = "This text contains several API keys. Enter one at a time."
+UNKNOWN = "No key matches. It may belong to another installation or have been deleted."
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_search_for_a_whole_key_is_sent_elsewhere(root, page, text):
 
     assert (response.status_code, response["Location"]) == (HTTPStatus.FOUND, page("apikey_find"))
     assert messages(response) == [
-        "Do not search for a whole key: addresses end up in logs and histories. Find it here instead."
+        "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
     ]
 
 

@@ -51,7 +51,7 @@ def test_revoking_again_is_harmless(root, page):
 
     response = root.post(page("apikey_revoke", api_key.pk))
 
-    assert messages(response) == ["Nothing to revoke: revoked already."]
+    assert messages(response) == ["There is no active API key to revoke."]
     assert not LogEntry.objects.exists()
 
 

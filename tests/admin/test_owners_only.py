@@ -11,7 +11,7 @@ from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 
 def owners_only(member):
-    return f"Only an Owner may grant, change or remove an Owner: {member}."
+    return f"Only an Owner can grant, change or remove the Owner role ({member})."
 
 
 STAFF = ["change_organization", "add_membership", "change_membership", "delete_membership", "view_membership"]
@@ -59,7 +59,7 @@ def test_nobody_raises_themselves(make_staff, send, organization, old, new):
         assert response.status_code == HTTPStatus.FOUND
         assert roles(organization).get("self") == new
     else:
-        message = owners_only("self") if new == "owner" else "Nobody may raise themselves: self."
+        message = owners_only("self") if new == "owner" else "You cannot raise your own role (self)."
         assert formset_errors(response) == [message]
         assert roles(organization) == before
 

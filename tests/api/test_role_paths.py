@@ -172,6 +172,6 @@ def test_admin(submit, acme, target, actor, old, new, may):
     if may:
         assert response.status_code == HTTPStatus.FOUND
     else:
-        assert formset_errors(response) == [f"Only an Owner may grant, change or remove an Owner: {user}."]
+        assert formset_errors(response) == [f"Only an Owner can grant, change or remove the Owner role ({user})."]
     others = {pk: role for pk, role in before.items() if pk != user.pk}
     assert roles(acme) == ((others | ({user.pk: new} if new else {})) if may else before)
