@@ -1,3 +1,5 @@
+"""Limit the request rate of API keys."""
+
 from __future__ import annotations
 
 import time
@@ -15,7 +17,7 @@ from closient_auth.limits.counter import count_request
 from closient_auth.limits.windows import StoreUnavailable, Verdict, Window
 from closient_auth.models import ApiKey
 
-# REST framework's views import the classes that settings name, this one among them: at run time it would be a circle.
+# Imported for type checking only: REST framework's views import the classes named in the settings, this one included.
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
@@ -23,12 +25,16 @@ MINUTE, DAY = 60, 86_400
 
 
 class WindowThrottle(BaseThrottle):
-    """Count requests in windows; what happens where they cannot be counted is decided here."""
+    """Base class for throttles with fixed windows. It applies ``RATE_LIMIT_FAIL_OPEN`` if requests cannot be counted."""
 
     verdict: Verdict | None = None
 
     def count(self, identifier: str, windows: Sequence[Window]) -> bool:
-        """Return whether the request may pass; raise ``LimitsUnavailable`` (503) where ``RATE_LIMIT_FAIL_OPEN`` is off."""
+        """
+        Count a request and return whether it is within its limits.
+
+        If it cannot be counted, return ``True``, or raise ``LimitsUnavailable`` (503) without ``RATE_LIMIT_FAIL_OPEN``.
+        """
         try:
             self.verdict = count_request(identifier, windows)
         except StoreUnavailable as error:
@@ -38,19 +44,20 @@ class WindowThrottle(BaseThrottle):
         return self.verdict.allowed
 
     def wait(self) -> int | None:
-        """Return the seconds until a request can pass: the later of the ends, where both windows are used up."""
+        """Return the seconds until a request can pass (the later end if both windows are used up), or ``None``."""
         return self.verdict.tightest.reset if self.verdict else None
 
 
 class ApiKeyRateThrottle(WindowThrottle):
     """
-    Hold each key to its requests a minute and a day, and tell it in ``RateLimit`` headers.
+    Limit the requests of each API key per minute and per day, and send ``RateLimit`` headers.
 
-    Requests without a key pass. Fixed windows: around the edge of one, twice the limit may pass within its length.
+    Requests without an API key are not limited. A key and its rotated successors share their counters. The windows are
+    fixed: in a period around the end of a window, up to twice the limit can pass.
     """
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count the request of a key. Raises as ``count()`` does."""
+        """Return whether the request is within the key's limits. Raise the same errors as ``count()``."""
         if not isinstance(request.auth, ApiKey):
             return True
         windows = get_windows(request.auth)
@@ -63,7 +70,7 @@ class ApiKeyRateThrottle(WindowThrottle):
 
 
 def get_windows(api_key: ApiKey) -> list[Window]:
-    """Return the windows that hold for a key; its own limits, or the defaults where it says 0. Unlimited ones are left out."""
+    """Return the windows of a key. A limit of 0 on the key means the default; a default of 0 means no window."""
     is_publishable = api_key.prefix == KeyType.PUBLISHABLE
     per_minute = conf.PUBLISHABLE_RATE_LIMIT_PER_MINUTE if is_publishable else conf.RATE_LIMIT_PER_MINUTE
     windows = [
@@ -74,7 +81,12 @@ def get_windows(api_key: ApiKey) -> list[Window]:
 
 
 def get_headers(verdict: Verdict) -> dict[str, str]:
-    """Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases."""
+    """
+    Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
+
+    The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
+    ``X-RateLimit-Reset`` is a Unix timestamp.
+    """
     tightest = verdict.tightest
     limit, remaining = str(tightest.window.limit), str(tightest.remaining)
     return {

@@ -1,3 +1,5 @@
+"""Circuit breaker for the rate-limit store."""
+
 from __future__ import annotations
 
 import logging
@@ -11,10 +13,10 @@ from closient_auth.limits.windows import CountRefused, StoreUnavailable
 
 logger = logging.getLogger("closient_auth")
 
-# So many failures in a row until nobody waits any more, and seconds until one request tries again.
+# The circuit opens after this many consecutive failures, and one request probes the store after this many seconds.
 FAILURES = 3
 RETRY_AFTER = 5
-# Seconds between two log lines.
+# Minimum seconds between two error log lines
 LOG_INTERVAL = 60
 
 _P = ParamSpec("_P")
@@ -23,10 +25,10 @@ _T = TypeVar("_T")
 
 class Breaker:
     """
-    Spares requests the wait for a store that does not answer.
+    Fail at once, without waiting, if the store does not respond.
 
-    After a few failures in a row requests fail at once; every few seconds one of them tries, and the first to succeed
-    ends it. For one store and one process; threads may share it.
+    The circuit opens after ``FAILURES`` consecutive failures. Every ``RETRY_AFTER`` seconds one request probes the store,
+    and a success closes the circuit. Use one breaker for each store and process. It is thread-safe.
     """
 
     def __init__(self) -> None:
@@ -37,18 +39,18 @@ class Breaker:
         self._is_reported = False
 
     def call(self, operation: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return what the operation does. Raise ``StoreUnavailable`` for any error of it, and where it is not tried."""
+        """Return the operation's result. Raise ``StoreUnavailable`` if it fails or the circuit is open."""
         if self._failures >= FAILURES and not self._is_retry_due():
             raise StoreUnavailable("not tried")
         try:
             result = operation(*args, **kwargs)
         except CountRefused as error:
-            # It answered: no reason to spare the others, whose counters may be sound.
+            # The store responds, and other counters may be valid, so close the circuit.
             self._reset()
             self._report(error)
             raise
         except Exception as error:
-            # Each cache client raises errors of its own, and none of them may become a 500.
+            # Each cache client has its own exceptions, and none of them may cause a 500.
             self._fail(error)
             raise StoreUnavailable(_describe(error)) from error
         if self._failures or self._is_reported:
@@ -81,7 +83,7 @@ class Breaker:
             logger.warning("rate_limits=available")
 
     def _report(self, error: Exception) -> bool:
-        """Log the error, if none was logged of late; return whether it was."""
+        """Log the error unless one was logged in the last ``LOG_INTERVAL`` seconds. Return whether it was logged."""
         with self._lock:
             now = monotonic()
             is_due = now >= self._log_at
@@ -93,5 +95,5 @@ class Breaker:
 
 
 def _describe(error: Exception) -> str:
-    # What a foreign error says may hold anything, an address with its password too.
+    # The text of a client's exception may contain secrets, such as a URL with a password.
     return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__

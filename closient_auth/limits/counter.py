@@ -1,4 +1,4 @@
-"""The one way to the counters: which store it is, and what happens when it is away."""
+"""Count requests in the store of the settings, through a circuit breaker."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from closient_auth.limits.breaker import Breaker
 from closient_auth.limits.ratelimit import RatelimitStore
 from closient_auth.limits.windows import CountRefused, Store, Usage, Verdict, Window
 
-# Those that keep all keys on one server. Others shard, or find their server by asking for it.
+# These clients keep all keys on one server. Other clients shard the keys or discover their server.
 REDIS_CLIENTS = {"django.core.cache.backends.redis.RedisCacheClient", "django_redis.client.default.DefaultClient"}
 
 
 def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
     """
-    Count one request of ``identifier`` in all windows, or in none if one of them is used up.
+    Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
 
-    Raise ``StoreUnavailable`` where that cannot be known.
+    Raise ``StoreUnavailable`` if the request cannot be counted.
     """
     counter = _get_counter()
     return counter.breaker.call(counter.count, identifier, windows)
@@ -31,9 +31,9 @@ def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
 
 def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
     """
-    Return what ``identifier`` has used of the windows, and count nothing.
+    Return the usage of each window by ``identifier`` without counting a request.
 
-    Raise ``StoreUnavailable`` where that cannot be known.
+    Raise ``StoreUnavailable`` if the counts cannot be read.
     """
     if not windows:
         return ()
@@ -42,7 +42,7 @@ def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
 
 
 class Counter:
-    """The store that one state of the settings names, in one process, and what is known of its health."""
+    """The rate-limit store of one process for one state of the settings, with its circuit breaker."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -61,16 +61,16 @@ class Counter:
         return self.store.look(identifier, windows)
 
 
-# What it was made from, and the counter.
+# The source of the counter, and the counter
 _current: tuple[tuple[object, ...], Counter] = ((), Counter(""))
 
 
 def _get_counter() -> Counter:
     global _current
     alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    # A forked child must not share its parent's connections. The settings are as a rule the same object.
+    # The process id is included because a forked child must not share its parent's connections.
     source = (os.getpid(), alias, settings.CACHES)
-    # Two threads may each make one; the last stays, and the other ends with its request.
+    # Two threads may each create a counter. The last one is kept, and the other serves a single request.
     if _current[0] != source:
         _current = (source, Counter(alias))
     return _current[1]
@@ -82,11 +82,11 @@ def _require_enabled() -> None:
 
 
 def _open_redis(cache: BaseCache) -> Store | None:
-    """Return a store on the Redis that a cache writes to, or ``None`` where it is not kept in one."""
+    """Return a store on the cache's Redis server, or ``None`` if the cache does not use a single Redis server."""
     client: Any = cache._cache if isinstance(cache, RedisCache) else getattr(cache, "client", None)
     if f"{type(client).__module__}.{type(client).__qualname__}" not in REDIS_CLIENTS:
         return None
-    # redis-py is an extra: whoever keeps a cache in Redis has it.
+    # redis-py is an optional dependency, but every Redis cache needs it.
     from closient_auth.limits.redis import RedisStore, is_plain
 
     pool = client.get_client(write=True).connection_pool

@@ -1,4 +1,4 @@
-"""Count with django-ratelimit, on any of Django's caches."""
+"""Count requests with django-ratelimit, on any of Django's cache backends."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from django_ratelimit.core import _get_window, _make_cache_key, get_usage
 
 from closient_auth.limits.windows import CountRefused, StoreUnavailable, Usage, Verdict, Window
 
-# It joins group and rate without a separator: a name that ended in a digit could share another's counter.
+# django-ratelimit joins group and rate without a separator: a group ending in a digit could share another's counter.
 GROUP = "closient_auth:"
 
 
 class RatelimitStore:
     """
-    A ``Store`` in the cache of this alias, which has to be the one that django-ratelimit uses.
+    A ``Store`` on the cache with this alias. django-ratelimit must use the same cache.
 
-    The windows end by this machine's clock. Several requests at once may each find room in the first window and none in
-    the second: those count in the first.
+    The windows end by the web server's clock. A concurrent request may be counted in the first window and then refused
+    by the second.
     """
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        """Round trips: 1 to look, and at most 2 for each window."""
+        """See ``Store.count()``. This needs 1 round trip to read the counts, and at most 2 for each window."""
         usages = list(self.look(identifier, windows))
         if any(usage.count >= usage.window.limit for usage in usages):
             return Verdict(False, tuple(usages))
         for index, window in enumerate(windows):
             usages[index] = _increment(identifier, window)
-            # Others counted since we looked. Each counter is exact, so the limit holds.
+            # Other requests were counted since the read. Each counter is exact, so the limit is still enforced.
             if usages[index].count > window.limit:
                 return Verdict(False, tuple(usages))
         return Verdict(True, tuple(usages))
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        # Its own way to look costs two trips a window, and there is no public way to its keys.
+        """See ``Store.look()``. This needs 1 round trip."""
+        # django-ratelimit's own read needs two round trips per window, and its API for cache keys is private.
         ends = [_get_window(identifier, window.period) for window in windows]
         keys = [
             _make_cache_key(GROUP, end, _rate(window), identifier, ALL)
@@ -61,7 +62,7 @@ def _increment(identifier: str, window: Window) -> Usage:
         rate=_rate(window),
         increment=True,
     )
-    # Without a count its answer is None or a limit of 0, depending on a setting of its own.
+    # If the cache fails, django-ratelimit returns None or a limit of 0, depending on ``RATELIMIT_FAIL_OPEN``.
     if usage is None or usage["limit"] == 0:
         raise StoreUnavailable("the cache did not count")
     return _make_usage(window, usage["count"], usage["time_left"])
@@ -69,12 +70,12 @@ def _increment(identifier: str, window: Window) -> Usage:
 
 def _make_usage(window: Window, count: object, time_left: int) -> Usage:
     if type(count) is not int:
-        raise CountRefused("the cache holds something that is no count")
-    # A window ends with its last second: only in the one after it does a new count start. That one may have begun while
-    # the cache was asked.
+        raise CountRefused("the cache contains an invalid count")
+    # A new count starts in the second after the window's last one. That second may have begun during the cache query.
     return Usage(window, count, max(1, time_left + 1))
 
 
 def _rate(window: Window) -> tuple[int, int]:
-    # Constant, and compared by ourselves: the rate is part of its cache key, so an edited limit would forget the count.
+    # The rate is part of django-ratelimit's cache key, so a rate with the real limit would lose the count on an edit. This
+    # module compares the count with the limit itself.
     return (1, window.period)

@@ -1,4 +1,4 @@
-"""Count on Redis, all windows of an identifier in one round trip."""
+"""Count requests on Redis, in all windows of an identifier with one round trip."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from closient_auth.limits.windows import CountRefused, StoreUnavailable, Usage, Verdict, Window
 
-# One hash holds all windows of an identifier: one slot of a Redis Cluster, and one expiry.
+# One hash contains all windows of an identifier, so they share one slot of a Redis Cluster and one expiry.
 #
-# Redis's clock decides, so the clocks of the web servers may differ. The end of each window is kept beside its count: a
-# clock that is set back or forth starts a new count, and does not leave an old one in force.
+# The script uses Redis's clock, because the clocks of web servers may differ. It stores the end of each window with its
+# count: if Redis's clock jumps, a new window starts instead of a stale one staying in force.
 #
-# ``ARGV``: 1 to count or 0 to look, the CRC-32 of the identifier, then limit and period of each window. The answer: 1 where
-# the request is within its limits or 0, then count and seconds left of each window.
+# ``ARGV`` is 1 to count or 0 to read, the CRC-32 of the identifier, then limit and period (seconds) of each window. The
+# reply is 1 if the request is within its limits, else 0, then count and seconds left of each window.
 SCRIPT = """\
 local function number(text)
-  return tonumber(text) or error('the counter holds something that is no count')
+  return tonumber(text) or error('the counter contains an invalid count')
 end
 
 local now = tonumber(redis.call('TIME')[1])
@@ -39,7 +39,7 @@ local stored = redis.call('HMGET', KEYS[1], unpack(names))
 local reply = {1}
 for i = 1, #names, 2 do
   local limit, period = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  -- As django-ratelimit has it: the second that leaves the same remainder as the CRC-32 is the last of a window.
+  -- As in django-ratelimit, a window's last second has the same remainder by the period as the CRC-32.
   local left = period - (now - edge - 1) % period
   local count = 0
   if stored[i] and number(stored[i]) == now + left then
@@ -63,26 +63,26 @@ if step > 0 and reply[1] == 1 then
     reply[i] = reply[i] + step
     longest = math.max(longest, reply[i + 1])
   end
-  -- Another window, which this call does not count, may need the hash for longer.
+  -- Another window in this hash may need a later expiry.
   if begun and longest * 1000 > redis.call('PTTL', KEYS[1]) then
     redis.call('EXPIRE', KEYS[1], longest)
   end
 end
 return reply
 """
-# Redis names a script by this; it is no protection.
+# Redis identifies a script by its SHA-1. This is not a security feature.
 SCRIPT_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
-# Seconds for each piece of an answer, and for all that one request waits for. Four fit: that of a connection which turns
-# out to have ended, and those of a new one, to connect, to log in and to choose the database.
+# Timeout of one socket operation and time budget of one request, in seconds. The budget allows four operations: one on a
+# closed connection, then connecting, logging in and selecting the database on a new one.
 TIMEOUT = 0.06
 BUDGET = 0.25
 
-# Of the cache's options those that say which server it is and how it is entered.
+# These options of the cache identify the server and the login.
 ADDRESS = {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
 POOLS = {redis.ConnectionPool, redis.BlockingConnectionPool}
 CONNECTIONS = {redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection}
-# To tell the server who is asking takes two round trips of each new connection, and to choose protocol 3 another.
+# Sending the client's name and version needs two round trips per new connection, and protocol 3 needs another.
 HANDSHAKE = {
     "protocol": 2,
     **({"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}),
@@ -90,7 +90,7 @@ HANDSHAKE = {
 
 
 class Connection(Protocol):
-    """What is used of redis-py's connections."""
+    """The part of redis-py's connection interface used here."""
 
     def connect(self) -> None: ...
     def send_command(self, *arguments: object) -> None: ...
@@ -99,10 +99,10 @@ class Connection(Protocol):
 
 class RedisStore:
     """
-    A ``Store`` on the Redis that a connection pool leads to, over connections of its own.
+    A ``Store`` on the Redis server of a connection pool, with separate connections.
 
-    The pool's would wait for seconds and try again, and a client on top of it costs more than the count itself. A
-    connection is taken and put back without a lock; there are never more than requests at once.
+    The pool's connections may wait for seconds and retry, and a redis-py client takes longer than the count itself.
+    Connections are reused without a lock. There are never more connections than concurrent requests.
     """
 
     def __init__(self, pool: redis.ConnectionPool, make_key: Callable[[str], str]) -> None:
@@ -138,8 +138,8 @@ class RedisStore:
         except IndexError:
             connection = self._connect()
         except (redis.ConnectionError, redis.TimeoutError):
-            # The server restarted or closed what was idle, or a firewall forgot it: the others will have ended as well.
-            # If it counted and only the answer was lost, the request counts twice. The limit holds all the same.
+            # The server restarted or closed an idle connection, or a firewall dropped it. The other idle connections are
+            # probably closed too. If only the reply was lost, the request counts twice, and the limit is still enforced.
             self._idle.clear()
             connection = self._connect()
             _require_time(deadline)
@@ -154,19 +154,19 @@ class RedisStore:
         try:
             reply = _run_script(connection, arguments, deadline)
         except ReadOnlyError:
-            # A failover made a replica of it, for all to come: that is an outage.
+            # A failover made this server a replica, so every later write fails too: treat it as an outage.
             raise
         except ResponseError as error:
             raise CountRefused(str(error)) from error
         if not isinstance(reply, list):
-            raise redis.InvalidResponse("not what the script returns")
-        # Only after a good answer: after any other the server's name is asked again.
+            raise redis.InvalidResponse("the reply of the script is invalid")
+        # Reuse the connection only after a valid reply. A new connection resolves the server's name again.
         self._idle.append(connection)
         return reply
 
 
 def is_plain(pool: redis.ConnectionPool) -> bool:
-    """Return whether a pool leads to one server by its address alone; one of Sentinel, say, asks for the address first."""
+    """Return whether a pool connects to one server at a fixed address, unlike a Sentinel pool, for example."""
     return type(pool) in POOLS and pool.connection_class in CONNECTIONS
 
 
@@ -174,7 +174,7 @@ def _run_script(connection: Connection, arguments: Sequence[object], deadline: f
     try:
         return _send(connection, "EVALSHA", SCRIPT_SHA, *arguments)
     except NoScriptError:
-        # Redis forgets its scripts when it restarts.
+        # Redis loses its scripts on a restart.
         _require_time(deadline)
         return _send(connection, "EVAL", SCRIPT, *arguments)
 
@@ -185,7 +185,7 @@ def _send(connection: Connection, *command: object) -> Any:
 
 
 def _require_time(deadline: float) -> None:
-    # Only before a second try. What a first one takes is bounded by its time-outs, and the clock tells of more: a thread's
-    # wait for the processor. To take that for an outage would let a flood of requests switch its own limits off.
+    # This is checked only before a retry. Socket timeouts limit the first attempt, and the clock also counts a thread's
+    # wait for the CPU. Treating that wait as an outage would let a flood of requests switch off its own limits.
     if monotonic() > deadline - TIMEOUT:
-        raise StoreUnavailable("no time is left to ask again")
+        raise StoreUnavailable("no time is left to retry")

@@ -1,3 +1,5 @@
+"""Data types and the store interface of the rate limits."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -6,16 +8,16 @@ from typing import Protocol
 
 
 class StoreUnavailable(Exception):
-    """Raised where requests cannot be counted."""
+    """Raised if requests cannot be counted."""
 
 
 class CountRefused(StoreUnavailable):
-    """Raised where the store is there and still gives no count: a counter that holds junk, a server that takes no writes."""
+    """Raised if the store responds but does not count, for example because a counter is invalid or writes are refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """So many requests (``limit``) in so many seconds (``period``)."""
+    """A limit of ``limit`` requests in ``period`` seconds."""
 
     limit: int
     period: int
@@ -23,7 +25,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What of a window is used: ``count`` requests, and ``reset`` seconds until it starts anew."""
+    """The usage of a window: ``count`` requests so far, and ``reset`` seconds until the next window starts."""
 
     window: Window
     count: int
@@ -31,7 +33,7 @@ class Usage:
 
     @property
     def remaining(self) -> int:
-        """Requests that are left, this one counted."""
+        """The number of requests left. ``Store.count()`` has already counted the current request."""
         return max(0, self.window.limit - self.count)
 
 
@@ -44,22 +46,22 @@ class Verdict:
 
     @property
     def tightest(self) -> Usage:
-        """The window that will trip first; of two that have, the one that holds longer."""
+        """The window with the fewest requests left, or the longest to reset if several have equally few."""
         return min(self.usages, key=lambda usage: (usage.remaining, -usage.reset))
 
 
 class Store(Protocol):
     """
-    Counts requests in fixed windows, for all processes that share it.
+    Interface of a store to count requests in fixed windows, shared by several processes.
 
-    A window of an identifier ends for everyone at the same time, and its edge lies elsewhere for each identifier, so that
-    not all begin anew in one second. Its count outlives an edited limit. Any error may come out of these methods.
+    A window of an identifier ends at the same time in every process. Windows of different identifiers end at different
+    times, to spread the resets. Editing a limit keeps the count. The methods may raise any exception.
     """
 
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        """Count one request in all windows, or in none if one of them is used up."""
+        """Count one request in all windows, or in none if any of them is used up, and return the verdict."""
         ...
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        """Return what is used, and count nothing."""
+        """Return the usage of each window without counting a request."""
         ...

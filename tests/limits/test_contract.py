@@ -30,7 +30,7 @@ CACHES: dict[str, dict[str, Any]] = {
     },
 }
 # Of our own check, of Django's cache and of Redis.
-NO_COUNT = r"^(the cache holds something that is no count|UnpicklingError|WRONGTYPE .*)$"
+NO_COUNT = r"^(the cache contains an invalid count|UnpicklingError|WRONGTYPE .*)$"
 
 
 class LocalMemory:

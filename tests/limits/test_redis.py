@@ -114,7 +114,7 @@ def test_a_field_with_junk_is_no_count(proxied, server, field, value):
     server.hdel(KEY, field) if value is None else server.hset(KEY, field, value)
 
     for ask in (count_request, read_usage):
-        with pytest.raises(StoreUnavailable, match="holds something that is no count"):
+        with pytest.raises(StoreUnavailable, match="contains an invalid count"):
             ask("somebody", WINDOWS)
     assert count_request("somebody else", WINDOWS).allowed
 
@@ -167,7 +167,7 @@ def test_an_answer_counts_however_late_it_is_read(proxied, monkeypatch, is_refus
 
 @pytest.mark.parametrize(
     ("asked_again_at", "expected"),
-    [(BUDGET - TIMEOUT, None), (BUDGET - TIMEOUT + 0.001, "no time is left to ask again")],
+    [(BUDGET - TIMEOUT, None), (BUDGET - TIMEOUT + 0.001, "no time is left to retry")],
 )
 @pytest.mark.parametrize("lost", ["connection", "script"])
 @pytest.mark.hurried
