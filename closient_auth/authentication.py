@@ -1,3 +1,5 @@
+"""Authenticate requests by API key."""
+
 from __future__ import annotations
 
 import logging
@@ -27,20 +29,22 @@ logger = logging.getLogger("closient_auth")
 
 class ApiKeyAuthentication(BaseAuthentication):
     """
-    Authenticate by the key in the header ``CLOSIENT_AUTH["HEADER"]``.
+    Authenticate a request by the API key in the header ``CLOSIENT_AUTH["HEADER"]``.
 
-    A request without that header is none of this class's business. One with it is decided here: a bad key is refused,
-    never passed on to a session that happens to be good.
+    A request without the header is left to the next authentication class. An invalid key is always refused: the request
+    never falls back to another credential, such as a valid session.
     """
 
     keyword = "ApiKey"
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser | OrganizationPrincipal, ApiKey] | None:
         """
-        Return the principal and the key, or ``None`` without a key header.
+        Return the principal and the API key, or ``None`` if the request has no key header.
 
-        Raise ``InvalidApiKey`` (401) for a key that is not good, whatever the cause, and ``PublishableKeyRefused`` (403)
-        for a publishable key where it may not go.
+        The principal is the user of a user key, or an ``OrganizationPrincipal`` for any other key.
+
+        Raise ``InvalidApiKey`` (401) for an invalid key, and ``PublishableKeyRefused`` (403) for a publishable key with
+        an unsafe method or on a view without ``@publishable``.
         """
         vary_on(request, conf.HEADER)
         if self._meta_name not in request.META:
@@ -50,16 +54,17 @@ class ApiKeyAuthentication(BaseAuthentication):
         if api_key.prefix == KeyType.PUBLISHABLE:
             self._require_publishable(request)
         elif api_key.user is not None:
-            # For models that are asked ``by=request.user``: no key acts with more than its user's membership.
+            # Superuser status is ignored for API keys, also by model methods called with ``by=request.user``.
             vars(api_key.user)[ACTS_BY_KEY] = True
         record_use(api_key, request._request)
         return api_key.user or OrganizationPrincipal(api_key), api_key
 
     def authenticate_header(self, request: Request) -> str:
+        """Return the ``WWW-Authenticate`` header of a 401 response."""
         return self.keyword
 
     def authenticate_credentials(self, hashed_key: str) -> ApiKey:
-        """Return the accepted key with this hash, its holder loaded with it. Raise ``InvalidApiKey``."""
+        """Return the active key with this hash and load its organization or user, or raise ``InvalidApiKey``."""
         api_key = find_key(hashed_key)
         if api_key is None:
             _refuse("unknown")
@@ -72,7 +77,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return f"HTTP_{conf.HEADER.upper().replace('-', '_')}"
 
     def _get_hashed_key(self, request: Request) -> str:
-        # Error reports show the variables of each frame. None has the raw key: not this one, and those below are cut off.
+        # Error reports show the local variables of every frame in a traceback. This frame stores only the hash, and the
+        # frames below, which store the raw key, are removed from the traceback.
         name = self._meta_name
         hashed_key = None
         try:
@@ -83,13 +89,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         return hashed_key or _refuse("malformed")
 
     def _require_publishable(self, request: Request) -> None:
-        # Here rather than in a permission: a view that forgot its permission classes is closed as well.
+        # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
         method = request.method or ""
         view = get_view(request)
         if method not in SAFE_METHODS or not is_publishable(view, method):
             raise PublishableKeyRefused
-        # REST framework asks about other methods, for a form or for OPTIONS, by a copy of this request that is not
-        # authenticated again.
+        # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and does
+        # not authenticate them again, so remove the unsafe methods from the view.
         view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]
 
 

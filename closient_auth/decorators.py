@@ -1,3 +1,5 @@
+"""Decorators to open views to publishable keys and to declare permissions."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -10,27 +12,33 @@ PUBLISHABLE = "closient_auth_publishable"
 
 def publishable(view: _View) -> _View:
     """
-    Open a view to publishable keys: safe methods, and what ``organization.view_organization`` allows.
+    Open a view to publishable keys, for safe methods with the permission ``organization.view_organization``.
 
-    Goes on a view class, whose subclasses are open then as well, on one of its methods or actions, or above
-    ``@api_view``.
+    Apply it to a view class (subclasses inherit it), to one of its methods or actions, or above ``@api_view``. Raise
+    ``TypeError`` for a view returned by ``as_view()``.
     """
     setattr(_get_target(view), PUBLISHABLE, True)
     return view
 
 
 def required_permissions(permissions: str | Mapping[str, str]) -> Callable[[_View], _View]:
-    """Say what ``HasOrganizationPermission`` asks of a function view; goes above ``@api_view``."""
+    """
+    Set the permissions of a function view for ``HasOrganizationPermission``.
+
+    Apply it above ``@api_view``. Raise ``TypeError`` for a missing argument or anything other than a function view.
+    """
     if callable(permissions):
-        raise TypeError('@required_permissions takes a permission, as in @required_permissions("organization.…").')
+        raise TypeError(
+            '@required_permissions takes a permission, for example @required_permissions("organization.…").'
+        )
 
     def decorator(view: _View) -> _View:
         target = _get_target(view)
-        # Below ``@api_view`` it would be forgotten, and the view open to whoever may look at the organization.
+        # Below ``@api_view`` the declaration would be lost, and the view would require only the default permission.
         if not isinstance(target, type):
             raise TypeError(
                 f"Put @required_permissions above @api_view: {view.__qualname__} is not a view yet. "
-                "For a method or an action name it in the required_permissions of its class."
+                "For a method or an action, set required_permissions on its class."
             )
         target.required_permissions = permissions  # type: ignore[attr-defined]
         return view
@@ -39,14 +47,14 @@ def required_permissions(permissions: str | Mapping[str, str]) -> Callable[[_Vie
 
 
 def is_publishable(view: Any, method: str) -> bool:
-    """Return whether the view, or its handler of this HTTP method, was opened to publishable keys."""
+    """Return whether the view, or its handler for this HTTP method, is open to publishable keys."""
     handler = getattr(view, method.lower(), None)
     return getattr(view, PUBLISHABLE, False) is True or getattr(handler, PUBLISHABLE, False) is True
 
 
 def _get_target(view: Any) -> Any:
     target = getattr(view, "cls", view)
-    # ``@api_view`` makes a class for one function; any other class behind a view serves other routes as well.
+    # ``@api_view`` creates one class per function. Any other class behind a view may serve other routes as well.
     if target is not view and target.__qualname__ != "WrappedAPIView":
-        raise TypeError(f"Decorate the class {target.__qualname__}, not the view that as_view() made of it.")
+        raise TypeError(f"Decorate the class {target.__qualname__}, not the view returned by as_view().")
     return target

@@ -1,4 +1,4 @@
-"""What a client is told: one ``detail`` for people and one ``code`` for programs."""
+"""API errors with a ``detail`` for people and a ``code`` for programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rest_framework.exceptions import APIException, AuthenticationFailed
 
 
 class CodedException(APIException):
-    """An ``APIException`` whose body says its code as well."""
+    """An ``APIException`` with its code in the response body."""
 
     def __init__(self, detail: Any = None, code: str | None = None) -> None:
         code = code or self.default_code
@@ -18,51 +18,57 @@ class CodedException(APIException):
 
 
 class InvalidApiKey(CodedException, AuthenticationFailed):
-    """The one answer to every key that is not good: whoever guesses learns nothing of the cause."""
+    """401 for a malformed, unknown, revoked or expired key, or an inactive user. The client cannot tell the causes apart."""
 
     default_detail = _("Invalid API key.")
     default_code = "invalid_api_key"
 
 
 class PublishableKeyRefused(CodedException):
+    """403 for a publishable key with an unsafe method or on a view without ``@publishable``."""
+
     status_code = status.HTTP_403_FORBIDDEN
-    default_detail = _("A publishable key may only read what was opened to publishable keys.")
+    default_detail = _("Publishable keys cannot make this request. Use a business or user key.")
     default_code = "publishable_key_refused"
 
 
 class OrganizationRequired(CodedException):
+    """400 if the request names no organization and the user does not have exactly one membership."""
+
     status_code = status.HTTP_400_BAD_REQUEST
-    default_detail = _("Name the organization in the X-Organization header, by its id or slug.")
+    default_detail = _("Set the X-Organization header to the id or slug of your organization.")
     default_code = "organization_required"
 
 
 class LimitsUnavailable(CodedException):
-    """Answered while the limits cannot be counted and ``RATE_LIMIT_FAIL_OPEN`` is off."""
+    """503 if requests cannot be counted and ``RATE_LIMIT_FAIL_OPEN`` is ``False``."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = _("The service is unavailable for a moment. Try again.")
+    default_detail = _("The service is temporarily unavailable. Try again.")
     default_code = "limits_unavailable"
-    # REST framework makes this ``Retry-After``, in seconds.
+    # REST framework sends this as ``Retry-After``, in seconds.
     wait = 1
 
 
 class SessionRequired(CodedException):
-    """Answered to a key where it would manage what keys are made of: a leaked one must not mint its successor."""
+    """403 for an API key on a management request: a leaked key must not create another key."""
 
     status_code = status.HTTP_403_FORBIDDEN
-    default_detail = _("A key may not do this. Sign in.")
+    default_detail = _("API keys cannot make this request. Sign in as a user.")
     default_code = "session_required"
 
 
 class ApiKeyRequired(CodedException):
+    """403 for a session on ``DELETE me/key``, which revokes the API key of the request."""
+
     status_code = status.HTTP_403_FORBIDDEN
-    default_detail = _("Only a key may do this, to itself.")
+    default_detail = _("Send this request with the API key that you want to revoke.")
     default_code = "api_key_required"
 
 
 class Conflict(CodedException):
-    """The request is well-formed, and the state of things does not admit it."""
+    """409 for a valid request that conflicts with the current state of the resource."""
 
     status_code = status.HTTP_409_CONFLICT
-    default_detail = _("Somebody else changed this at the same moment. Look again.")
+    default_detail = _("Another request changed this at the same time. Reload it and try again.")
     default_code = "conflict"

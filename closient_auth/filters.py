@@ -1,3 +1,5 @@
+"""Limit list views to the request's organization."""
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -8,17 +10,19 @@ from rest_framework.request import Request
 
 from closient_auth.organizations import get_organization, get_organization_field
 
-# REST framework's views import the classes that settings name, this one among them: at run time it would be a circle.
+# Imported for type checking only: REST framework's views import the classes named in the settings, this one included.
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 
 class OrganizationFilterBackend(BaseFilterBackend):
     """
-    Narrow a view's queryset to the request's organization.
+    Limit a view's queryset to rows of the request's organization.
 
-    ``organization_field`` on the view is the lookup path from a row to it, by default ``"organization"``.
+    Set ``organization_field`` on the view to the lookup path from a row to its organization. The default is
+    ``"organization"``.
     """
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Return the filtered queryset. Raise the same errors as ``get_organization()``."""
         return queryset.filter(**{get_organization_field(view): get_organization(request).pk})

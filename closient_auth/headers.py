@@ -1,4 +1,4 @@
-"""Headers that a view's response will carry, whatever the view answers."""
+"""Add headers to the response of a REST framework view, also to its error responses."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rest_framework.request import Request
 
 
 def get_view(request: object) -> Any:
-    """Return the REST framework view that handles the request, or ``None`` outside one."""
+    """Return the REST framework view of the request, or ``None`` outside a view."""
     parser_context: Mapping[str, Any] = getattr(request, "parser_context", None) or {}
     return parser_context.get("view")
 
 
 def set_headers(request: object, headers: Mapping[str, str]) -> None:
-    """Set headers of the response to come; REST framework puts a view's ``headers`` into it at the end."""
+    """Set headers of the response. REST framework copies the view's ``headers`` to it; outside a view, do nothing."""
     view_headers = getattr(get_view(request), "headers", None)
     if view_headers is not None:
         view_headers.update(headers)
 
 
 def vary_on(request: object, header: str) -> None:
-    """Say that the response to come depends on this request header."""
+    """Add a request header to the response's ``Vary`` header. Outside a view, do nothing."""
     view_headers = getattr(get_view(request), "headers", None)
     if view_headers is not None:
         named = [name.strip() for name in view_headers.get("Vary", "").split(",") if name.strip()]
@@ -33,11 +33,11 @@ def vary_on(request: object, header: str) -> None:
 
 def forbid_storing(request: Request | HttpRequest) -> None:
     """
-    Keep the response out of every shared cache.
+    Keep the response out of every cache.
 
-    Caches spare responses to ``Authorization`` on their own (RFC 9111, section 3.5) and know nothing of our header: one
-    call with a good key would fill the cache, and the next without a key would get the private body.
+    Shared caches do not store responses to requests with ``Authorization`` (RFC 9111, section 3.5), but they do not know
+    the API key header. Without this, a request without a key could get the cached response to a valid key.
     """
     set_headers(request, {"Cache-Control": "private, no-store"})
-    # A decorator around the view may still make it public again; this is what Django's own cache looks at first.
+    # A decorator around the view may still replace ``Cache-Control``; Django's cache middleware checks this first.
     getattr(request, "_request", request)._cache_update_cache = False  # type: ignore[union-attr]

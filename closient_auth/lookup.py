@@ -1,9 +1,9 @@
 """
-Find the key of a request at the least cost.
+Find the API key of a request in one cheap query.
 
-Most of what a query costs is the ORM building its SQL anew. Here the ORM builds it once in each process, and a request
-sends it through Django's cursor, where query logs and ``execute_wrapper`` see it as any other. Nothing of a row is
-kept: a revoked key is refused on the next request.
+The ORM spends most of a query's time on building the SQL, so each process builds it once. Requests execute it with
+Django's cursor, so query logging and ``execute_wrapper`` work as usual. Rows are not cached: a revoked key is refused on
+the next request.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ HOLDERS = ("organization", "user")
 
 
 def find_key(hashed_key: str) -> ApiKey | None:
-    """Return the key with this hash, whatever its state, and its organization or user with it; ``None`` without one."""
-    # From the database that is written to: a replica that lags would accept a revoked key.
+    """Return the key with this hash, in any state, with its organization or user loaded, or ``None``."""
+    # Read from the primary database: a lagging replica would accept a revoked key.
     connection = connections[router.db_for_write(ApiKey)]
     select = _get_select(connection.alias, settings.USE_TZ)
     with connection.cursor() as cursor:
@@ -33,13 +33,14 @@ def find_key(hashed_key: str) -> ApiKey | None:
 
 
 class Part(NamedTuple):
-    """Which columns of a row, from ``start`` on, are an instance of a model."""
+    """The columns of a model in a row: its field ``names``, from the index ``start``."""
 
     model: type[models.Model]
     names: Sequence[str]
     start: int
 
     def load(self, values: Sequence[Any], alias: str) -> Any:
+        """Return the model instance of a row, or ``None`` if its primary key is null."""
         own = values[self.start : self.start + len(self.names)]
         pk = self.names.index(self.model._meta.pk.attname)
         return None if own[pk] is None else self.model.from_db(alias, self.names, own)
@@ -47,9 +48,9 @@ class Part(NamedTuple):
 
 class Select(NamedTuple):
     """
-    The SQL that finds a key by its one parameter, the hash, and how a row of it becomes instances.
+    The SQL to find a key by its hash (the only parameter), and the data to create model instances from a row.
 
-    ``converters``: for some columns the functions that make Python's values of the driver's, and what else they ask for.
+    ``converters`` maps a column's index to its conversion functions and the expression passed to them.
     """
 
     sql: str
@@ -57,6 +58,7 @@ class Select(NamedTuple):
     parts: Sequence[Part]
 
     def load(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> ApiKey:
+        """Return the key of a row, with its organization and user set."""
         values = list(row)
         for column, (converters, expression) in self.converters.items():
             for convert in converters:
@@ -68,7 +70,7 @@ class Select(NamedTuple):
         return api_key
 
 
-# For all that they depend on, so that overridden settings need no signal receiver.
+# The cache is keyed by every setting the SQL depends on, so ``override_settings`` works.
 @lru_cache
 def _get_select(alias: str, use_tz: bool) -> Select:
     columns: list[str] = []

@@ -1,4 +1,4 @@
-"""Which organization a request is about, and what it may do there."""
+"""Find the organization of a request and its permissions there."""
 
 from __future__ import annotations
 
@@ -20,51 +20,56 @@ from closient_auth.principals import OrganizationPrincipal
 
 HEADER = "X-Organization"
 URL_KWARG = "organization_id"
-NO_ORGANIZATION = _("You are a member of no organization.")
+NO_ORGANIZATION = _("You are not a member of any organization.")
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An organization, and what the request may do in it."""
+    """The organization of a request and its permissions there; ``is_superuser`` grants all permissions."""
 
     organization: Organization
     permissions: frozenset[str] = frozenset()
     is_superuser: bool = False
 
     def allows(self, permission: str) -> bool:
+        """Return whether the request has this permission in the organization."""
         return self.is_superuser or permission in self.permissions
 
 
 def get_organization(request: Request | HttpRequest) -> Organization:
     """
-    Return the organization that the request is about; computed once for each request.
+    Return the organization of the request, computed once for each request.
 
-    A business or publishable key has one. For people it is what the URL says (the view's ``organization_url_kwarg``),
-    else the ``X-Organization`` header (id or slug), else their only membership.
+    A business or publishable key belongs to one organization. For a user or a user key, the view's URL argument
+    (``organization_url_kwarg``) or the ``X-Organization`` header names it by id or slug. The default is the user's only
+    membership.
 
-    Raise ``NotAuthenticated`` (401) without a credential, ``OrganizationRequired`` (400) where nothing says which, and
-    ``NotFound`` for one that does not exist, is not the key's, has not the user as a member, or where URL and header
-    disagree. Outside a REST framework view the caller says ``Vary: X-Organization``.
+    Raise ``NotAuthenticated`` (401) without a credential, ``OrganizationRequired`` (400) if the request names no
+    organization and the user does not have exactly one membership, and ``NotFound`` (404) if the organization does not
+    exist, is not the key's, does not have the user as a member, or if URL and header disagree.
+
+    Outside a REST framework view, add ``Vary: X-Organization`` to the response yourself.
     """
     return get_access(request).organization
 
 
 def get_access(request: Request | HttpRequest) -> Access:
-    """Return the organization with what the request may do in it. Raises as ``get_organization()`` does."""
-    # REST framework copies its request to ask about other methods, and the copies share the context.
+    """Return the request's organization and permissions. Raise the same errors as ``get_organization()``."""
+    # REST framework copies its request to check other methods, and the copies share ``parser_context``.
     state: dict[str, tuple[object, Access]] = getattr(request, "parser_context", vars(request))
     known = state.get("closient_auth_access")
-    # Django's own request outlives both: a middleware asks for the session's user, then a view takes a key.
+    # The user of a Django request can change: a middleware may call this for the session's user before a view
+    # authenticates an API key.
     if known is None or known[0] is not request.user:
         vary_on(request, HEADER)
         known = state["closient_auth_access"] = request.user, _find_access(request)
-        # A removal acts on the next request, and no cache asks about that.
+        # A removed member loses access on the next request; a cached response would ignore that.
         forbid_storing(request)
     return known[1]
 
 
 def get_organization_field(view: Any) -> str:
-    """Return the path from one of the view's objects to its organization, in the ORM's notation."""
+    """Return the ORM lookup path from the view's objects to their organization."""
     return getattr(view, "organization_field", "organization")
 
 
@@ -74,10 +79,10 @@ def _find_access(request: Any) -> Access:
         if not all(user.organization.is_named(name) for name in names):
             raise NotFound
         return Access(user.organization, user.permissions)
-    # Django's ``AllowAllUsersModelBackend`` keeps the session of a user who was deactivated.
+    # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
     if not user or not user.is_authenticated or not user.is_active:
         raise NotAuthenticated
-    # A key acts with its user's membership and nothing more, whoever the user is.
+    # A user key has the permissions of its user's membership only. Superuser status is ignored.
     is_key = isinstance(getattr(request, "auth", None), ApiKey)
     is_superuser = not is_key and getattr(user, "is_superuser", False)
     if names and is_superuser:
@@ -103,7 +108,7 @@ def _find_organization(names: list[str]) -> Organization:
 
 
 def _find_membership(user: AbstractBaseUser, names: list[str], is_superuser: bool) -> Membership:
-    # From the database that is written to: a demotion acts on the next request, however late a replica is.
+    # Read from the primary database: a lagging replica would return the old role of a demoted member.
     memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
     memberships = memberships.filter(user_id=user.pk)
     if names:
@@ -112,7 +117,7 @@ def _find_membership(user: AbstractBaseUser, names: list[str], is_superuser: boo
     if names and not found:
         raise NotFound
     if len(found) != 1:
-        # What they could name would be a 404.
+        # Do not ask users without a membership to name an organization: any name would return 404.
         raise OrganizationRequired(None if found or is_superuser else NO_ORGANIZATION)
     return found[0]
 

@@ -1,3 +1,5 @@
+"""Check the permissions of a request in its organization."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -14,32 +16,34 @@ from closient_auth.models import Organization
 from closient_auth.organizations import get_access, get_organization_field
 from closient_auth.roles import Permission
 
-# REST framework's views import the classes that settings name, this one among them: at run time it would be a circle.
+# Imported for type checking only: REST framework's views import the classes named in the settings, this one included.
 if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 
 class HasOrganizationPermission(BasePermission):
     """
-    Allow what the role of the member, or the type of the key, allows in the request's organization.
+    Allow a request if the member's role or the key's type grants the view's permission in the request's organization.
 
-    The view says what it asks: ``required_permissions`` is a permission, or a mapping from action or HTTP method to one.
-    Without it safe methods need ``view_organization`` and others ``contribute_organization``.
+    Set ``required_permissions`` on the view to a permission, or to a mapping from action or HTTP method to a permission.
+    By default, safe methods require ``view_organization`` and other methods ``contribute_organization``.
 
-    Compose it with ``&``. Under ``|`` it comes last, since it answers 404 for another's organization before a class
-    behind it is asked. ``~`` is not supported: it would turn a refusal into a pass.
+    Combine this class with ``&``. With ``|``, put it last: it raises a 404 for another organization before REST framework
+    checks the classes after it. Do not use ``~``: it would admit every request this class refuses.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return whether the request has the view's permission. Raise the same errors as ``get_organization()``."""
         if not getattr(request.user, "is_authenticated", False):
             return False
         return get_access(request).allows(get_required_permission(view, request.method or ""))
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        """Return True for an object of the request's organization; raise ``NotFound`` for any other."""
+        """Return ``True`` for an object of the request's organization; raise ``NotFound`` (404) for any other."""
         value = _follow(obj, get_organization_field(view))
         if getattr(value, "pk", value) != get_access(request).organization.pk:
-            # The bytes that Django answers for a row that is not there.
+            # This equals the text of Django's ``get_object_or_404()``, so that clients cannot tell another organization's
+            # object from a missing one.
             raise NotFound(f"No {obj._meta.object_name} matches the given query." if isinstance(obj, Model) else None)
         return True
 
@@ -47,9 +51,9 @@ class HasOrganizationPermission(BasePermission):
 def _follow(obj: Any, path: str) -> Any:
     *names, last = path.split("__")
     for name in names:
-        # A path that ends early leads to no organization.
+        # A null relation in the path means that the object has no organization.
         obj = getattr(obj, name) if obj is not None else None
-    # An organization's primary key stands in the column that leads to it: its row is not read for that.
+    # The foreign key column already contains the organization's primary key, so do not query its row.
     if isinstance(obj, Model):
         with suppress(FieldDoesNotExist):
             field = obj._meta.get_field(last)
@@ -60,9 +64,9 @@ def _follow(obj: Any, path: str) -> Any:
 
 def get_required_permission(view: Any, method: str) -> str:
     """
-    Return the permission that a view needs for an HTTP method.
+    Return the permission required by a view for an HTTP method.
 
-    Raise ``ImproperlyConfigured`` where the view declares permissions and none for what it implements.
+    Raise ``ImproperlyConfigured`` if ``required_permissions`` lacks a permission for an implemented method.
     """
     method = "GET" if method == "HEAD" else method
     declared = getattr(view, "required_permissions", None)
@@ -74,8 +78,8 @@ def get_required_permission(view: Any, method: str) -> str:
         declared = _look_up(declared, view, method)
     if not isinstance(declared, str) or not declared:
         raise ImproperlyConfigured(
-            f"{type(view).__module__}.{type(view).__name__}.required_permissions says nothing that is a permission "
-            f"for {_get_action(view, method) or method}. Name one, such as {Permission.VIEW_ORGANIZATION.value!r}."
+            f"{type(view).__module__}.{type(view).__name__}.required_permissions does not name a permission "
+            f"for {_get_action(view, method) or method}. Add one, such as {Permission.VIEW_ORGANIZATION.value!r}."
         )
     return declared
 
@@ -86,7 +90,7 @@ def _look_up(declared: Mapping[str, str], view: Any, method: str) -> str | None:
 
 
 def _get_action(view: Any, method: str) -> str | None:
-    # Not ``view.action``, which stays that of the request while REST framework asks about other methods.
+    # Do not use ``view.action``: it keeps the request's action while REST framework checks other methods.
     action: str | None = getattr(view, "action_map", {}).get(method.lower())
     return action
 

@@ -1,4 +1,4 @@
-"""Write ``ApiKey.last_used``: soon, forwards only, and never at the cost of a request."""
+"""Update ``ApiKey.last_used`` without failing the request."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ logger = logging.getLogger("closient_auth")
 
 def record_use(api_key: ApiKey, request: HttpRequest) -> None:
     """
-    Note that the key was used now: at once, or after the request if that runs in a transaction.
+    Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
 
-    Inside the transaction (``ATOMIC_REQUESTS``) the row's lock would be held until the view ends, which serialises all
-    requests of one key, and a view that fails would roll the note back.
+    With ``ATOMIC_REQUESTS``, write after the request: inside its transaction, the row lock would serialise all requests
+    of one key, and a failing view would roll back the update.
     """
     now = timezone.now()
     if not _is_due(api_key.last_used, now):
@@ -51,17 +51,17 @@ def _write(api_key: ApiKey, now: datetime) -> None:
                 _get_update(connection.alias), [field.get_db_prep_value(value, connection) for field, value in values]
             )
     except Error as error:
-        # A read-only database, after a failover say, still authenticates.
+        # Authentication must still work with a read-only database, for example after a failover.
         logger.warning("last_used=not_written api_key=%s error=%s", api_key.pk, type(error).__name__)
 
 
 @lru_cache
 def _get_update(alias: str) -> str:
-    # Written out: to have the ORM build it costs each request twice what the database takes to do it.
+    # The SQL is written by hand, because the ORM takes twice as long to build it as the database to execute it.
     quote = connections[alias].ops.quote_name
     table, pk, last_used = map(quote, [ApiKey._meta.db_table, *(field.column for field in _fields())])
-    # The condition holds against the row as it is by then: a slower request does not move the time backwards, and of
-    # many at once within the interval one writes.
+    # The condition checks the current row: a slow request cannot move the time backwards, and only one of several
+    # concurrent requests writes.
     return (
         f"UPDATE {table} SET {last_used} = %s "
         f"WHERE {pk} = %s AND ({last_used} IS NULL OR ({last_used} < %s AND {last_used} <= %s))"
@@ -75,11 +75,11 @@ def _fields() -> tuple[Any, Any]:
 def _call_after(request: HttpRequest, connection: BaseDatabaseWrapper, write: Callable[[], None]) -> None:
     close = request.close
 
-    # Django closes the request after its transaction has ended and before it closes the connections.
+    # Django closes the request after its transaction and before the database connections.
     def close_and_write() -> None:
         close()
-        # Django's AsyncClient closes on another thread while the transaction around the test goes on: from there the
-        # row is locked or not there yet.
+        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
+        # thread's connection the row is locked or not yet visible.
         if connections[connection.alias] is connection or not connection.in_atomic_block:
             write()
 

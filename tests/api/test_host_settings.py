@@ -103,7 +103,11 @@ def test_standardized_errors(send, call, tree, acme, settings):
     assert refused.json() == {
         "type": "client_error",
         "errors": [
-            {"code": "session_required", "detail": "A key may not do this. Sign in.", "attr": "detail"},
+            {
+                "code": "session_required",
+                "detail": "API keys cannot make this request. Sign in as a user.",
+                "attr": "detail",
+            },
             {"code": "session_required", "detail": "session_required", "attr": "code"},
         ],
     }

@@ -31,7 +31,7 @@ def test_method_that_is_missing(find, mount):
 
     message = find("E007")
     assert message.level == ERROR
-    assert message.msg.startswith(f"{HERE}.Half.required_permissions says nothing that is a permission for POST.")
+    assert message.msg.startswith(f"{HERE}.Half.required_permissions does not name a permission for POST.")
     assert "500" in message.hint
 
 
@@ -39,7 +39,7 @@ def test_actions_that_are_missing(run, mount):
     """Each once, on whichever of a viewset's routes; one with permission classes of its own is not asked for."""
     mount(*routes())
 
-    says_nothing = f"{HERE}.Reports.required_permissions says nothing that is a permission for"
+    says_nothing = f"{HERE}.Reports.required_permissions does not name a permission for"
     assert [(level, id, msg.partition(". ")[0]) for level, id, msg in found(run())] == [
         (WARNING, "W003", f"These views have no permission classes, and let anybody in: {HERE}.Reports.forgotten."),
         (ERROR, "E007", f"{says_nothing} destroy"),
@@ -65,7 +65,7 @@ def test_function_view(run, mount):
 
     ((level, id, msg),) = found(run())
     assert (level, id) == (ERROR, "E007")
-    assert msg.startswith(f"{__name__}.report.required_permissions says nothing that is a permission for POST.")
+    assert msg.startswith(f"{__name__}.report.required_permissions does not name a permission for POST.")
 
 
 def test_permission_that_nobody_can_have(find, run, mount, settings):
@@ -101,7 +101,7 @@ def test_declaration_as_an_argument(find, mount):
     cls = extend(PermissionView, "Shared", required_permissions=None)
     mount(cls.as_view(), cls.as_view(required_permissions={"get": VIEW}))
 
-    assert "Shared.required_permissions says nothing that is a permission for POST" in find("E007").msg
+    assert "Shared.required_permissions does not name a permission for POST" in find("E007").msg
 
 
 def test_declaration_that_nobody_reads(find, mount):

@@ -22,7 +22,7 @@ from tests.views import OrganizationView
 pytestmark = pytest.mark.django_db
 
 REQUIRED = {
-    "detail": "Name the organization in the X-Organization header, by its id or slug.",
+    "detail": "Set the X-Organization header to the id or slug of your organization.",
     "code": "organization_required",
 }
 NOT_FOUND = {"detail": "Not found."}
@@ -136,7 +136,7 @@ def test_several_memberships_and_nothing_said(ask):
 def test_no_membership_and_nothing_said(call, acme, flags):
     """To name one leads nowhere, but for a superuser who is signed in."""
     user = UserFactory.create(**flags)
-    nowhere = REQUIRED | {"detail": "You are a member of no organization."}
+    nowhere = REQUIRED | {"detail": "You are not a member of any organization."}
 
     for credential, told in [
         ({"user": user}, REQUIRED if flags else nowhere),

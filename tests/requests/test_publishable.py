@@ -24,7 +24,7 @@ from tests.views import NoteSerializer
 pytestmark = pytest.mark.django_db
 
 REFUSED = {
-    "detail": "A publishable key may only read what was opened to publishable keys.",
+    "detail": "Publishable keys cannot make this request. Use a business or user key.",
     "code": "publishable_key_refused",
 }
 
@@ -264,7 +264,7 @@ def test_view_made_of_a_class_is_not_decorated(decorator, view):
     """The mark would go to the class, and so to its other routes."""
     made = view.as_view({"get": "list"}) if view is OpenActions else view.as_view()
 
-    with pytest.raises(TypeError, match=rf"^Decorate the class {view.__qualname__}, not the view that as_view"):
+    with pytest.raises(TypeError, match=rf"^Decorate the class {view.__qualname__}, not the view returned by as_view"):
         decorator(made)
     assert not hasattr(view, "closient_auth_publishable")
     assert not hasattr(view, "required_permissions")

@@ -111,7 +111,7 @@ def test_cache_away_and_closed(call, settings):
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert response["Retry-After"] == "1"
     assert response.json() == {
-        "detail": "The service is unavailable for a moment. Try again.",
+        "detail": "The service is temporarily unavailable. Try again.",
         "code": "limits_unavailable",
     }
     assert response["Cache-Control"] == "private, no-store"
