@@ -24,17 +24,18 @@ DJANGO = "django.core.cache.backends.redis.RedisCache"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
 LOCAL_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 
-# Seconds that a request may be delayed by; the request itself is in it.
+# The maximum seconds for a request while the store is unavailable.
 PATIENCE = 0.25
-# One that waits for nothing.
+# The maximum seconds for a request without contact to the store.
 AT_ONCE = 0.1
 
 
 def in_time(run):
     """
-    Return the responses of a run, whose answers are pairs of one and its seconds: three may wait, the others not at all.
+    Return the responses of ``run()``, a function returning pairs of a response and its seconds.
 
-    Of three runs one has to keep to it, since a busy machine may stop any request.
+    The first three requests may wait for the store, the others must not. One of three runs has to be in time, since a
+    busy machine may delay any request.
     """
     for _ in range(3):
         answers = run()
@@ -46,7 +47,7 @@ def in_time(run):
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
-    """An outage of one test is no business of the next; nor, once it is called, of what comes after in the same."""
+    """Give each test a new counter. Return a function to do so again within a test."""
 
     def forget():
         monkeypatch.setattr(counter, "_current", ((), None))
@@ -57,21 +58,21 @@ def forget(monkeypatch):
 
 @pytest.fixture
 def soon(monkeypatch):
-    """A try is due at once, and not after seconds."""
+    """Let the breaker retry at once."""
     monkeypatch.setattr(breaker, "RETRY_AFTER", 0)
 
 
 @pytest.fixture
 def lines(caplog):
-    """What was logged, by the package's logger."""
+    """Return a function to list the messages logged by the package."""
     caplog.set_level(logging.INFO, "closient_auth")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
 
 
 @pytest.fixture
 def send(call, settings, db):
-    """Send a request with a key; return the response and the seconds it took."""
-    # The database is not what is waited for here.
+    """Return a function to send a request with a key; it returns the response and its seconds."""
+    # The timings must not include a write of ``last_used``.
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 3_600}
     _, raw_key = make_key(rate_limit_per_minute=50)
 
@@ -85,13 +86,13 @@ def send(call, settings, db):
 
 @pytest.fixture(autouse=True)
 def far_from_an_edge():
-    """A test whose few milliseconds lie on both sides of the end of a window would prove nothing."""
+    """Start no test in the last two seconds of a minute, because a test must not cross the end of a window."""
     while seconds_left("somebody", 60) < 3:
         time.sleep(0.1)
 
 
 def seconds_left(identifier, period):
-    """Return the seconds until a window ends, by a rule of our own: its last second is told by the identifier's CRC-32."""
+    """Return the seconds to the end of a window, computed independently: its last second depends on the CRC-32."""
     return (crc32(identifier.encode()) - int(time.time())) % period + 1
 
 
@@ -108,7 +109,7 @@ def use_cache(settings):
 
 @pytest.fixture
 def server():
-    """A client of the real Redis, past the cache and any proxy."""
+    """Return a client connected directly to Redis."""
     with redis.Redis.from_url(REDIS_URL) as client:
         yield client
         client.flushdb()
@@ -116,7 +117,7 @@ def server():
 
 @pytest.fixture
 def proxy():
-    """A proxy before the real Redis."""
+    """Return a proxy in front of Redis."""
     parts = urlsplit(REDIS_URL)
     with Proxy(parts.hostname or "", parts.port or 6379) as proxy:
         yield proxy
@@ -124,13 +125,13 @@ def proxy():
 
 @pytest.fixture
 def proxied(proxy, use_cache, server):
-    """A cache behind that proxy."""
+    """Return a cache connected through the proxy."""
     return use_cache(BACKEND=DJANGO, LOCATION=proxied_url(proxy))
 
 
 @pytest.fixture
 def suffer(proxy, server, send, caplog, forget):
-    """Let the Redis behind the proxy fail, send eight requests in time, and return their responses."""
+    """Return a function to make Redis fail and send eight requests in time; it returns their responses."""
 
     def run(fault):
         proxy.restore()
@@ -149,7 +150,7 @@ def proxied_url(proxy):
 
 
 class Server:
-    """A Redis of our own, which may be stopped, started and spoilt."""
+    """A Redis server for tests to stop, start and configure."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -192,7 +193,7 @@ def own_server(tmp_path):
     if not REDIS_URL:
         pytest.skip("Redis is not tested here")
     if not shutil.which("redis-server"):
-        # What decides over a change must not leave these out unseen.
+        # A skipped test must not go unnoticed in CI.
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("There is no redis-server to start.")
     server = Server(tmp_path)
     server.start()

@@ -1,4 +1,4 @@
-"""What Redis may do instead of its work: told to a proxy before it, or done to what it keeps."""
+"""Failures of Redis, simulated by a proxy or by a change of the stored data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def hang(proxy, server):
 
 
 def hang_anew(proxy, server):
-    """The connection that is open ends, and the next one gets no answer."""
+    """Close the open connection and leave the next one without a response."""
     proxy.drop()
     proxy.hang()
 

@@ -1,4 +1,4 @@
-"""Parts of a cache as a host may write its own."""
+"""Custom cache classes such as a project may have."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from redis import ConnectionPool
 
 
 class OddPool(ConnectionPool):
-    """A pool that might do anything to find its server, so that nobody else may connect by its address."""
+    """A custom pool. It may find its server in any way, so the package must not connect to its address itself."""
 
 
 class NamedCache(RedisCache):
-    """Django's, under another name."""
+    """A subclass of Django's cache."""
 
 
 class ShardingClient(RedisCacheClient):
-    """A client that chooses the server by the key."""
+    """A client with several servers, selected by the key."""
 
 
 class ShardedCache(RedisCache):

@@ -17,7 +17,7 @@ UP = "rate_limits=available"
 
 
 class Store:
-    """Answers, or fails as told; counts how often it was asked."""
+    """A fake store: it returns its argument or raises ``error``, and counts its calls."""
 
     def __init__(self):
         self.error = None
@@ -32,7 +32,7 @@ class Store:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that a test moves by assigning to ``clock.now``."""
+    """Return a clock; a test sets it by assigning to ``clock.now``."""
 
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
@@ -149,7 +149,7 @@ def test_one_that_tries_and_never_comes_back_is_followed_by_another(breaker, sto
     store.error = ConnectionRefusedError()
     fail(breaker, store, times=3)
     clock.now += 5
-    # What ends a worker is no answer of the store.
+    # The end of the worker is not an error of the store.
     store.error = SystemExit()
     with pytest.raises(SystemExit):
         breaker.call(store.answer)

@@ -1,4 +1,4 @@
-"""Which store it is that counts, and how the cache's settings lead there."""
+"""The selection of the store, and its connection settings."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_the_cache_says_where_and_how(own_server, use_cache):
         ("redis://h", {"credential_provider": PROVIDER}, {"credential_provider": PROVIDER}),
         ("redis://h?client_name=web", {}, {"client_name": "web"}),
         ("rediss://h", {"ssl_ca_certs": "ca.pem"}, {"ca_certs": "ca.pem"}),
-        # The cache may wait and try again as it likes.
+        # The time-outs and retries of the cache are not used.
         ("redis://h?socket_timeout=30", {"socket_connect_timeout": 30, "retry_on_timeout": True}, {}),
     ],
 )

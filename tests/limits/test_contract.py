@@ -1,4 +1,4 @@
-"""What counting promises, on every path to it."""
+"""The behaviour of all stores."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ CACHES: dict[str, dict[str, Any]] = {
     "django-redis": {"BACKEND": DJANGO_REDIS, "LOCATION": REDIS_URL},
     "django-redis, counted by django-ratelimit": {
         "BACKEND": DJANGO_REDIS,
-        # django-redis makes one pool for each address, of whichever class was wanted first.
+        # django-redis caches a pool for each address, with the class of its first use. This address is used only here.
         "LOCATION": f"{REDIS_URL}?client_name=odd",
         "OPTIONS": {"CONNECTION_POOL_CLASS": "tests.limits.pools.OddPool"},
     },
 }
-# Of our own check, of Django's cache and of Redis.
+# Errors of the package, of Django's cache and of Redis.
 NO_COUNT = r"^(the cache contains an invalid count|UnpicklingError|WRONGTYPE .*)$"
 
 
 class LocalMemory:
-    """What local memory holds, past the cache's own methods."""
+    """Direct access to the data of the local memory cache."""
 
     def lifetimes(self):
         now = time.time()
@@ -46,7 +46,7 @@ class LocalMemory:
 
 
 class Redis:
-    """What Redis holds, past the cache."""
+    """Direct access to the data of Redis."""
 
     def __init__(self):
         self.client = redis.Redis.from_url(REDIS_URL)
@@ -61,7 +61,7 @@ class Redis:
 
 @pytest.fixture(params=[pytest.param(name, marks=needs_redis if "redis" in name else ()) for name in CACHES])
 def kept(request, use_cache):
-    """What is kept where it is counted. The tests below run once for each place."""
+    """Return access to the stored data. Each test runs once for each kind of cache."""
     cache = use_cache(**CACHES[request.param])
     cache.clear()
     yield LocalMemory() if request.param == "local memory" else Redis()

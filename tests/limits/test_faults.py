@@ -1,4 +1,4 @@
-"""Redis fails in every way, and requests are answered as if nothing were."""
+"""Requests while Redis fails in different ways."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def test_keys_of_all_types_are_treated_alike(settings, proxied, proxy, call, pre
     statuses = [call("/open-who/", raw_key).status_code for _ in range(5)]
 
     assert statuses == [HTTPStatus.OK if is_open else HTTPStatus.SERVICE_UNAVAILABLE] * 5
-    # That the key is good is known without the cache.
+    # The key is validated without the cache.
     assert call("/open-who/", raw_key[:-1]).status_code == HTTPStatus.UNAUTHORIZED
 
 
 def test_an_answer_that_drips_counts(proxied, proxy, send, lines):
-    """Each of its pieces comes in time."""
+    """The time-out applies to each piece of the response."""
     before = send()[0]
     proxy.drip(0.02)
 
@@ -92,7 +92,7 @@ def test_an_answer_that_drips_counts(proxied, proxy, send, lines):
 
 @pytest.mark.parametrize("fault", [refuse, hang])
 def test_all_loggers_together_write_one_line(settings, proxied, suffer, caplog, fault):
-    """With the filter of the documentation; without it Django itself logs each 503, and mails it."""
+    """Use the logging filter of the documentation. Without it, Django also logs and mails each 503."""
     settings.CLOSIENT_AUTH = {**settings.CLOSIENT_AUTH, "RATE_LIMIT_FAIL_OPEN": False}
     (block,) = re.findall(r"^LOGGING = .+?^}\n", PRODUCTION.read_text(), re.M | re.S)
     names: dict[str, Any] = {}

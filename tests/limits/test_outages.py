@@ -1,4 +1,4 @@
-"""Redis goes and comes back, is slow, forgets or refuses: what is asked of it meanwhile, and what the requests see."""
+"""The load on Redis, and the responses, during outages of different kinds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_answer_lost_on_its_way_counts_twice_and_never_too_little(proxied, pr
 
 
 def test_a_slow_redis_is_waited_for(proxied, proxy, send):
-    """As long as each of its answers comes within the time-out."""
+    """The time-out applies to each response, and is not reached here."""
     proxy.delay(0.02)
 
     assert [send()[0]["RateLimit-Remaining"] for _ in range(3)] == ["49", "48", "47"]
@@ -48,7 +48,7 @@ def test_a_slow_redis_is_waited_for(proxied, proxy, send):
 
 @pytest.mark.hurried
 def test_a_redis_that_is_slow_at_every_step_is_given_up(own_server, use_cache, send, lines):
-    """No answer takes too long, and all of them do: of a lost connection, login, database, script unknown."""
+    """Each step is in time, but a lost connection, login, SELECT and an unknown script together exceed the budget."""
     own_server.stop()
     own_server.start("--requirepass", "secret")
     with Proxy("127.0.0.1", own_server.port) as proxy:
@@ -64,7 +64,7 @@ def test_a_redis_that_is_slow_at_every_step_is_given_up(own_server, use_cache, s
     assert "RateLimit-Limit" not in response
     assert seconds < PATIENCE
     (line,) = lines()
-    # On a busy machine a single step may take too long as well.
+    # On a busy machine a single step may time out first.
     assert line.endswith(("error=no time is left to retry", "error=TimeoutError"))
 
 
@@ -97,7 +97,7 @@ def test_a_frozen_redis(own_server, use_cache, send, lines, forget, caplog):
 
 
 def test_a_redis_that_takes_no_writes(own_server, use_cache, send, lines, soon):
-    """A replica after a failover; then one without memory, which is asked again each time since it answers at once."""
+    """Test a replica after a failover, then a server without memory. The latter refuses quickly and needs no breaker."""
     use_cache(BACKEND=DJANGO, LOCATION=own_server.url)
     send()
     with redis.Redis.from_url(own_server.url) as server:
@@ -127,7 +127,7 @@ def test_one_junk_counter_is_one_key_s_trouble(proxied, server, send, call):
 
 @pytest.mark.parametrize("fault", [refuse, hang])
 def test_the_other_path_stops_waiting_as_well(proxy, use_cache, suffer, lines, fault):
-    """How long it waits before is the cache's own setting."""
+    """The time-out of this path is a setting of the cache."""
     options = {"pool_class": "tests.limits.pools.OddPool", "socket_timeout": 0.05, "retry": None}
     use_cache(BACKEND=DJANGO, LOCATION=proxied_url(proxy), OPTIONS=options)
 
@@ -140,7 +140,7 @@ def test_a_clock_that_steps_where_django_ratelimit_counts(use_cache, server, cal
     use_cache(BACKEND=DJANGO, LOCATION=REDIS_URL, OPTIONS={"pool_class": "tests.limits.pools.OddPool"})
     _, raw_key = make_key(rate_limit_per_minute=2)
 
-    # There, back into a minute that is used up, and there again.
+    # Move the clock, return to a minute with a used-up limit, then move the clock again.
     for moved, expected in [(0, [200, 200, 429]), (seconds, [200, 200, 429]), (0, [429]), (seconds, [429])]:
         with time_machine.travel(time.time() + moved):
             responses = [call("/who/", raw_key) for _ in expected]

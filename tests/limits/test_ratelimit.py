@@ -1,4 +1,4 @@
-"""What is taken from django-ratelimit beyond its public names, and what of its habits we rely on or guard against."""
+"""The package relies on private functions and on undocumented behaviour of django-ratelimit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WINDOWS = [Window(300, 60), Window(10_000, 86_400)]
 
 
 class SlowCache(LocMemCache):
-    """Takes five seconds to look."""
+    """A cache with slow reads: each takes five seconds."""
 
     travel: time_machine.Traveller
 
@@ -33,7 +33,7 @@ class SlowCache(LocMemCache):
 
 
 class TripsCache(LocMemCache):
-    """Notes what it is asked."""
+    """A cache with a record of its operations."""
 
     trips: list[str] = []
 
@@ -51,7 +51,7 @@ class TripsCache(LocMemCache):
 
 
 class RivalCache(LocMemCache):
-    """Others take the last places between the look and the count."""
+    """Simulate other requests: they use up the limit between the read and the count."""
 
     def get_many(self, keys, version=None):
         found = super().get_many(keys, version)
@@ -60,7 +60,7 @@ class RivalCache(LocMemCache):
 
 
 class DeafCache(LocMemCache):
-    """Is away, and does not say so, as memcached and django-redis may be told to."""
+    """An unavailable cache. It hides its errors, as memcached and django-redis can be configured to do."""
 
     def get_many(self, keys, version=None):
         return {}
@@ -136,7 +136,7 @@ def test_it_looks_where_it_counts(settings):
 
 def test_a_window_that_ended_while_the_cache_was_asked_is_not_negative(use):
     use(SlowCache)
-    # The last second of the minute.
+    # Start in the last second of the minute.
     with time_machine.travel(_get_window("somebody", 60), tick=False) as SlowCache.travel:
         (usage,) = read_usage("somebody", [Window(300, 60)])
 

@@ -1,4 +1,4 @@
-"""What only the path of one round trip promises."""
+"""The behaviour of the Redis store and its script."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_new_connection_asks_for_little_more(proxied, proxy, server):
 
     count_request("somebody", WINDOWS)
 
-    # SELECT, EVALSHA, and EVAL, since this Redis does not know the script yet.
+    # The round trips are SELECT, EVALSHA, and EVAL because this Redis does not know the script yet.
     assert proxy.turns <= 3
 
 
@@ -73,7 +73,7 @@ def test_elsewhere_it_takes_six_at_most(proxy, server, use_cache):
 
 
 def test_all_windows_are_one_key(proxied, server):
-    """Which is why they lie in one slot of a Redis Cluster."""
+    """A single key is in one slot of a Redis Cluster."""
     count_request("somebody", WINDOWS)
 
     assert server.keys() == [KEY]
@@ -93,7 +93,7 @@ def test_the_key_ends_with_its_longest_window(proxied, server):
 
 @pytest.mark.parametrize("seconds", [-300, 300, -30])
 def test_a_clock_that_was_set_starts_a_new_count(proxied, server, seconds):
-    """The end of the window that is kept is then none that may be now."""
+    """The stored end of the window is then not the end of the current window."""
     windows = [Window(2, 60)]
     for _ in range(3):
         count_request("somebody", windows)
@@ -154,7 +154,7 @@ def test_connections_that_ended_are_replaced(proxied, proxy):
 
 @pytest.mark.parametrize("is_refusal", [False, True])
 def test_an_answer_counts_however_late_it_is_read(proxied, monkeypatch, is_refusal):
-    """A thread that waited for the processor is no outage: a flood of requests would switch its own limits off."""
+    """A delayed thread is not an outage. Otherwise a flood of requests would switch off its own limits."""
     windows = [Window(1, 60)] if is_refusal else WINDOWS
     count_request("somebody", windows)
     clock = count(0, 3600)
@@ -214,7 +214,7 @@ def test_a_server_that_is_emptied_under_load_fails_no_request(proxied, server):
     flusher = threading.Thread(target=flush)
     flusher.start()
     with ThreadPoolExecutor(4) as threads:
-        # Whatever failed would be raised here.
+        # An error in a thread is raised here.
         answers = list(threads.map(use, range(4)))
     done.set()
     flusher.join()
@@ -241,7 +241,7 @@ def test_a_forked_child_connects_by_itself(proxied, proxy):
 
 
 def test_redis_tells_the_time(proxied):
-    """Web servers whose clocks differ still share their windows."""
+    """Web servers with different clocks share their windows."""
     verdict = count_request("somebody", WINDOWS)
     for seconds in (-30, 30, 86_400):
         with time_machine.travel(time.time() + seconds):

@@ -1,5 +1,3 @@
-"""The limits as a request meets them."""
-
 from __future__ import annotations
 
 from http import HTTPStatus
@@ -29,7 +27,7 @@ LIMITS = {"RATE_LIMIT_PER_MINUTE": 7, "RATE_LIMIT_PER_DAY": 70, "PUBLISHABLE_RAT
 
 @pytest.fixture
 def noon():
-    """A clock that stands still, so that no window ends while a test runs; of those that ask this machine."""
+    """Stop the clock of this machine: no window may end during a test."""
     with time_machine.travel(1_800_000_000, tick=False):
         yield 1_800_000_000
 
@@ -99,7 +97,7 @@ def test_without_any_limit_there_is_nothing_to_say(settings, call):
 
 
 def test_who_was_not_counted_is_told_no_time():
-    """As a host's subclass may refuse before it counts."""
+    """A subclass in a project may refuse before it counts."""
     assert ApiKeyRateThrottle().wait() is None
 
 
@@ -166,7 +164,7 @@ def test_a_view_s_own_refusal_counts_and_says_so(call):
 
 
 def test_a_permission_s_refusal_does_not_count(call):
-    """It comes before the throttle, so that an answer about limits is for those who may ask."""
+    """Permissions are checked first, so only an authorized caller learns about the limits."""
     _, raw_key = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=1)
 
     for _ in range(3):
@@ -209,7 +207,7 @@ def test_keys_of_one_organization_have_limits_of_their_own(call):
 def test_twice_the_limit_may_pass_around_the_edge_of_a_window_and_no_more(use_cache, call):
     use_cache(BACKEND="django.core.cache.backends.locmem.LocMemCache", LOCATION="edge")
     api_key, raw_key = make_key(rate_limit_per_minute=2)
-    # The last second of a minute of this key.
+    # This is the last second of a minute of this key.
     last = 1_800_000_000 - 1_800_000_000 % 60 + crc32(str(api_key.family).encode()) % 60
 
     with time_machine.travel(last + 0.9, tick=False) as travel:
