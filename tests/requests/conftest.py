@@ -19,13 +19,13 @@ def noon():
 
 @pytest.fixture
 def atomic_requests(monkeypatch):
-    """Run each view in a transaction, by ``ATOMIC_REQUESTS``."""
+    """Run each view in a transaction, with ``ATOMIC_REQUESTS``."""
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
 
 
 @pytest.fixture(params=[pytest.param(False, id="autocommit"), pytest.param(True, id="atomic_requests")])
 def atomic(request):
-    """Run each view in a transaction, and in none; return which."""
+    """Run each test with and without ``ATOMIC_REQUESTS``; return the mode."""
     if request.param:
         request.getfixturevalue("atomic_requests")
     return request.param
@@ -33,7 +33,7 @@ def atomic(request):
 
 @pytest.fixture
 def keys():
-    """Return a raw key of a member of each role, all of one organization."""
+    """Return a raw key of a member of each role, all in one organization."""
     organization = MembershipFactory.create(role="owner").organization
     members = {
         role: MembershipFactory.create(organization=organization, role=role)
@@ -44,7 +44,7 @@ def keys():
 
 @pytest.fixture
 def who_may(call, keys):
-    """Return the roles that a request passes for; the others are refused with 403."""
+    """Return a function to get the roles with access to a URL. It fails unless the other roles get a 403."""
 
     def who_may(method, address="/"):
         statuses = {role: call(address, raw_key, method=method).status_code for role, raw_key in keys.items()}

@@ -8,7 +8,7 @@ OPERATIONS = ["add", "get", "set", "touch", "delete", "incr", "decr", "has_key",
 
 
 class CountingCache(LocMemCache):
-    """Counts what would each be one round trip to a server; an operation made of others is one, as it is there."""
+    """Count the round trips to a cache server. A nested operation is part of the outer one's trip."""
 
     trips = 0
     _inside = False

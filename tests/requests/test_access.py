@@ -1,4 +1,4 @@
-"""How long an answer about the organization holds: for one request, by whichever way it is asked."""
+"""The organization is computed once for each request, and anew for the next one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_FOUND = {"detail": "Not found."}
 
 
 def test_computed_once_for_each_request(call, mount, acme):
-    """By permission, object permission, filter and view together."""
+    """The permission, object permission, filter and view share the result."""
 
     class View(ProjectViewSet):
         def retrieve(self, request, *args, **kwargs):
@@ -107,7 +107,7 @@ def test_plain_django_view(client, mount, acme, globex):
 
 
 def test_request_that_met_no_url(rf, acme):
-    """In a middleware, say, or in a test."""
+    """A middleware or a test may have such a request."""
     request = rf.get("/")
     request.user = MembershipFactory.create(organization=acme).user
 
@@ -127,7 +127,7 @@ def test_django_request_of_a_keyed_one_has_no_superuser(call, mount, acme):
 
 
 class Promotion(APIView):
-    """A host's own: it asks the models, by whoever is asking."""
+    """A view of a project: it calls the models with ``by=request.user``."""
 
     permission_classes = [HasOrganizationPermission]
 
@@ -138,7 +138,7 @@ class Promotion(APIView):
 
 
 def test_no_key_is_more_to_the_models_than_its_membership(call, mount, acme):
-    """A superuser's key is its user's membership there, and an organization's is nobody."""
+    """A superuser's key has only the membership of its user. An organization's key has no role."""
     mount(Promotion.as_view())
     superuser = UserFactory.create(is_superuser=True)
     member = MembershipFactory.create(organization=acme, user=superuser, role="manager")
@@ -181,7 +181,7 @@ def test_filter_without_the_permission_class(call, mount, acme, globex):
 
 
 class ReplicaRouter:
-    """Sends the reads of this package where there is no database, so that one which strays there fails."""
+    """Send reads of this package to a missing database, so a read from a replica fails."""
 
     def db_for_read(self, model, **hints):
         return "replica" if model._meta.app_label == "closient_auth" else None
@@ -191,7 +191,7 @@ class ReplicaRouter:
 
 
 def test_who_may_do_what_is_read_where_it_is_written(call, settings, acme):
-    """A replica lags: it would accept a key that is revoked, and know a member who is gone."""
+    """A replica lags. It would accept a revoked key or a former member."""
     member = MembershipFactory.create(organization=acme)
     revoked_key, raw_revoked_key = make_key("csb")
     revoked_key.revoke()

@@ -1,4 +1,4 @@
-"""The same requests under ASGI: Django's real handler, and the client that hosts test with."""
+"""Requests under ASGI, with Django's handler and with its test client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, UserFactory, make_key
 from tests.requests.usage import NOW, stored
 
-# Several threads share one in-memory database there, and each may find its tables locked.
+# Threads share one in-memory SQLite database, so each may find its tables locked.
 needs_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs a database server")
 
 
@@ -73,7 +73,7 @@ def test_handler_refuses_as_under_wsgi(address):
     for headers in [(key("junk"),), (key(""),), (key(raw_key), key(raw_key)), (key(raw_key), key(other_key))]:
         status, body = async_to_sync(get)(address, *headers)
         assert (status, json.loads(body)["code"]) == (HTTPStatus.UNAUTHORIZED, "invalid_api_key")
-    # A proxy would not know this spelling for the header that it may have to remove.
+    # A proxy that has to remove ``X-API-Key`` would not recognize this spelling.
     status, body = async_to_sync(get)("/who/", (b"x_api_key", raw_key.encode()))
     assert (status, json.loads(body)) == (
         HTTPStatus.UNAUTHORIZED,
@@ -129,7 +129,7 @@ def test_client_that_goes_away_leaves_nothing_behind(atomic, mount):
 
     async_to_sync(go_away)()
 
-    # In a transaction the note went with the client: Django does not close a request that nobody waits for.
+    # In a transaction the update is lost: Django does not close a request after the client disconnects.
     assert (stored(api_key) is None) is atomic
     assert async_to_sync(get)("/", key(raw_key))[0] == HTTPStatus.OK
     assert stored(api_key) is not None
@@ -137,7 +137,7 @@ def test_client_that_goes_away_leaves_nothing_behind(atomic, mount):
 
 @pytest.mark.django_db
 def test_client_of_hosts_within_the_transaction_of_a_test(caplog):
-    """It closes on another thread, from where the rows of the test are locked or not there yet."""
+    """The client closes the response on another thread, without access to the rows of the test."""
     api_key, raw_key = make_key("csb")
 
     response = async_to_sync(AsyncClient().get)("/who/", headers={"X-API-Key": raw_key})

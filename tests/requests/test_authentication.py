@@ -1,4 +1,4 @@
-"""Who a key is, whatever kind of view it meets; what is refused is in ``test_refusals``."""
+"""Accepted keys. ``test_refusals`` tests the refused ones."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_request_carries_the_principal_and_the_row(call, mount):
     assert (principal.is_authenticated, principal.is_active) == (True, True)
     assert (principal.is_staff, principal.is_superuser) == (False, False)
     assert (type(user), user) == (type(holder), holder)
-    # The user is unmodified: what the flags are worth is decided where permissions are.
+    # The user is unmodified. Permissions ignore the flags, not authentication.
     assert (user.is_staff, user.is_superuser) == (True, True)
 
 
@@ -94,7 +94,7 @@ def test_without_the_header_it_leaves_the_request_to_the_next_class(rf):
 
 
 def test_request_that_no_view_handles(rf):
-    """In a host's own code or test; there is no response to put headers into, and nothing that was opened."""
+    """A project may do so in its code or tests. There is no response for headers, and no ``@publishable``."""
     api_key, raw_key = make_key("csb")
     _, publishable_key = make_key("cpk")
 
@@ -230,7 +230,7 @@ def test_works_with_and_without_time_zones(call, settings, use_tz):
 
 
 def test_row_says_what_a_key_is(call):
-    """Not the presented text, of which only the hash has to fit."""
+    """The type in the prefix of the request is not used."""
     api_key, raw_key = make_key("csb")
     ApiKey.objects.filter(pk=api_key.pk).update(prefix="cpk")
 

@@ -1,4 +1,4 @@
-"""REST framework's pages for people, which ask about methods other than the request's own."""
+"""The pages of REST framework check the permissions of further HTTP methods, not only the request's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may cost: SQL statements and round trips to the cache, counted (design, "Budgets")."""
+"""The number of SQL statements and cache round trips for each request (design, "Budgets")."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
 
 
 class Store(NamedTuple):
-    """Round trips of an accepted request, the first of its windows and a later one; and how many there were so far."""
+    """Expected round trips of the first and of a later request in a window, and a function to read their total."""
 
     first: int
     later: int
@@ -37,14 +37,14 @@ class Store(NamedTuple):
 
 @pytest.fixture
 def local_cache(settings):
-    """Count the round trips of a cache that is no Redis."""
+    """Count the round trips of a cache other than Redis."""
     settings.CACHES = {"default": {"BACKEND": "tests.requests.counting.CountingCache"}}
     return Store(3, 5, lambda: CountingCache.trips)
 
 
 @pytest.fixture
 def redis_cache(settings):
-    """Count the round trips of Redis on its socket."""
+    """Count the round trips to Redis on its socket."""
     parts = urlsplit(REDIS_URL)
     with Proxy(parts.hostname or "", parts.port or 6379) as proxy:
         url = f"redis://127.0.0.1:{proxy.port}{parts.path}"
@@ -62,8 +62,8 @@ def store(request):
 
 @pytest.fixture
 def cost(store, call):
-    """Return the status, SQL statements and round trips of a request."""
-    # The first one connects.
+    """Return a function to send a request; it returns the status, SQL statements and round trips."""
+    # The first request opens the connections.
     call("/who/", make_key("csb")[1])
 
     def cost(*args, **kwargs):
@@ -89,7 +89,7 @@ def test_no_header_costs_nothing(cost, address, method):
 
 @pytest.mark.parametrize("address", ["/public/", "/who/", "/projects/1/"])
 def test_preflight_costs_nothing(cost, address):
-    """A browser asks without the key whether it may send it; a CORS middleware answers before any view, or the view does."""
+    """A preflight carries no key. A CORS middleware or the view answers it."""
     headers = {
         "origin": "https://shop.example",
         "access_control_request_method": "GET",
@@ -192,7 +192,7 @@ def test_user_key_in_the_organization_that_it_names(cost, store, settings):
 
 
 def test_own_row_costs_its_own_query_and_no_other(cost, settings):
-    """Whose it is stands in its column: the organization's row is not read."""
+    """The row has the id of its organization, so the organization is not read."""
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
     member = MembershipFactory.create()
     project = Project.objects.create(organization=member.organization, name="A")

@@ -1,4 +1,4 @@
-"""What caches are told of an answer, whatever the view makes of it."""
+"""Cache headers of responses to requests with a key."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_session_in_an_organization_is_not_to_be_stored(call):
 
 
 def test_error_before_authentication_says_nothing_of_the_key(call):
-    """REST framework negotiates first: such an error has no header of ours, and is the same for everybody."""
+    """REST framework negotiates first, so this error is the same for everybody."""
     _, raw_key = make_key("csb")
     keyed, without = (call("/who/", key, accept="text/csv") for key in (raw_key, None))
 

@@ -1,4 +1,4 @@
-"""``HasOrganizationPermission`` beside the host's own permissions and permission classes."""
+"""``HasOrganizationPermission`` together with other permissions and permission classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A publishable key in a page of another origin, behind the middleware and the settings that the README names."""
+"""A publishable key in a page of another origin, with the middleware and settings of the README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever bytes a header holds, nothing but the documented answer escapes."""
+"""Arbitrary bytes in a header lead to a documented response, and are not logged or echoed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.factories import MembershipFactory, make_key
 pytestmark = pytest.mark.django_db
 
 REFUSED = {"detail": "Invalid API key.", "code": "invalid_api_key"}
-# The fixtures that do not start anew hold nothing that an example changes.
+# The fixtures run once for all examples. No example changes their state.
 properties = settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
-# What a WSGI server hands over: bytes as latin-1. Beside it what only a broken one could: any text, surrogates, bytes.
+# A WSGI server passes bytes as latin-1. A broken server might pass any text, surrogates or bytes.
 header_values = st.one_of(
     st.binary().map(lambda value: value.decode("latin-1")),
     st.text(st.characters(codec=None)),
@@ -36,7 +36,7 @@ header_values = st.one_of(
 
 @pytest.fixture
 def lines(caplog):
-    """Return what the package logged so far, and forget it."""
+    """Return a function to get the messages logged since its last call."""
     caplog.set_level(logging.DEBUG, "closient_auth")
 
     def lines():
@@ -48,7 +48,7 @@ def lines(caplog):
 
 
 def send(address, **meta):
-    """Put the values into ``META`` as they are, past all that a client would refuse to send."""
+    """Put the values into ``META`` unchanged, since a client would refuse some of them."""
     with CaptureQueriesContext(connection) as queries:
         response = Client().get(address, **meta)
     return response, queries
@@ -73,7 +73,7 @@ def test_any_key_header(lines, value):
 
 @st.composite
 def edits(draw):
-    """Return a function that changes a key at one place."""
+    """Return a function to change a key at one place."""
     place, text = draw(st.integers(0, 45)), draw(st.text(st.characters(codec=None), max_size=3))
     cut = draw(st.integers(0, 3))
     return lambda raw_key: raw_key[:place] + text + raw_key[place + cut :]

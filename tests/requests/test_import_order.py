@@ -1,4 +1,4 @@
-"""Settings name this package's classes, so REST framework imports it while it is imported itself: in whichever order."""
+"""REST framework imports this package from its settings during its own import, so any order has to work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may do what where: every principal, by every permission, in their own and in another's organization."""
+"""Every principal with every permission, in its own organization and in another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PERMISSIONS = [
     "organization.delete_organization",
 ]
 
-# Statuses in the order of PERMISSIONS: view, contribute, billing, API keys, members, delete.
+# The statuses are in the order of PERMISSIONS: view, contribute, billing, API keys, members, delete.
 OWN = {
     "anonymous": (401, 401, 401, 401, 401, 401),
     "owner": (200, 200, 200, 200, 200, 200),
@@ -106,7 +106,7 @@ def organization():
 
 @pytest.fixture
 def ask(call, organization):
-    """Return what a principal of the organization is answered for each permission in the named one."""
+    """Return a function to get a principal's response for each permission in an organization."""
 
     def credential(name):
         if name in ("csb", "cpk"):
@@ -140,7 +140,7 @@ def test_own_organization(ask, organization, name, expected):
 
 @pytest.mark.parametrize(("name", "expected"), FOREIGN.items())
 def test_foreign_organization(ask, name, expected):
-    # Somebody else owns it, so that a query which forgets the user would find a member.
+    # The organization has an owner, so a query without a filter by user would find a member.
     foreign = MembershipFactory.create(role="owner").organization
 
     assert statuses(ask(name, in_url=foreign.pk)) == expected

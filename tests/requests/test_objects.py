@@ -1,4 +1,4 @@
-"""Rows of another organization are not there, whichever way a view reaches for them."""
+"""Rows of another organization return 404, by every kind of view."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NEVER_WAS = 999_999
 
 
 class ByPermission(RetrieveUpdateDestroyAPIView[Project]):
-    """Nothing narrows the queryset: only the object permission stands between the tenants."""
+    """The queryset is not filtered, so only the object permission separates the tenants."""
 
-    # Its headers count requests, so that no two answers are the same.
+    # The throttle's headers differ for each response.
     throttle_classes = []
     permission_classes = [HasOrganizationPermission]
     queryset = Project.objects.all()
@@ -69,7 +69,7 @@ class NoteByFilter(NoteByPermission):
 
 @pytest.fixture
 def rows(acme, globex):
-    """Return a project and a note of each organization, by the path of the views that serve them."""
+    """Return projects and notes of both organizations, by model."""
     projects = [Project.objects.create(organization=organization, name="A") for organization in (acme, globex)]
     notes = [Note.objects.create(project=project, text="N") for project in projects]
     return {Project: projects, Note: notes}
@@ -122,7 +122,7 @@ def test_own_row_can_be_changed_and_deleted(call, mount, acme, rows, view):
 
 
 class ByObject(APIView):
-    """Its objects are no rows."""
+    """A view with objects other than model instances."""
 
     permission_classes = [HasOrganizationPermission]
 
@@ -214,7 +214,7 @@ def test_the_organization_itself_as_the_object(call, mount, acme, globex):
 
 
 def test_path_that_ends_early_leads_nowhere(rf, acme):
-    """At any of its steps: it leads to no organization."""
+    """A path with a missing object at any step leads to no organization."""
     request = Request(rf.get("/"))
     principal: Any = OrganizationPrincipal(make_key("csb", organization=acme)[0])
     request.user, view = principal, APIView()

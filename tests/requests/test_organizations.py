@@ -1,4 +1,4 @@
-"""Which organization a request is about."""
+"""The selection of a request's organization."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def member(acme, globex):
 
 @pytest.fixture
 def ask(call, member):
-    """Ask as the member, by session and by key, which have to agree."""
+    """Return a function to send a request by session and by key; both responses have to be equal."""
     _, raw_key = make_key("csu", user=member)
 
     def ask(address="/organization/", **headers):
@@ -81,7 +81,7 @@ def test_only_membership(call):
 
 
 def test_user_who_is_inactive(rf):
-    """A backend that keeps the session of one opens nothing here."""
+    """An authentication backend may keep the session of an inactive user."""
     request = rf.get("/")
     request.user = MembershipFactory.create(user__is_active=False).user
 
@@ -90,7 +90,7 @@ def test_user_who_is_inactive(rf):
 
 
 def test_nobody_at_all(rf):
-    """As ``UNAUTHENTICATED_USER`` may say."""
+    """``UNAUTHENTICATED_USER`` may be ``None``."""
     request = rf.get("/")
     request.user = None
 
@@ -99,7 +99,7 @@ def test_nobody_at_all(rf):
 
 
 class BareUser:
-    """Of a user model without Django's flags."""
+    """An instance of a user model without Django's flags."""
 
     is_authenticated = is_active = True
 
@@ -117,7 +117,7 @@ def test_user_without_flags_is_no_superuser(rf, acme, globex, name):
 
 
 def test_session_and_key_at_once(rf, acme, globex):
-    """A middleware that asks before the view and after it is told of whoever is asking then."""
+    """A middleware may call it before and after the view. Each call uses the current user."""
     request = rf.get("/", headers={"X-API-Key": make_key("csb", organization=acme)[1]})
     request.user = MembershipFactory.create(organization=globex).user
 
@@ -134,7 +134,7 @@ def test_several_memberships_and_nothing_said(ask):
 
 @pytest.mark.parametrize("flags", [{}, {"is_staff": True, "is_superuser": True}])
 def test_no_membership_and_nothing_said(call, acme, flags):
-    """To name one leads nowhere, but for a superuser who is signed in."""
+    """Only a superuser with a session can name any organization."""
     user = UserFactory.create(**flags)
     nowhere = REQUIRED | {"detail": "You are not a member of any organization."}
 
@@ -205,7 +205,7 @@ def test_other_url_kwarg(call, mount, acme, globex):
 
 
 def test_view_that_is_called_by_another(call, mount, acme, globex):
-    """What it is called with counts, and not what the address says."""
+    """The argument of the call is used, not the URL."""
     called = OrganizationView.as_view()
     mount(path("<organization_id>/", lambda request, organization_id: called(request, organization_id="acme")))
     _, raw_key = make_key("csb", organization=acme)

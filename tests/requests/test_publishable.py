@@ -1,4 +1,4 @@
-"""What a publishable key, which anyone may read in a page's source, is good for."""
+"""Access with publishable keys. Anyone can read such a key in the source of a page."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Overriding(OpenMethod):
 
 
 class Forgotten(View):
-    """Its author forgot the permission classes."""
+    """A view without permission classes."""
 
     permission_classes = []
 
@@ -148,7 +148,7 @@ def urls(mount):
     )
 
 
-# The answers to a publishable key: GET, HEAD, OPTIONS, POST.
+# Statuses for a publishable key: GET, HEAD, OPTIONS, POST.
 ANSWERS = {
     "/closed/": (403, 403, 403, 403),
     "/class/": (200, 200, 200, 403),
@@ -185,7 +185,7 @@ def test_answers_to_a_publishable_key(call, address, expected):
 
 
 def test_forms_and_options_tell_nothing_of_what_it_may_not_send(call, mount):
-    """They ask by a copy of the request, which is authenticated already; a form lists the rows to choose from."""
+    """Both call permissions with a copy of the authenticated request. A form lists the rows of its choices."""
 
     class WholeNoteSerializer(NoteSerializer):
         class Meta(NoteSerializer.Meta):
@@ -261,7 +261,7 @@ def test_no_other_credential_is_held_to_it(call):
 @pytest.mark.parametrize("decorator", [publishable, required_permissions("organization.manage_billing")])
 @pytest.mark.parametrize("view", [View, OpenActions])
 def test_view_made_of_a_class_is_not_decorated(decorator, view):
-    """The mark would go to the class, and so to its other routes."""
+    """The mark would be set on the class, and so on its other routes."""
     made = view.as_view({"get": "list"}) if view is OpenActions else view.as_view()
 
     with pytest.raises(TypeError, match=rf"^Decorate the class {view.__qualname__}, not the view returned by as_view"):

@@ -1,4 +1,4 @@
-"""A key that is not good is a 401, the same whatever the cause, and the log alone knows the cause."""
+"""All invalid keys get the same 401. Only the log has the reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def other_checksum():
 
 
 def upper_case_checksum():
-    # A checksum with a letter in it, since digits have one case.
+    # Use a checksum with a letter, since digits have no case.
     raw_key = next(key for key in iter(lambda: make_key("csb")[1], None) if not key[-8:].isdigit())
     return raw_key[:-8] + raw_key[-8:].upper(), "malformed"
 
@@ -216,7 +216,7 @@ def test_key_in_a_cookie_or_body_is_not_read(call):
 
 
 def test_key_of_a_deleted_user_is_gone(call):
-    """It is turned into no other: least of all into one that acts for an organization."""
+    """The key must not become the key of an organization."""
     user = UserFactory.create()
     api_key, raw_key = make_key("csu", user=user)
     user.delete()

@@ -1,4 +1,4 @@
-"""How a view says what it needs."""
+"""Declarations of required permissions."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_functions_say_it_with_a_decorator(mount, who_may):
 
 
 def test_decorator_below_the_one_that_makes_the_view_is_an_error():
-    """It would be forgotten, and every member could pass."""
+    """The permissions would be ignored, and every member would have access."""
     with pytest.raises(TypeError, match=r"^Put @required_permissions above @api_view: .*function is not a view yet\. "):
 
         @api_view(["GET"])

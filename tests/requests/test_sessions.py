@@ -1,4 +1,4 @@
-"""Django's session beside the key: its CSRF rules stand, and a key header never falls through to it."""
+"""Session login together with keys: CSRF protection applies, and an invalid key does not fall back to the session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def token_view(request):
 
 @pytest.fixture
 def browser(mount):
-    """Return a signed-in client that CSRF protection holds for, as it does in production."""
+    """Return a client with a session and with CSRF protection, as in production."""
     mount(path("who/", WhoView.as_view()), path("token/", token_view))
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(UserFactory.create())

@@ -1,4 +1,4 @@
-"""No cache that serves many callers ever keeps what one key may see."""
+"""Shared caches must not store responses to requests with a key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @publishable
 class FreshView(APIView):
-    """Answer something else each time, so that a stored answer is known by its body."""
+    """Return a new body each time, to recognize a cached response."""
 
     permission_classes = [AllowAny]
 
@@ -81,7 +81,7 @@ WAYS = [on_dispatch, around_the_view, made_public_inside, made_public_outside, o
 
 @pytest.fixture(params=WAYS)
 def serve(request, mount, settings):
-    """Serve the views, protected and public, from behind one of the ways to cache them."""
+    """Serve protected and public views behind one kind of cache."""
     if request.param is site_wide:
         settings.MIDDLEWARE = [
             "django.middleware.cache.UpdateCacheMiddleware",
@@ -95,7 +95,7 @@ def serve(request, mount, settings):
 
 @pytest.mark.usefixtures("serve")
 def test_the_cache_works_for_what_is_public(call):
-    """Without which the tests below would prove nothing."""
+    """This shows the cache to be active in the tests below."""
     assert call("/public/").json() == call("/public/").json()
 
 

@@ -1,4 +1,4 @@
-"""Where the limits show on the wire; what they count is in ``tests/limits``."""
+"""Rate limits in HTTP responses. ``tests/limits`` tests the counts."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def test_headers_go_where_the_throttle_ran_and_nowhere_else(call):
         assert names(response) == set()
 
 
-# Both ways to count: Redis's own, and the one by way of the cache.
+# Test both stores: the script in Redis, and django-ratelimit.
 @pytest.fixture(params=["redis", "cache"])
 def cache_away(request, settings):
-    """Point the cache to a port where nothing listens."""
+    """Use a cache at a closed port."""
     options = {} if request.param == "redis" else {"pool_class": "tests.limits.pools.OddPool"}
     settings.CACHES = {
         "default": {
@@ -121,7 +121,7 @@ def test_cache_away_and_closed(call, settings):
 @pytest.mark.usefixtures("cache_away")
 @pytest.mark.parametrize("fail_open", [True, False])
 def test_cache_away_opens_no_other_door(call, settings, fail_open):
-    """Whom the key does not admit is refused as ever, and nobody without a key waits for the cache."""
+    """Other checks still refuse the request, and requests without a key do not wait for the cache."""
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": fail_open}
 
     assert call("/who/", "junk").status_code == HTTPStatus.UNAUTHORIZED

@@ -1,4 +1,4 @@
-"""What is written to ``last_used``, and that nothing else is."""
+"""Writes of ``last_used``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_not_written_within_the_interval_is_not_tried(call, settings):
 
 
 def test_it_never_moves_backwards(call, atomic):
-    """A clock that was set back, or another host's that is ahead."""
+    """The clock may have been set back, or the clock of another server may be ahead."""
     api_key, raw_key = make_key("csb")
     ahead = NOW + timedelta(minutes=5)
     ApiKey.objects.filter(pk=api_key.pk).update(last_used=ahead)
@@ -69,7 +69,7 @@ def test_it_never_moves_backwards(call, atomic):
 
 @pytest.mark.usefixtures("atomic_requests")
 def test_slower_request_does_not_overwrite_a_faster_one(call, mount):
-    """The one that began later has written before the one that began earlier ends."""
+    """A request may start later and finish earlier."""
     ahead = NOW + timedelta(seconds=1)
 
     class Slow(APIView):
@@ -102,7 +102,7 @@ def test_of_many_at_once_within_the_interval_one_writes(call, mount, settings):
 
 
 def test_no_other_column_is_written(call, mount, atomic):
-    """Saving the row that was read would bring a key back that is revoked meanwhile."""
+    """Saving the whole row would reactivate a key revoked during the request."""
 
     class Revoking(APIView):
         def get(self, request):
@@ -126,7 +126,7 @@ def test_no_other_column_is_written(call, mount, atomic):
 
 @pytest.fixture
 def read_only():
-    """Make the database refuse to write, as one does after a failover."""
+    """Return a function to make the database read-only, as after a failover."""
     on, off = READ_ONLY[connection.vendor]
 
     def read_only():

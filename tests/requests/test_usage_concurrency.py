@@ -1,4 +1,4 @@
-"""``last_used`` among threads and connections, as a server has them."""
+"""Writes of ``last_used`` by several threads and connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [
 
 
 def in_threads(function, *arguments):
-    """Run the function once for each argument, all at once, each with connections of its own; return the results."""
+    """Run the function once for each argument, concurrently and with separate connections. Return the results."""
 
     def run(argument):
         try:
@@ -36,7 +36,7 @@ def in_threads(function, *arguments):
 
 
 def start_response(status, headers, exc_info=None):
-    """Begin an answer, as a WSGI server does."""
+    """Start a response, as a WSGI server does."""
     assert status == "200 OK"
 
 
@@ -62,7 +62,7 @@ def test_requests_of_one_key_run_side_by_side(call, mount, atomic):
 
     class View(APIView):
         def get(self, request):
-            # Broken, and so a 500, where one request waits for another to end.
+            # The barrier breaks, with a 500, if one request waits for another.
             together.wait(10)
             return Response()
 
@@ -104,7 +104,7 @@ def test_it_never_moves_backwards_under_load(call, atomic):
 @pytest.mark.usefixtures("noon")
 @pytest.mark.parametrize(("max_age", "kept"), [(0, False), (None, True), (600, True)])
 def test_server_closes_or_keeps_its_connection_as_it_is_told(monkeypatch, rf, atomic, max_age, kept):
-    """Written before the connection is closed, and on no second one that would stay open."""
+    """The write happens before the connection is closed, and opens no second connection."""
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", max_age)
     api_key, raw_key = make_key("csb")
     application = get_wsgi_application()

@@ -1,4 +1,4 @@
-"""``last_used`` on a SQLite file, behind real servers with threads; the other databases are met without one."""
+"""Writes of ``last_used`` to a SQLite file by real servers with threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``last_used`` is written at once, or after the transaction of the request, whatever becomes of that."""
+"""Writes of ``last_used`` immediately, or after the transaction of the request, even if it is rolled back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 class View(APIView):
-    """Look at the stored time while the request runs, then answer what the test wants."""
+    """Record the stored time during the request, then return or raise ``answer``."""
 
     seen: list[datetime | None] = []
     answer: object = None
@@ -37,7 +37,7 @@ class View(APIView):
 
 @pytest.fixture
 def seen(mount):
-    """Serve the view, and return what it saw."""
+    """Serve the view; return its records."""
     view: list[datetime | None] = []
     mount(View.as_view(seen=view))
     return view

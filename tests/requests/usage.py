@@ -8,5 +8,5 @@ NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def stored(api_key: ApiKey) -> datetime | None:
-    """Return ``last_used`` as the database has it."""
+    """Return ``last_used`` from the database."""
     return ApiKey.objects.values_list("last_used", flat=True).get(pk=api_key.pk)
