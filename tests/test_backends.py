@@ -122,7 +122,7 @@ def test_it_signs_nobody_in():
 
 def test_permissions_in_templates():
     membership = MembershipFactory.create(role="billing")
-    # Django's templates cannot pass an argument: a view puts what is allowed into the context.
+    # Django's templates cannot pass an argument, so a view adds the permissions to the context.
     context = {"permissions": membership.user.get_all_permissions(membership.organization), "perm": PERM}
 
     assert Template("{% if perm in permissions %}yes{% endif %}").render(Context(context)) == "yes"

@@ -1,4 +1,4 @@
-"""The benchmark's short mode, whole: every row of its table has a figure, and every package was measured."""
+"""Run the benchmark in its short mode: every table row has a figure, and every package is measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``make`` says on a machine that has no Python to make the environment with."""
+"""The output of ``make`` without a suitable Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("make"), reason="needs make"),
 ]
 
-# A python3 that says of itself what an old one says, or one without venv, and that reads the bootstrap as they do.
+# A fake python3, with an old version or without venv. It runs the bootstrap with the real Python.
 STUB = """#!/bin/sh
 [ "$1" = -c ] && exit {status}
 exec {python} -c '

@@ -1,4 +1,4 @@
-"""What a request asks of the database, counted on the wire: what no wrapper or log of Django's would see as well."""
+"""The number of round trips to the database, counted on the socket and so independently of Django."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture
 def trips(call, monkeypatch):
-    """Return the status of a request, and how often it waited for the database."""
+    """Return a function to send a request; it returns the status and the number of round trips to the database."""
     address = connection.settings_dict["HOST"] or "127.0.0.1", connection.settings_dict["PORT"]
     usual = {"postgresql": 5432, "mysql": 3306}[connection.vendor]
     with Proxy(address[0], int(address[1] or usual)) as proxy:

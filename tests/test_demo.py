@@ -1,7 +1,7 @@
 """
-``make demo`` as the README says, in a copy of the project: every line it prints is pasted into a shell.
+Run ``make demo`` in a copy of the project, and every printed command in a shell.
 
-The first start makes an environment, which takes a minute. ``DEMO_PYTHON`` names one that has the requirements already.
+The first start creates an environment and takes a minute. ``DEMO_PYTHON`` can name a Python with the requirements.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite, needs_shell]
 
 
 def paste(line: str) -> list[tuple[int, dict[str, str]]]:
-    """Run a line in a shell and return the status and the headers of each answer."""
+    """Run a line in a shell. Return the status and the headers of each response."""
     shell = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
     answers: list[tuple[int, dict[str, str]]] = []
     for text in shell.stdout.splitlines():
@@ -63,7 +63,7 @@ def test_every_line_answers_what_it_says(checkout, port):
         for status, line in requests:
             *before, (answered, headers) = paste(line)
             if status == 429 and answered == 200:
-                # A new minute began in the middle of the loop.
+                # A new minute has begun during the loop.
                 *before, (answered, headers) = paste(line)
             assert answered == status, line
             assert [earlier for earlier, _ in before if earlier != 429] == [200] * len(before)
@@ -114,7 +114,7 @@ def test_ends_with_make_alone(checkout, port):
 def test_busy_port_is_one_sentence_and_no_key(checkout, port):
     with start_demo(checkout, port) as demo:
         demo.wait_until_it_serves()
-        # An open connection and one that is closing, as a browser leaves them.
+        # Leave one connection open and one closing, as a browser does.
         with socket.create_connection(("127.0.0.1", port)):
             demo.stop()
     keys = count_keys(checkout)

@@ -1,4 +1,4 @@
-"""What the documentation refers to is there."""
+"""The references in the documentation are valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closient_auth.keys import KeyType, generate_api_key
 from tests.checkout import ROOT
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
-# The sections of ``SECURITY`` of which each point is one.
+# Each point of these sections of ``SECURITY`` is a promise.
 PROMISES = [
     "Request guarantees",
     "Impact of a stolen key",

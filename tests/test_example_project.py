@@ -1,4 +1,4 @@
-"""The example project stands by itself: its own checks and tests, in a process with its own settings."""
+"""The checks and tests of the example project pass in a separate process, with its own settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXAMPLE = Path(__file__).resolve().parent.parent / "example_project"
 
 @pytest.fixture
 def manage(tmp_path):
-    """Return a function that runs a ``manage.py`` command on an empty database and returns what it prints."""
+    """Return a function to run a ``manage.py`` command with an empty database; it returns the output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "EXAMPLE_"))}
     environment |= {
-        # The package that these tests were given, be it the checkout or a wheel.
+        # Use the package under test, either the checkout or a wheel.
         "PYTHONPATH": str(Path(closient_auth.__file__).parents[1]),
         "EXAMPLE_DATABASE_URL": f"sqlite:///{tmp_path / 'example.sqlite3'}",
     }

@@ -25,7 +25,7 @@ from closient_auth.keys import (
 ALPHANUMERIC = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 LOWER_HEX = "0123456789abcdef"
 BODY = "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEf"
-# The CRC-32 of that body; what the specification's sample has in its place is not.
+# GOOD has the correct CRC-32 of the body. The sample in the specification does not.
 GOOD = f"csb_{BODY}_84041098"
 SAMPLE = f"csb_{BODY}_1a2b3c4d"
 
@@ -35,12 +35,12 @@ keys = st.builds(
     st.sampled_from(["csb", "csu", "cpk"]),
     bodies,
 )
-# What may come in at any place: letters, digits, what other parsers forgive, and any character at all.
+# Characters to insert: printable ASCII, including spaces accepted by other parsers, and any Unicode character.
 characters = st.one_of(st.sampled_from(string.printable), st.characters())
 
 
 def specified_verify_api_key(api_key: str) -> bool:
-    """The function of the specification, "Key Format"."""
+    """The reference implementation in the specification, "Key Format"."""
     parts = api_key.split("_")
     if len(parts) != 3:
         return False
@@ -75,11 +75,11 @@ def test_body_is_drawn_from_62_symbols_by_the_operating_system():
     assert sorted(BODY_ALPHABET) == sorted(ALPHANUMERIC)
     drawn = []
     for _ in range(600):
-        # What a seed decides would come out the same each time.
+        # A seeded generator would return the same body each time.
         random.seed(1)
         drawn.append(generate_api_key("csb").split("_")[1])
     assert len(set(drawn)) == len(drawn)
-    # 600 * 32 draws miss one of 62 symbols with a probability under 1e-130.
+    # With 600 * 32 draws, the probability to miss one of 62 symbols is less than 1e-130.
     assert set("".join(drawn)) == set(ALPHANUMERIC)
 
 
@@ -140,7 +140,7 @@ def test_no_other_text_is_accepted(text):
 
 
 def with_checksum(body):
-    """Return a key whose checksum is right, so that only the body can be what refuses it."""
+    """Return a key with a valid checksum, so only the body can be refused."""
     return f"csb_{body}_{zlib.crc32(body.encode()):08x}"
 
 
@@ -164,7 +164,7 @@ def test_body_of_another_form_is_refused_though_its_checksum_is_right(key):
     assert not verify_api_key(key)
 
 
-# A body with a CRC-32 that begins with zeros: as a number it can be written in many ways of eight characters.
+# The CRC-32 of this body begins with zeros, so ``int()`` accepts other spellings of it with eight characters.
 SMALL = "ujOeHwdFcAefAZhnM6Jy8c1rihtY6Uvy"
 
 

@@ -1,4 +1,4 @@
-"""The compiled query beside the plain one that it stands for: same rows, same values, at each state of a key."""
+"""The compiled query returns the same rows and values as the queryset it replaces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_plainly(hashed_key):
 
 
 def get_values(instance):
-    """Return the columns of an instance as they are, with what Django keeps beside them."""
+    """Return the column values of an instance, its model and its state."""
     if instance is None:
         return None
     columns = {field.attname: vars(instance)[field.attname] for field in instance._meta.concrete_fields}
@@ -48,7 +48,7 @@ def find(request):
 
 @pytest.fixture
 def neighbours():
-    """Other keys of all types, none of which is ever the answer."""
+    """Create other keys of all types. No lookup may return them."""
     return [make_key(prefix, name="neighbour")[0] for prefix in KeyType.values]
 
 

@@ -35,13 +35,13 @@ def test_back_to_nothing_and_forth_again():
 
 
 def run(*command, user_model):
-    """Run Python on the tests' settings, with another user model and in a database of its own."""
+    """Run Python with the settings of the tests, another user model and a separate database."""
     environment = {
         **os.environ,
         "CLOSIENT_AUTH_TEST_USER_MODEL": user_model,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
-    # The suite's own database is in use.
+    # The test database is in use.
     environment.pop("CLOSIENT_AUTH_TEST_DATABASE_URL", None)
     environment.pop("CLOSIENT_AUTH_TEST_REDIS_URL", None)
     return subprocess.run([sys.executable, *command], env=environment, timeout=300, capture_output=True, text=True)

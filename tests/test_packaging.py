@@ -1,4 +1,4 @@
-"""What pyproject.toml, tox.ini, the changelog and the code each say of the package has to be one story."""
+"""Versions and metadata agree in pyproject.toml, tox.ini, the changelog and the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from tests.checkout import ROOT, list_files
 
-# What Django itself supports: https://docs.djangoproject.com/en/6.1/faq/install/
+# Python versions supported by Django: https://docs.djangoproject.com/en/6.1/faq/install/
 MATRIX = {
     "5.2": ["3.11", "3.12", "3.13", "3.14"],
     "6.0": ["3.12", "3.13", "3.14"],
@@ -63,7 +63,7 @@ def shipped():
 
 
 def classified(project, trove):
-    """Return the versions that the classifiers name, such as "3.11"."""
+    """Return the versions in the classifiers, such as "3.11"."""
     pattern = re.compile(rf"{trove} :: (\d+\.\d+)")
     return [match[1] for match in map(pattern.fullmatch, project["classifiers"]) if match]
 
@@ -94,7 +94,7 @@ def test_tox_tries_the_matrix(tox):
 
 
 def env_list(tox):
-    """Return tox's environments with ``{a, b}`` written out."""
+    """Return tox's environments with ``{a, b}`` expanded."""
     for line in tox["tox"]["env_list"].split("\n"):
         parts = [part.split(",") for part in re.split(r"[{}]", line.strip())]
         yield from ("".join(name.strip() for name in names) for names in itertools.product(*parts) if any(names))
@@ -104,7 +104,7 @@ def test_each_django_has_its_group(pyproject):
     groups = pyproject["dependency-groups"]
     pins = {name: groups[name] for name in groups if name.startswith("django")}
 
-    # One minor version each: django52 takes 5.2 and its patches, not 6.0.
+    # Each group allows one minor version: django52 allows 5.2 and its patches, not 6.0.
     assert set(pins) == {f"django{version.replace('.', '')}" for version in MATRIX}
     for version in MATRIX:
         (pin,) = pins[f"django{version.replace('.', '')}"]
@@ -137,7 +137,7 @@ def test_top_level_is_what_we_agreed_on(shipped):
 
 
 def test_nothing_names_a_place_on_somebodys_machine(shipped):
-    # In two pieces, or this file would be the one that does.
+    # The pattern is split, so it does not match this file.
     place = re.compile("/wo" + r"rk/|/ho" + r"me/\w|/ro" + r"ot/|/tm" + r"p/v\d")
     texts = {path: (ROOT / path).read_bytes().decode(errors="replace") for path in shipped}
 
@@ -145,7 +145,7 @@ def test_nothing_names_a_place_on_somebodys_machine(shipped):
 
 
 def test_keys_needs_no_settings():
-    """Django's choices, its generator and its lazy translations are all that ``keys`` takes from outside."""
+    """``keys`` imports only Django's choices, random generator and lazy translations."""
     source = resources.files("closient_auth").joinpath("keys.py").read_text()
     imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if name and name.partition(".")[0] not in sys.stdlib_module_names} == {
@@ -155,13 +155,13 @@ def test_keys_needs_no_settings():
     }
 
     code = "from closient_auth.keys import *; print(verify_api_key(generate_api_key(KeyType.BUSINESS)))"
-    # ``-I``: no environment variable, and so no settings module, reaches it; the package is the installed one.
+    # ``-I`` ignores environment variables, including the settings module, and imports the installed package.
     answer = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout == "True\n"
 
 
 def test_an_old_python_can_read_the_bootstrap():
-    """It has to get as far as the sentence that says it is old."""
+    """An old Python has to parse the file to print the error about its version."""
     tree = ast.parse((ROOT / "scripts" / "bootstrap.py").read_text())
     nodes = list(ast.walk(tree))
     new = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.YieldFrom, ast.Nonlocal, ast.Starred)

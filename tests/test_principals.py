@@ -177,7 +177,7 @@ def test_it_carries_neither_key_nor_hash():
     assert api_key.hashed_key not in shown
 
 
-# Django's own gates, which ask for permissions without an object.
+# The tests below use Django's access mixins and decorators. These check permissions without an object.
 
 
 class Gate(PermissionRequiredMixin, View):

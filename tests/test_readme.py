@@ -1,4 +1,4 @@
-"""What the README promises in code, commands and tables is run, or compared with the package."""
+"""Run the code and commands of the README, and compare its tables with the package."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.readme import README, get_block, get_table, run
 
 @pytest.fixture
 def host(db, settings, monkeypatch, mount):
-    """A host that was set up by the README's first block, with a shop and the README's views."""
+    """Set up a project with the README's settings, models, views and URLs."""
     configured = run(get_block("# settings.py"), INSTALLED_APPS=list(settings.INSTALLED_APPS))
     settings.REST_FRAMEWORK = configured["REST_FRAMEWORK"]
 
@@ -119,7 +119,7 @@ def test_keys_table_is_what_a_request_finds(mount, call, db):
             assert request.user == api_key.user
         else:
             assert user == type(request.user).__name__
-            # Everything in its organization, or to look at it.
+            # A business key has all permissions in its organization, a publishable key only the one to view it.
             assert request.user.permissions == set(
                 Permission if prefix == KeyType.BUSINESS else [Permission.VIEW_ORGANIZATION]
             )

@@ -1,7 +1,7 @@
 """
-Credentials are read where they are written: a replica that lags would accept a revoked key and a removed member.
+Credentials and all managed data are read from the primary database.
 
-So is all that is managed: a replica that lags would not know what was made a moment ago, and cannot be written to.
+A replica lags. It would accept a revoked key or a removed member, lacks recent rows and cannot be written to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class ReplicaRouter:
-    """Sends every read to a replica. There is none: whoever reads from it gets an error and no row."""
+    """Send every read to a missing replica, so a read from it fails."""
 
     def db_for_read(self, model, **hints):
         return "replica"
@@ -37,7 +37,7 @@ class ReplicaRouter:
 
 @pytest.fixture
 def call_beside_replica(call, settings):
-    """Send a request while every read that does not ask for the database that is written to fails."""
+    """Return a function to send a request while reads from a replica fail."""
 
     def call_beside_replica(*args):
         settings.DATABASE_ROUTERS = [ReplicaRouter()]
@@ -83,7 +83,7 @@ def test_removed_member_is_refused_on_the_next_request(call_beside_replica):
 
 @pytest.fixture
 def manage(call, mount, replica):
-    """Manage as somebody beside the replica, and return what was answered. Users and sessions are the host's to route."""
+    """Return a function to call the management API beside the replica. The project routes users and sessions."""
     mount(*urls.urlpatterns)
     replica("closient_auth")
 

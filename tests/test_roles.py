@@ -15,7 +15,7 @@ from closient_auth.roles import (
 
 YES, NO = True, False
 
-# Specification, "Permission Reference".
+# See the specification, "Permission Reference".
 PERMISSION_REFERENCE = {
     #                                          owner manager billing editor
     "organization.view_organization":         (YES,  YES,    YES,    YES),
@@ -27,7 +27,7 @@ PERMISSION_REFERENCE = {
 }  # fmt: skip
 ROLES = ("owner", "manager", "billing", "editor")
 
-# Specification, "Organization Roles (RBAC)".
+# See the specification, "Organization Roles (RBAC)".
 ROLE_TABLE = {
     #           Manage Org, Billing, Members, Offers, API Keys
     "owner":    (YES,       YES,     YES,     YES,    YES),
@@ -35,7 +35,7 @@ ROLE_TABLE = {
     "billing":  (NO,        YES,     NO,      NO,     NO),
     "editor":   (NO,        NO,      NO,      YES,    NO),
 }  # fmt: skip
-# Which permission each of its columns is (notes on reading it).
+# The permission for each column of ROLE_TABLE (see the notes on the specification).
 COLUMNS = (
     "organization.delete_organization",
     "organization.manage_billing",
@@ -108,7 +108,7 @@ def test_extra_permissions_of_an_unknown_role_go_to_nobody(settings):
     assert get_all_permissions() == set(PERMISSION_REFERENCE)
 
 
-# Who may change a member: by the old role (none: joins) and the new one (none: goes).
+# The roles allowed to change a member, by the old role (None: joins) and the new one (None: leaves).
 #   O: an Owner only. M: an Owner or a Manager.
 CHANGES = {
     #           owner manager billing editor none
@@ -131,7 +131,7 @@ def test_change_of_another_member(actor, old, new):
 
 @pytest.mark.parametrize(("actor", "old", "new"), [*product(ROLES, CHANGES, NEW)])
 def test_change_of_the_own_membership(actor, old, new):
-    # Everybody may leave. Nothing else is allowed for being one's own: nobody raises themselves.
+    # Every member may leave. All other changes follow the general rule, so no member can raise their own role.
     expected = new is None or actor in WHO_MAY[CHANGES[old][NEW.index(new)]]
 
     assert may_change_role(actor, old, new, own=True) is expected

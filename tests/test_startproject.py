@@ -1,7 +1,7 @@
 """
-A newcomer's first quarter of an hour: the wheel in an empty environment, a fresh project, the README's words.
+Follow the README from the wheel to a running project, in an empty environment.
 
-Needs the network, since pip fetches what the wheel requires. About half a minute.
+This takes about half a minute. It needs the network, since pip downloads the requirements of the wheel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pytest
 from tests.checkout import ROOT
 from tests.readme import get_block
 
-# What a tox around these tests says is not meant for the project within.
+# Variables of an outer tox must not reach the new project.
 ALIEN = ("DJANGO_", "PYTHON", "COVERAGE_", "CLOSIENT_AUTH_")
 URLS = """
 from rest_framework.response import Response
@@ -64,7 +64,7 @@ pytestmark = [
 
 
 class Project:
-    """A folder with an environment of its own and, in time, a project."""
+    """A folder with a virtual environment and a Django project."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -94,7 +94,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Return an empty environment, and the wheel that its pip made of the checkout."""
+    """Return an empty environment and a wheel of the checkout."""
     project = Project(tmp_path_factory.mktemp("startproject"))
     subprocess.run([sys.executable, "-m", "venv", project.bin.parent], check=True, capture_output=True)
     project.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", project.folder / "dist", ROOT)
@@ -105,7 +105,7 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def project(wheel):
     project, path = wheel
-    # The Django that the other tests run on.
+    # Use the Django version of the other tests.
     project.run("pip", "install", "--quiet", path, f"django=={django.get_version()}")
     project.packages = project.read_packages()
     project.run("django-admin", "startproject", "shop", ".")
@@ -123,7 +123,7 @@ def project(wheel):
 
 @pytest.fixture(scope="module")
 def raw_key(project):
-    """Return the key that the README makes in a shell, with the organization and its members."""
+    """Create a key with the README's shell commands; return it."""
     made = project.manage("shell", "--command", f"{USERS}\n{get_block('create_key(')}\nprint(raw_key)").stdout
     return made.splitlines()[-1]
 

@@ -1,4 +1,4 @@
-"""The walk of ``docs/management.md``, pasted into a shell beside ``make demo``: it answers what the page shows."""
+"""Run the commands of "A walk" in ``docs/management.md`` against ``make demo`` and compare the output."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.served.demo import needs_shell, start_demo
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, needs_shell]
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "management.md"
-# Each block of commands, and what is shown below it.
+# Each block of commands, and the output shown below it.
 STEPS = re.findall(
     r"```shell\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", PAGE.read_text().partition("## Tutorial\n")[2], re.S
 )
 PLACEHOLDER = "TOKEN=the-code-in-the-mail"
 FIRST_LINE = "SITE=http://127.0.0.1:8000"
-# What is another in each run.
+# Values that differ between runs.
 CHANGING = (
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>"),
     (r'("hint": )"\w+"', r"\1<hint>"),
@@ -36,7 +36,7 @@ def settle(text: str) -> str:
 def test_walk(checkout, port, tmp_path):
     with start_demo(checkout, port) as demo:
         demo.wait_until_it_serves()
-        # What the reader takes from the other terminal.
+        # The reader copies the token from the other terminal.
         take_token = rf"TOKEN=$(grep -oE '^ +\w{{32}}\s*$' '{demo.log}' | tail -n 1 | tr -d '[:space:]')"
         script = "\necho '=== end of block'\n".join(commands for commands, _ in STEPS)
         assert script.count(PLACEHOLDER) == script.count(FIRST_LINE) == 1
