@@ -1,7 +1,7 @@
 """
-``make demo``: make the environment and hand over to ``manage.py serve_demo``, which does the rest.
+``make demo``: create the environment, then replace this process by ``manage.py serve_demo``.
 
-Standard library only. ``PORT`` chooses another port than 8000, ``DEMO_PYTHON`` a Python that has the requirements.
+It uses only the standard library. ``PORT`` sets another port than 8000, ``DEMO_PYTHON`` a Python with the requirements.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 
 def main() -> None:
     port = get_port(os.environ.get("PORT") or "8000")
-    # Unwinds the stack, which ends the installer that may run meanwhile.
+    # SystemExit unwinds the stack, so a running installer is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         python = get_python()
@@ -26,17 +26,17 @@ def main() -> None:
         sys.exit("\nStopped.")
     os.environ.update(EXAMPLE_DEBUG="1", PYTHONUNBUFFERED="1")
     manage = ROOT / "example_project" / "manage.py"
-    # In this very process: whatever ends it ends the server, and nothing is left behind.
+    # The server replaces this process, so a signal to this process stops the server.
     os.execv(python, [python, str(manage), "serve_demo", f"{HOST}:{port}"])
 
 
 def get_port(text: str) -> int:
-    """Return the port, or exit with a sentence where nobody can be served on it."""
+    """Return the port, or exit with an error if the port is invalid or in use."""
     if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        sys.exit(f"PORT={text} is no port. Choose one: make demo PORT=8001")
+        sys.exit(f"PORT={text} is not a valid port number. Choose another: make demo PORT=8001")
     port = int(text)
     with socket.socket() as server:
-        # As the server itself will: connections that are closing do not keep a port busy.
+        # Use the option of the server: closing connections do not keep a port busy.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((HOST, port))
@@ -47,7 +47,7 @@ def get_port(text: str) -> int:
 
 
 def get_python() -> str:
-    """Return the path of a Python that has the requirements; the first time that takes a minute."""
+    """Return the path of a Python with the requirements. The first call takes a minute."""
     if "DEMO_PYTHON" in os.environ:
         os.environ["PYTHONPATH"] = str(ROOT)
         return os.environ["DEMO_PYTHON"]

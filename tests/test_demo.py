@@ -129,4 +129,4 @@ def test_busy_port_is_one_sentence_and_no_key(checkout, port):
 def test_port_that_is_none(checkout, text):
     with start_demo(checkout, text) as demo:
         assert demo.process.wait(60) != 0
-        assert demo.output.startswith(f"PORT={text} is no port.")
+        assert demo.output.startswith(f"PORT={text} is not a valid port number.")

@@ -8,7 +8,7 @@ from closient_auth.models import Organization
 
 
 class Invoice(models.Model):
-    """What an organization pays for a month."""
+    """An organization's bill for a month."""
 
     class Status(models.TextChoices):
         OPEN = "open", "Open"

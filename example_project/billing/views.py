@@ -9,7 +9,7 @@ from closient_auth.roles import Permission
 
 
 class InvoiceList(ListAPIView):
-    """What the organization pays: for those who look after its bills, though they may not touch its products."""
+    """List the invoices of the organization. Billing members have access, although they cannot change products."""
 
     permission_classes = [HasOrganizationPermission]
     required_permissions = Permission.MANAGE_BILLING

@@ -1,4 +1,4 @@
-"""Two organizations with their people, products and bills. The GTINs are of GS1's range for examples (952)."""
+"""Two organizations with members, products and invoices. The GTINs are from GS1's range for examples (952)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class DemoProduct:
     gtin: str
     name: str
     description: str
-    # Price and address of each.
+    # Each offer has a price and a link.
     offers: tuple[tuple[str, str], ...]
 
 

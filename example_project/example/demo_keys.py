@@ -1,4 +1,4 @@
-"""Keys for ``make demo``, and the requests that show what each may do."""
+"""Keys for ``make demo``, and requests to show their permissions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from closient_auth.models import ApiKey, Organization
 from example.demo_data import ALPINE_OUTDOOR, HARBOR_COFFEE
 from products.models import Product
 
-# By which the next start finds the keys of this one.
+# The next start revokes the keys with this prefix.
 NAME = "Demo: "
 
 
 @dataclass(frozen=True)
 class DemoKeys:
-    """Raw keys, which exist nowhere else."""
+    """The raw keys of the demo, not stored anywhere else."""
 
     business: str
     user: str
@@ -29,7 +29,7 @@ class DemoKeys:
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """A command for a shell, and the status that its last answer has."""
+    """A shell command and the status of its last response."""
 
     status: int
     text: str
@@ -38,7 +38,7 @@ class DemoRequest:
 
 @transaction.atomic
 def make_keys() -> DemoKeys:
-    """Make one key of each type, and one with a small limit; revoke those of the last time."""
+    """Create a key of each type, and one with a low limit. Revoke the keys of the previous start."""
     ApiKey.objects.filter(name__startswith=NAME).revoke()
     alpine = Organization.objects.get(slug=ALPINE_OUTDOOR.slug)
     harbor = Organization.objects.get(slug=HARBOR_COFFEE.slug)
@@ -56,7 +56,7 @@ def make_keys() -> DemoKeys:
 
 
 def get_requests(base_url: str, keys: DemoKeys) -> list[DemoRequest]:
-    """Return one request for each thing worth seeing."""
+    """Return a request for each case of the demo."""
     products = f"{base_url}/products/api/v1/products"
     invoices = f"{base_url}/billing/api/v1/invoices"
     coffee = f"{products}/{Product.objects.filter(organization__slug=HARBOR_COFFEE.slug).first().pk}"
@@ -67,7 +67,7 @@ def get_requests(base_url: str, keys: DemoKeys) -> list[DemoRequest]:
     return [
         DemoRequest(200, "A business key reads the products of Alpine Outdoor", curl(products, business)),
         DemoRequest(
-            200, "Ada's key reads the bills of Alpine Outdoor, whose Owner she is", curl(invoices, *ada_in_alpine)
+            200, "Ada's key reads the bills of Alpine Outdoor, as she is its Owner", curl(invoices, *ada_in_alpine)
         ),
         DemoRequest(
             201,
@@ -75,12 +75,14 @@ def get_requests(base_url: str, keys: DemoKeys) -> list[DemoRequest]:
             curl(f"{coffee}/offers", *ada_in_harbor, options="-i -d price=26.50 -d currency=EUR"),
         ),
         DemoRequest(200, "A publishable key reads the products of Harbor Coffee", curl(products, publishable)),
-        DemoRequest(401, "Without a key nobody reads anything", curl(products)),
+        DemoRequest(401, "A request without a key is refused", curl(products)),
         DemoRequest(
-            403, "Ada's key asks for the bills of Harbor Coffee: not for an Editor", curl(invoices, *ada_in_harbor)
+            403,
+            "Ada's key cannot read the bills of Harbor Coffee, as she is an Editor there",
+            curl(invoices, *ada_in_harbor),
         ),
-        DemoRequest(404, "The key of Alpine Outdoor asks for a product of Harbor Coffee", curl(coffee, business)),
-        DemoRequest(429, "A key with three requests a minute makes four", loop),
+        DemoRequest(404, "The key of Alpine Outdoor does not find a product of Harbor Coffee", curl(coffee, business)),
+        DemoRequest(429, "A key limited to three requests a minute sends four", loop),
     ]
 
 

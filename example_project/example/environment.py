@@ -1,4 +1,4 @@
-"""Django's database and cache settings out of one URL each."""
+"""Database and cache settings for Django from URLs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 ENGINES = {"postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql", "sqlite": "sqlite3"}
-# A request that waits for a server which is away, silent or locked keeps its worker from others: seconds for MySQL and to
-# connect, milliseconds for the rest.
+# A request blocks its worker, so it must not wait long for an unavailable, slow or locked server. The values are
+# seconds for MySQL and for connect_timeout, otherwise milliseconds.
 TIMEOUTS: dict[str, dict[str, Any]] = {
     "postgresql": {
         "connect_timeout": 2,
@@ -20,12 +20,14 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
 
 
 def get_database(url: str | None, sqlite: Path) -> dict[str, Any]:
-    """Return the entry of ``DATABASES`` for a URL, whose query becomes ``OPTIONS``; without one, for the SQLite file."""
+    """Return the entry of ``DATABASES`` for a URL (its query becomes ``OPTIONS``), by default for the SQLite file."""
     if not url:
         return get_sqlite(str(sqlite))
     parts = urlsplit(url)
     if parts.scheme not in ENGINES:
-        raise ValueError(f"EXAMPLE_DATABASE_URL must begin with one of: {', '.join(f'{name}://' for name in ENGINES)}.")
+        raise ValueError(
+            f"EXAMPLE_DATABASE_URL should begin with one of: {', '.join(f'{name}://' for name in ENGINES)}."
+        )
     if parts.scheme == "sqlite":
         return get_sqlite(unquote(parts.path.removeprefix("/")))
     engine = ENGINES[parts.scheme]
@@ -47,17 +49,17 @@ def get_sqlite(name: str) -> dict[str, Any]:
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": name,
         "OPTIONS": {
-            # A transaction that takes the write lock only at its first write cannot wait for another: it fails at once.
+            # IMMEDIATE waits for the write lock. Otherwise a transaction can fail at its first write.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # Readers and the one writer do not stop each other.
+            # With WAL, readers and a writer do not block each other.
             "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;",
         },
     }
 
 
 def get_cache(redis_url: str | None) -> dict[str, Any]:
-    """Return the entry of ``CACHES``: a Redis server, which all processes share, or the memory of this one."""
+    """Return the entry of ``CACHES``: a shared Redis server, or the memory of this process."""
     if redis_url:
         return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
     return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

@@ -1,4 +1,4 @@
-"""Fields whose description says all that they refuse."""
+"""Serializer fields with the same rules as their OpenAPI description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 
 class Strings:
-    """Takes strings alone, where REST framework takes the numbers of JSON as well."""
+    """Accept only JSON strings. REST framework's fields accept numbers as well."""
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
@@ -18,7 +18,7 @@ class Strings:
 
 
 class TextField(Strings, serializers.CharField):
-    """Text has no NUL, since no PostgreSQL keeps it; and is more than space, unless it may be blank."""
+    """Refuse NUL characters, because PostgreSQL cannot store them, and blank text unless ``allow_blank`` is set."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

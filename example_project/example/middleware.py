@@ -14,10 +14,10 @@ RETRY_AFTER = 5
 
 class DatabaseUnavailableMiddleware:
     """
-    Answer 503 while the database is away, in whichever view that shows.
+    Return 503 when a database error occurs in a view.
 
-    A client that got a 401 instead would throw its good key away; one that got a 500 would not know that it may retry.
-    An exception handler of REST framework would see only the views that are written with it.
+    After a 401, a client might delete a valid key. After a 500, it would not know to retry. An exception handler of
+    REST framework would handle only its own views.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -31,10 +31,10 @@ class DatabaseUnavailableMiddleware:
 
 
 def database_unavailable(exception: BaseException) -> HttpResponse:
-    """Return the 503, and say in the log what it hides from the client."""
+    """Return the 503 response, and log the error."""
     logger.error("database=unavailable error=%s: %s", type(exception).__name__, exception)
     return JsonResponse(
-        {"detail": "The service is unavailable for a moment. Try again.", "code": "database_unavailable"},
+        {"detail": "The service is temporarily unavailable. Try again later.", "code": "database_unavailable"},
         status=503,
         headers={"Retry-After": str(RETRY_AFTER), "Cache-Control": "no-store"},
     )

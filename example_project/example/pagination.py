@@ -11,17 +11,17 @@ from rest_framework.views import APIView
 
 
 class Pages(PageNumberPagination):
-    """``?page=2&page_size=50``: 25 rows a page, at most 100."""
+    """Page numbers, as in ``?page=2&page_size=50``: 25 rows a page by default, at most 100."""
 
     page_size = 25
     page_size_query_param = "page_size"
     max_page_size = 100
 
     def paginate_queryset(self, queryset: QuerySet, request: Request, view: APIView | None = None) -> list[Any] | None:
-        """Refuse what is no number, where REST framework would answer with the first page."""
+        """Refuse invalid numbers with a 400. REST framework would ignore an invalid ``page_size``."""
         for name in ("page", "page_size"):
             if not re.fullmatch("[1-9][0-9]*", request.query_params.get(name, "1")):
-                raise ValidationError({name: ["A whole number from 1 is required."]})
+                raise ValidationError({name: ["Enter a whole number of at least 1."]})
         return super().paginate_queryset(queryset, request, view)
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:

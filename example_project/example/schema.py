@@ -10,23 +10,23 @@ from closient_auth.organizations import HEADER, URL_KWARG
 from closient_auth.permissions import HasOrganizationPermission
 
 REFUSALS = {
-    "400": "What was sent cannot be, or does not say which organization.",
-    "401": "No credential, or one that is not good.",
-    "403": "The credential may not do this.",
-    "404": "Nothing here for this credential.",
+    "400": "The request is invalid, or does not name the organization.",
+    "401": "The credential is missing or invalid.",
+    "403": "The credential does not have permission.",
+    "404": "The object does not exist, or belongs to another organization.",
     "429": "Too many requests.",
-    "503": "The database is away, or the limits cannot be counted.",
+    "503": "The database or the rate limits are unavailable.",
 }
 ORGANIZATION = OpenApiParameter(
     HEADER,
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The id or slug of the organization, for who is a member of several.",
+    description="The id or slug of the organization. Required for members of several organizations.",
 )
 
 
 class AutoSchema(openapi.AutoSchema):
-    """Describes for the views with an organization what drf-spectacular does not see: its header, and the refusals."""
+    """Add the organization header and the error responses to views with ``HasOrganizationPermission``."""
 
     def get_override_parameters(self) -> list[Any]:
         return [*super().get_override_parameters(), *([ORGANIZATION] if self.is_scoped() else [])]
@@ -42,7 +42,7 @@ class AutoSchema(openapi.AutoSchema):
         return responses
 
     def is_scoped(self) -> bool:
-        # The paths of the management API say which organization.
+        # The URLs of the management API contain the organization.
         return f"{{{URL_KWARG}}}" not in self.path and any(
             isinstance(permission, HasOrganizationPermission) for permission in self.view.get_permissions()
         )

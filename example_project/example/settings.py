@@ -1,9 +1,9 @@
 """
-The shortest settings that serve a real API on SQLite, and on a database and a cache named by the environment.
+Minimal settings of an API on SQLite, or on a database and a cache from the environment.
 
-``EXAMPLE_DATABASE_URL``  ``postgres://user:password@host:5432/name``, by default SQLite beside this project
-``EXAMPLE_REDIS_URL``     ``redis://host:6379/0``, by default the memory of this one process
-``EXAMPLE_DEBUG``         ``0`` turns debugging off; ``EXAMPLE_SECRET_KEY`` is needed then
+``EXAMPLE_DATABASE_URL``  ``postgres://user:password@host:5432/name`` (default: SQLite in the project folder)
+``EXAMPLE_REDIS_URL``     ``redis://host:6379/0`` (default: the memory of this process)
+``EXAMPLE_DEBUG``         ``0`` disables debugging and requires ``EXAMPLE_SECRET_KEY``
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INSTALLED_APPS = [
 ]
 
 REST_FRAMEWORK = {
-    # The key comes first: REST framework asks the first class for the header of a 401.
+    # Keep this first: REST framework takes the WWW-Authenticate header of a 401 from the first class.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "closient_auth.authentication.ApiKeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -53,19 +53,19 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Products and accounts",
     "VERSION": "1",
-    "DESCRIPTION": "To try it here, [sign in](/session/login/) first, or press Authorize and paste a key as `ApiKey`. "
-    "A key decides where both are given.",
+    "DESCRIPTION": "To send requests, [sign in](/session/login/), or press Authorize and paste a key as `ApiKey`. "
+    "If you do both, the key is used.",
     "SERVE_INCLUDE_SCHEMA": False,
-    # Forms are taken too, but have no types to describe.
+    # Forms are accepted too, but have no types to describe.
     "PARSER_WHITELIST": ["rest_framework.parsers.JSONParser"],
-    # What may be sent and what comes back differ: blank text, for one.
+    # Some fields differ between requests and responses, such as blank text.
     "COMPONENT_SPLIT_REQUEST": True,
-    # Swagger UI from this server rather than from somebody else's.
+    # Serve Swagger UI from this server instead of a CDN.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# While debugging, invitations are printed where the server runs.
+# With DEBUG, invitations are printed to the console.
 EMAIL = f"django.core.mail.backends.{'console' if DEBUG else 'smtp'}.EmailBackend"
 if django.VERSION >= (6, 1):
     MAILERS = {"default": {"BACKEND": EMAIL}}

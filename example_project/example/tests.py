@@ -1,5 +1,5 @@
 # ruff: noqa: PT009, PT027
-"""The project around the catalogue: commands, logins, health, and a database that is away."""
+"""Tests of the commands, logins, health check and an unavailable database."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class SiteTests(TestCase):
 
 
 class DatabaseAwayTests(TestCase):
-    """A client keeps its key, and knows that it may try again."""
+    """A client keeps its key, and knows to retry."""
 
     def setUp(self) -> None:
         load_demo(password="demo")

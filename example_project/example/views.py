@@ -20,15 +20,15 @@ from example.middleware import UNAVAILABLE, database_unavailable
 @permission_classes([AllowAny])
 def health(request: Request) -> Response:
     """
-    Say that this process answers, to anybody.
+    Return 200 to any client while this process is running.
 
-    It asks no server: a database that is away must not make a load balancer take every process out as well.
+    It does not check the database: a database outage must not remove all processes from a load balancer.
     """
     return Response({"status": "ok"})
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer what no view raised: the session's own writes, say, come after the view."""
+    """Return the response for errors raised outside of a view, such as those of the session's own writes."""
     exception = sys.exception()
     if isinstance(exception, UNAVAILABLE):
         return database_unavailable(exception)

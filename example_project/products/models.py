@@ -10,16 +10,16 @@ from closient_auth.models import Organization
 
 
 def validate_gtin(gtin: str) -> None:
-    """Refuse what is not a GTIN: 8, 12, 13 or 14 digits, the last of which checks the others."""
+    """Raise ``ValidationError`` unless the text is a GTIN: 8, 12, 13 or 14 digits with a correct check digit."""
     if len(gtin) not in {8, 12, 13, 14} or not (gtin.isascii() and gtin.isdigit()):
-        raise ValidationError("A GTIN has 8, 12, 13 or 14 digits.", code="invalid_gtin")
+        raise ValidationError("A GTIN should have 8, 12, 13 or 14 digits.", code="invalid_gtin")
     weighted = sum(int(digit) * (1 if index % 2 else 3) for index, digit in enumerate(reversed(gtin[:-1])))
     if (weighted + int(gtin[-1])) % 10:
-        raise ValidationError("The check digit of this GTIN is wrong.", code="invalid_gtin")
+        raise ValidationError("The check digit of this GTIN is not correct.", code="invalid_gtin")
 
 
 class Product(models.Model):
-    """Something an organization sells."""
+    """A product sold by an organization."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="products")
@@ -36,7 +36,7 @@ class Product(models.Model):
 
 
 class Offer(models.Model):
-    """Where a product is sold, and for how much. It belongs to an organization by way of its product."""
+    """A shop's price for a product. It belongs to the organization of its product."""
 
     class Availability(models.TextChoices):
         IN_STOCK = "in_stock", "In stock"
@@ -47,7 +47,7 @@ class Offer(models.Model):
     product = models.ForeignKey(Product, models.CASCADE, related_name="offers")
     price = models.DecimalField(max_digits=10, decimal_places=2, validators=[MinValueValidator(0)])
     currency = models.CharField(
-        max_length=3, validators=[RegexValidator("^[A-Z]{3}\\Z", "Three capitals, as in ISO 4217.")]
+        max_length=3, validators=[RegexValidator("^[A-Z]{3}\\Z", "Enter three capitals, as in ISO 4217.")]
     )
     link = models.URLField(blank=True)
     availability = models.CharField(max_length=16, choices=Availability.choices, default=Availability.IN_STOCK)

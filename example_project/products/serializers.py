@@ -18,7 +18,7 @@ class PriceField(Strings, serializers.DecimalField):
 
 
 class ProductSerializer(serializers.ModelSerializer):
-    """The organization is no field: it comes from the credential, never from a body."""
+    """The organization is not a field: it comes from the credential, not from the body."""
 
     name = TextField(max_length=255)
     gtin = GtinField(validators=[validate_gtin])

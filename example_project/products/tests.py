@@ -1,8 +1,8 @@
 # ruff: noqa: PT009
 """
-Who may do what on every route, as one table, and what neither a body nor another tenant can do.
+Test the permissions of every route, and the separation of the organizations.
 
-In the words of unittest, since ``python manage.py test`` runs it.
+The tests use unittest, so ``python manage.py test`` runs them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REQUESTS = (
     ("delete", PRODUCTS + "/{pk}", {}),
 )
 
-# One column for each of REQUESTS, all on Alpine Outdoor. People come twice: with a session, and with a key of theirs.
+# One column for each of REQUESTS, all on Alpine Outdoor. Each member is tested with a session and with a key.
 TABLE = {
     "nobody":              (401, 401, 401, 401, 401, 401, 401, 401),
     "outsider":            (404, 404, 404, 404, 404, 404, 404, 404),
@@ -110,7 +110,7 @@ class TableTests(DemoTestCase):
 
 
 class TenantTests(DemoTestCase):
-    """Another organization's rows are not there."""
+    """Rows of another organization return 404."""
 
     def setUp(self) -> None:
         self.client = self.client_with(KeyType.BUSINESS, organization=self.alpine)

@@ -1,6 +1,6 @@
 """
-The catalogue. Nothing below says which permission it needs, so the defaults hold: reading is for every member, writing
-for those who contribute. Rows of other organizations are not there (404), whoever asks.
+The views do not set ``required_permissions``, so the defaults apply: all members may read, and members with
+``contribute_organization`` may write. Rows of other organizations return 404.
 """
 
 from __future__ import annotations
@@ -48,6 +48,6 @@ class OfferList(ListCreateAPIView):
         serializer.save(product=self.get_product())
 
     def get_product(self) -> Product:
-        """Return the product of the URL, or answer 404 for one of another organization as for one that never was."""
+        """Return the product of the URL. Raise 404 if it does not exist or belongs to another organization."""
         products = Product.objects.filter(organization=get_organization(self.request))
         return get_object_or_404(products, pk=self.kwargs["pk"])

@@ -54,7 +54,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         max_length=3,
                         validators=[
-                            django.core.validators.RegexValidator("^[A-Z]{3}\\Z", "Three capitals, as in ISO 4217.")
+                            django.core.validators.RegexValidator(
+                                "^[A-Z]{3}\\Z", "Enter three capitals, as in ISO 4217."
+                            )
                         ],
                     ),
                 ),

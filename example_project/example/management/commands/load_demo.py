@@ -20,16 +20,16 @@ PASSWORD = "demo"
 class Command(BaseCommand):
     help = (
         "Load two organizations with members of every role, products, offers and invoices, and the superuser 'admin'. "
-        "Repeating it adds what is missing and gives the members their roles back."
+        "Running it again adds missing rows and restores the members' roles."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--password", help=f"of everybody who is new; {PASSWORD!r} unless said, while DEBUG is on")
+        parser.add_argument("--password", help=f"Password of all new users (default with DEBUG on: {PASSWORD!r}).")
 
     @transaction.atomic
     def handle(self, *args: Any, password: str | None = None, **options: Any) -> None:
         if password is None and not settings.DEBUG:
-            raise CommandError("With DEBUG off nobody gets a password that everyone can read here: give a --password.")
+            raise CommandError("Set --password: DEBUG is off, and the default password is public.")
         self.load_people(make_password(password or PASSWORD))
         for demo in ORGANIZATIONS:
             organization = self.load_organization(demo)
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             self.report(organization)
 
     def load_people(self, password: str) -> None:
-        # Hashed once, since a good hash is slow; and never again, so that whoever changed theirs stays logged in.
+        # Hashing is slow, so it is done once. A new hash for an existing user would end the user's sessions.
         users = get_user_model().objects
         for username, name in PEOPLE.items():
             first_name, last_name = name.split()
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         if organization is None:
             owner = users[demo.members[0][0]]
             organization = Organization.objects.create_organization(name=demo.name, slug=demo.slug, owner=owner)
-        # The Owner stands first: whoever took the place may then be changed, as an Owner stays.
+        # The Owner is restored first, because an organization must keep an Owner when another one is changed.
         for username, role in demo.members:
             Membership.objects.update_or_create(
                 organization=organization, user=users[username], defaults={"role": role}

@@ -12,7 +12,7 @@ from example.management.commands.load_demo import PASSWORD
 
 
 class Command(runserver.Command):
-    help = "Migrate, load the demo data, serve, and print fresh keys with requests to try."
+    help = "Migrate the database, load the demo data, start the server and print new keys with example requests."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
@@ -21,30 +21,30 @@ class Command(runserver.Command):
         super().handle(*args, **options)
 
     def on_bind(self, server_port: int) -> None:
-        """Only a server that got its port makes keys, and from here on their requests are answered."""
+        """Create the keys after the port is bound, so a failed start revokes no keys."""
         base_url = f"http://{self.addr}:{server_port}"
         keys = make_keys()
         self.print_logins(base_url)
         self.print_keys(keys)
         self.print_requests(base_url, keys)
-        self.stdout.write(f"Serving on {base_url}/ until Ctrl-C.")
+        self.stdout.write(f"Serving on {base_url}/. Press Ctrl-C to stop.")
         self.stdout.flush()
         connections.close_all()
 
     def print_logins(self, base_url: str) -> None:
-        self.heading(f"Log in (everybody's password is {PASSWORD!r})")
+        self.heading(f"Log in (the password of all users is {PASSWORD!r})")
         self.stdout.write(f"  {ADMIN:6} {base_url}/admin/          organizations, members and keys")
-        self.stdout.write(f"  {'eli':6} {base_url}/session/login/  the API in a browser, as an Editor")
-        self.stdout.write(f"  {'':6} {base_url}/docs            the same as OpenAPI, with the management API")
+        self.stdout.write(f"  {'eli':6} {base_url}/session/login/  the API in the browser, as an Editor")
+        self.stdout.write(f"  {'':6} {base_url}/docs            the API as OpenAPI, including the management API")
 
     def print_keys(self, keys: DemoKeys) -> None:
-        self.heading("Keys (shown this once; those of the last start are revoked)")
+        self.heading("Keys (shown only once; the keys of the previous start are revoked)")
         self.stdout.write(f"  {keys.business}  the server of Alpine Outdoor")
         self.stdout.write(f"  {keys.user}  a script of Ada, in both organizations")
         self.stdout.write(f"  {keys.publishable}  the web page of Harbor Coffee")
 
     def print_requests(self, base_url: str, keys: DemoKeys) -> None:
-        self.heading("Paste a line (it answers with the status before it)")
+        self.heading("Paste a command into a shell (the number is the expected status)")
         for request in get_requests(base_url, keys):
             style = self.style.SUCCESS if request.status < 400 else self.style.WARNING
             self.stdout.write(f"  {style(str(request.status))}  {request.text}\n       {request.command}\n\n")
