@@ -97,7 +97,7 @@ def test_a_frozen_redis(own_server, use_cache, send, lines, forget, caplog):
 
 
 def test_a_redis_that_takes_no_writes(own_server, use_cache, send, lines, soon):
-    """Test a replica after a failover, then a server without memory. The latter refuses quickly and needs no breaker."""
+    """Test a replica after a failover, then a server without memory. The latter refuses at once, without a breaker."""
     use_cache(BACKEND=DJANGO, LOCATION=own_server.url)
     send()
     with redis.Redis.from_url(own_server.url) as server:
