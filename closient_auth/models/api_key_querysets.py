@@ -1,3 +1,5 @@
+"""Create, filter and revoke API keys."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class KeyState(models.TextChoices):
-    """Whether a key is accepted, and if not, why: the first reason that holds."""
+    """The state of a key. If several reasons apply, the first of revoked, expired and user inactive counts."""
 
     ACTIVE = "active", _("Active")
     REVOKED = "revoked", _("Revoked")
@@ -29,6 +31,8 @@ class KeyState(models.TextChoices):
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """The manager and queryset of ``ApiKey``."""
+
     def create_key(
         self,
         *,
@@ -45,10 +49,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         rotated_from: ApiKey | None = None,
     ) -> tuple[ApiKey, str]:
         """
-        Create a key and return it with its raw text, which exists nowhere else and cannot be had again.
+        Create a key. Return the row and the raw key; the raw key is not stored and cannot be read again.
 
-        ``csb`` and ``cpk`` keys need ``organization``, ``csu`` keys ``user``; limits are requests, 0 takes the default.
-        Raise ``ValidationError`` where a value cannot be, ``IntegrityError`` for an ``id`` that is taken.
+        ``csb`` and ``cpk`` keys need ``organization``, ``csu`` keys need ``user``. The limits are numbers of requests;
+        0 uses the default. Raise ``ValidationError`` for an invalid value, ``IntegrityError`` for a duplicate ``id``.
         """
         api_key = self.model(  # type: ignore[misc]
             id=id or uuid4(),
@@ -71,11 +75,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return api_key, reveal()
 
     def active(self) -> ApiKeyQuerySet:
-        """Return the keys that are accepted now."""
+        """Return the keys in the state ``ACTIVE``."""
         return self.in_state(KeyState.ACTIVE)
 
     def in_state(self, state: str) -> ApiKeyQuerySet:
-        """Return the keys in one ``KeyState``, as ``ApiKey.state`` tells it of one key."""
+        """Return the keys in this ``KeyState``. Raise ``ValueError`` for an unknown state."""
         revoked = Q(is_active=False)
         expired = Q(expires_at__isnull=False, expires_at__lte=timezone.now())
         state = KeyState(state)
@@ -90,28 +94,28 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         user_model = get_user_model()
         if any(field.name == "is_active" for field in user_model._meta.concrete_fields):
             return Q(user__isnull=False, user__is_active=False)
-        # Without such a column the model computes it, which only Python can.
+        # A user model without this column computes ``is_active`` in Python.
         holders = self.order_by().filter(user__isnull=False).values("user")
         users = user_model._base_manager.using(self.db).filter(pk__in=holders)
         return Q(user__in=[user.pk for user in users.iterator() if not user.is_active])
 
     def unused_since(self, moment: datetime) -> ApiKeyQuerySet:
-        """Return the keys last used before this; one that was never used has been unused since it was made."""
+        """Return the keys last used before ``moment``, and the unused keys created before ``moment``."""
         return self.filter(Q(last_used__lt=moment) | Q(last_used__isnull=True, created_at__lt=moment))
 
     def revoke(self) -> int:
         """
-        Refuse these keys from the next request on, for good; return how many were not revoked already.
+        Revoke these keys permanently and return the number of newly revoked keys.
 
-        Each by itself: where the database fails amid many, those that are revoked stay so.
+        Each key is revoked in its own transaction. If the database fails, the keys revoked so far stay revoked.
         """
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        # No transaction around them, since who deletes a user locks the keys of theirs in an order of their own. One order
-        # all the same, for those within a transaction of the host's.
+        # One transaction for all keys could deadlock with the deletion of a user, as it locks the user's keys in
+        # another order. The fixed order avoids deadlocks between calls inside transactions of the host project.
         return sum(api_key.revoke() for api_key in self.using(using).filter(is_active=True).order_by("pk"))
 
 
 def _generate(prefix: str) -> tuple[str, str, Callable[[], str]]:
-    """Return hint, hash and what tells the raw text: a variable that held it would be in the report of a failed save."""
+    """Return the hint, the hash and a function for the raw key, to keep it out of the error report of a failed save."""
     raw_key = generate_api_key(prefix)
     return get_hint(raw_key), hash_api_key(raw_key), lambda: raw_key

@@ -1,3 +1,5 @@
+"""The API key model."""
+
 from __future__ import annotations
 
 from datetime import datetime, timedelta
@@ -21,32 +23,36 @@ from closient_auth.models.ownership import lock_row
 
 __all__ = ["EDITABLE_FIELDS", "MAX_GRACE", "MAX_LIMIT", "ApiKey", "ApiKeyQuerySet", "KeyState"]
 
-# What may be changed of a key once it is made.
+# The fields accepted by ``ApiKey.change()``.
 EDITABLE_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
 _CHANGING_FIELDS = ("is_active", *EDITABLE_FIELDS)
 MAX_GRACE = timedelta(days=7)
-# Every database keeps it in an integer column; beyond it SQLite would keep what the others refuse.
+# The maximum of an integer column. SQLite would store larger values, but the other databases refuse them.
 MAX_LIMIT = 2**31 - 1
 
 HOLDER_ERRORS = {
-    True: _("A user key belongs to a user and to no organization."),
-    False: _("A business or publishable key belongs to an organization and to no user."),
+    True: _("A user key belongs to a user, not to an organization."),
+    False: _("A business or publishable key belongs to an organization, not to a user."),
 }
 
 
 def validate_expires_at(expires_at: datetime) -> None:
-    """Refuse a time without a zone, and one that some time zone cannot show: every page that lists such a key would fail."""
+    """
+    Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998.
+
+    Converting a time in year 1 or 9999 to another time zone can overflow, and every page listing the key would fail.
+    """
     if settings.USE_TZ and timezone.is_naive(expires_at):
-        raise ValidationError(_("Give the time a time zone, as timezone.now() has one."), code="naive")
+        raise ValidationError(_("Add a time zone to this time, as in timezone.now()."), code="naive")
     if not datetime.min.year < expires_at.year < datetime.max.year:
-        raise ValidationError(_("Choose a time before the year 9999, or none."), code="out_of_range")
+        raise ValidationError(_("Choose a time before the year 9999, or set no expiry."), code="out_of_range")
 
 
 class ApiKey(AuditedModel):
     """
-    A key, of which only the hash is kept.
+    An API key, stored as a hash.
 
-    Its type, holder and limits are those of this row at each request, whatever the presented text says.
+    Every request reads the type, holder and limits from this row and not from the text of the key.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -83,19 +89,18 @@ class ApiKey(AuditedModel):
         verbose_name=_("created by"),
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    is_active = models.BooleanField(_("active"), default=True, help_text=_("A revoked key stays revoked."))
+    is_active = models.BooleanField(_("active"), default=True, help_text=_("A revoked key cannot be activated again."))
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, validators=[validate_expires_at])
-    # Without an index: PostgreSQL then updates it in place (HOT), at each request and without bloat.
+    # An index would prevent PostgreSQL's heap-only tuple (HOT) updates; this column may change on every request.
     last_used = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     rate_limit_per_minute = models.PositiveIntegerField(
-        _("requests a minute"), default=0, help_text=_("0 takes the default.")
+        _("requests per minute"), default=0, help_text=_("0 uses the default limit.")
     )
     rate_limit_per_day = models.PositiveIntegerField(
-        _("requests a day"), default=0, help_text=_("0 takes the default.")
+        _("requests per day"), default=0, help_text=_("0 uses the default limit.")
     )
-    # One to one, so that the database itself admits one successor. Nothing to do when the old row goes: the id stays a
-    # fact, and an organization's keys go in one DELETE (SET_NULL would first empty their holder on MariaDB, which the
-    # constraint below refuses).
+    # The one-to-one relation makes the database refuse a second successor. DO_NOTHING keeps the id of a deleted row:
+    # on MariaDB, SET_NULL would first clear the organization of its keys, and the constraint below refuses that.
     rotated_from = models.OneToOneField(
         "self",
         models.DO_NOTHING,
@@ -106,7 +111,7 @@ class ApiKey(AuditedModel):
         related_name="successor",
         verbose_name=_("rotated from"),
     )
-    # The same through a chain of rotations: requests are counted by it, so that a new secret does not forget the count.
+    # All keys of a rotation chain share this id. Rate limits count by family, so a rotation does not reset the count.
     family = models.UUIDField(default=uuid4, editable=False)
 
     audited_fields = ("prefix", "hint", "organization", "user", "created_by", "rotated_from", *EDITABLE_FIELDS)
@@ -118,7 +123,7 @@ class ApiKey(AuditedModel):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         constraints = [
-            # Not ``unique=True``, which makes a second index on PostgreSQL.
+            # ``unique=True`` would create a second index on PostgreSQL.
             models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
             models.CheckConstraint(
                 condition=Q(prefix=KeyType.USER, user__isnull=False, organization__isnull=True)
@@ -135,17 +140,17 @@ class ApiKey(AuditedModel):
         return f"{self.prefix}_{self.hint}… {self.name}".rstrip()
 
     def clean(self) -> None:
-        """Raise ``ValidationError`` where the key's holder does not fit its type."""
+        """Raise ``ValidationError`` if the holder does not fit the type, or a rotated key would expire later."""
         is_user_key = self.prefix == KeyType.USER
         if (self.user_id is not None) != is_user_key or (self.organization_id is None) != is_user_key:
             raise ValidationError(HOLDER_ERRORS[is_user_key], code="holder")
         end = None if self._state.adding else self._get_end(router.db_for_write(type(self), instance=self))
         if end is not None and (self.expires_at is None or self.expires_at > end):
-            raise ValidationError({"expires_at": _("A rotated key cannot live longer.")}, code="already_rotated")
+            raise ValidationError({"expires_at": _("You cannot extend a rotated key.")}, code="already_rotated")
 
     @property
     def state(self) -> KeyState:
-        """Whether the key is accepted now, and if not, why."""
+        """Return the current state of the key."""
         if not self.is_active:
             return KeyState.REVOKED
         if self.expires_at is not None and self.expires_at <= timezone.now():
@@ -156,12 +161,13 @@ class ApiKey(AuditedModel):
 
     def change(self, *, by: AbstractBaseUser | None = None, **values: Any) -> None:
         """
-        Change some of ``EDITABLE_FIELDS``, on behalf of the user ``by`` (``None``: trusted code).
+        Change some of ``EDITABLE_FIELDS`` on behalf of the user ``by``; ``None`` skips the permission check.
 
-        Raise ``PermissionDenied`` where ``by`` may not manage the key, ``ValidationError`` for a value that cannot be.
+        Raise ``PermissionDenied`` if ``by`` may not manage the key, ``ValidationError`` for an invalid value and
+        ``TypeError`` for another field.
         """
         if unknown := values.keys() - set(EDITABLE_FIELDS):
-            raise TypeError(f"These fields of a key are fixed: {', '.join(sorted(unknown))}.")
+            raise TypeError(f"These fields of an API key cannot be changed: {', '.join(sorted(unknown))}.")
         with managed(self, by, _CHANGING_FIELDS):
             for name, value in values.items():
                 setattr(self, name, value)
@@ -171,20 +177,21 @@ class ApiKey(AuditedModel):
 
     def rotate(self, *, by: AbstractBaseUser | None = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
         """
-        Return a successor, which is the same but for its secret, and its raw text, which exists nowhere else.
+        Create a successor with the same settings and a new secret. Return the successor and its raw key.
 
-        This key ends now, or after ``grace`` (up to ``MAX_GRACE``), and never later than it would have. Raise
-        ``ValidationError`` for a key that is not active or has a successor, ``PermissionDenied`` as ``change()`` does.
+        Without ``grace`` this key is revoked now; otherwise it expires after ``grace`` (up to ``MAX_GRACE``) or at its
+        own expiry, if earlier. Raise ``ValidationError`` for an invalid ``grace`` or an inactive or already rotated
+        key, and ``PermissionDenied`` if ``by`` may not manage the key.
         """
         if not timedelta(0) <= grace <= MAX_GRACE:
-            raise ValidationError(_("Choose a grace of 0 to 7 days."), code="grace")
+            raise ValidationError(_("The grace period should be between 0 and 7 days."), code="grace")
         with managed(self, by, _CHANGING_FIELDS) as using:
             if self.state != KeyState.ACTIVE:
                 raise ValidationError(_("Only an active key can be rotated."), code="not_active")
             if type(self)._base_manager.using(using).filter(rotated_from=self).exists():
-                raise ValidationError(_("This key was rotated already."), code="already_rotated")
+                raise ValidationError(_("This key has already been rotated."), code="already_rotated")
             same = {name: getattr(self, name) for name in ("prefix", "organization", "user", *EDITABLE_FIELDS)}
-            # First, so that nothing is left to fail, and to report its variables, once the raw text exists.
+            # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:
                 end = timezone.now() + grace
                 self.expires_at = min(self.expires_at or end, end)
@@ -196,18 +203,18 @@ class ApiKey(AuditedModel):
 
     def revoke(self, *, by: AbstractBaseUser | None = None) -> bool:
         """
-        Refuse the key from the next request on, for good; return whether it was not revoked already.
+        Revoke the key permanently, from the next request on. Return ``False`` if it was already revoked.
 
-        Raise ``PermissionDenied`` where the user ``by`` may not manage the key.
+        Raise ``PermissionDenied`` if the user ``by`` may not manage the key.
         """
         with authorized(self, by) as using:
             return self._revoke(using)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
-        Save. A revoked key stays revoked, and a rotated one lives no longer, whatever an instance that was read earlier says.
+        Save. A stale instance cannot activate a revoked key or extend a rotated key.
 
-        ``last_used`` is written only where ``update_fields`` names it: it would move backwards.
+        ``last_used`` is saved only if ``update_fields`` includes it, as a stale instance would move it backwards.
         """
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
@@ -232,10 +239,11 @@ class ApiKey(AuditedModel):
             super().save(*args, **{**kwargs, "update_fields": names - {"is_active"}})
 
     def get_created_event(self) -> Event:
+        """Return ``API_KEY_ROTATED`` for the successor of a rotation, else ``API_KEY_CREATED``."""
         return Event.API_KEY_ROTATED if self.rotated_from_id else Event.API_KEY_CREATED
 
     def _revoke(self, using: str) -> bool:
-        # The one column, since saving a row read earlier would undo what others changed.
+        # Update one column only: saving a stale instance would undo concurrent changes.
         rows = type(self)._base_manager.using(using).filter(pk=self.pk, is_active=True)
         is_news = bool(rows.update(is_active=False))
         self.is_active = False
@@ -245,6 +253,6 @@ class ApiKey(AuditedModel):
         return is_news
 
     def _get_end(self, using: str) -> datetime | None:
-        # A rotated key that was given back its old expiry would be a second key that nobody counts.
+        # A rotated key with its old expiry would be a second, unnoticed valid key.
         rotated = type(self)._base_manager.using(using).filter(pk=self.pk, successor__isnull=False)
         return rotated.values_list("expires_at", flat=True).first()

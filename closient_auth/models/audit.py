@@ -1,4 +1,4 @@
-"""Who changed what: one row for each change, in its transaction."""
+"""The audit log: one entry for each change, written in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from closient_auth import signals
 
 
 class Event(models.TextChoices):
-    """What happened; the value is also the name of the signal in ``closient_auth.signals``."""
+    """The event of an audit entry; its value is also the name of a signal in ``closient_auth.signals``."""
 
     ORGANIZATION_CREATED = "organization_created", _("Organization created")
     ORGANIZATION_CHANGED = "organization_changed", _("Organization changed")
@@ -41,7 +41,7 @@ class Event(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """On whose behalf the running code acts; nobody's in particular is the system's."""
+    """The actor of the current changes: a user, an API key or both; without either, the system."""
 
     user: Any = None
     api_key: Any = None
@@ -61,9 +61,9 @@ _actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
 @contextmanager
 def acting(*, user: AbstractBaseUser | None = None, api_key: object = None, address: str = "") -> Iterator[None]:
     """
-    Record the changes of this block as those of a user, a key or both, from this address (``REMOTE_ADDR``).
+    Attribute the changes in this block to a user, a key or both, and to an IP address (``REMOTE_ADDR``).
 
-    Behind a proxy it is the proxy's address, unless the host sets ``REMOTE_ADDR`` to the client's.
+    Behind a proxy, ``REMOTE_ADDR`` is the address of the proxy unless the host project sets it to the client's address.
     """
     token = _actor.set(Actor(user, api_key, address))
     try:
@@ -74,7 +74,7 @@ def acting(*, user: AbstractBaseUser | None = None, api_key: object = None, addr
 
 @contextmanager
 def acting_for(user: AbstractBaseUser | None) -> Iterator[None]:
-    """Record the changes of this block as the user's, unless it is known already who is acting."""
+    """Attribute the changes in this block to the user, unless ``acting()`` has already set an actor."""
     if user is None or _actor.get() is not SYSTEM:
         yield
         return
@@ -83,13 +83,15 @@ def acting_for(user: AbstractBaseUser | None) -> Iterator[None]:
 
 
 class AppendOnlyError(TypeError):
-    """Raised where an audit entry would be changed or deleted."""
+    """An attempt to change or delete an audit entry."""
 
     def __init__(self) -> None:
-        super().__init__("An audit entry is never changed and never deleted.")
+        super().__init__("Audit entries cannot be changed or deleted.")
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    """The manager and queryset of ``AuditEntry``; it allows inserts only."""
+
     def bulk_create(
         self,
         objs: Iterable[AuditEntry],
@@ -99,14 +101,17 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         *args: Any,
         **kwargs: Any,
     ) -> list[AuditEntry]:
+        """Insert the entries and return them. Raise ``AppendOnlyError`` with ``update_conflicts``."""
         if update_conflicts:
             raise AppendOnlyError
         return super().bulk_create(objs, batch_size, ignore_conflicts, update_conflicts, *args, **kwargs)
 
     def update(self, **kwargs: Any) -> NoReturn:
+        """Raise ``AppendOnlyError``."""
         raise AppendOnlyError
 
     def delete(self) -> NoReturn:
+        """Raise ``AppendOnlyError``."""
         raise AppendOnlyError
 
     def record(
@@ -119,14 +124,15 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         new: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
         """
-        Append what happened to this row, on behalf of who is ``acting()``, and send its signal after the commit.
+        Add an entry for a change of ``instance``, send its signal after the commit, and return the entry.
 
-        ``using`` is the database of the change; the row may have been read from a replica.
+        The actor comes from ``acting()``. ``using`` is the alias of the database with the change; ``instance`` may come
+        from a replica.
         """
         actor = _actor.get()
         entry = self.using(using).create(
             event=event,
-            # An organization's own changes are part of its trail.
+            # An organization has no ``organization_id``; its own changes appear in its audit log too.
             organization_id=getattr(instance, "organization_id", instance.pk),
             user_id=actor.user.pk if actor.user else None,
             api_key_id=actor.api_key and actor.api_key.pk,
@@ -139,7 +145,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
             new_values=dict(new or {}),
         )
         signal = getattr(signals, event.value)
-        # A copy, since Django takes the primary key from what it deletes.
+        # Send a copy, as Django clears the primary key of a deleted instance.
         send = partial(signal.send_robust, sender=type(instance), entry=entry, instance=copy(instance))
         transaction.on_commit(send, using=using, robust=True)
         return entry
@@ -147,9 +153,9 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 class AuditEntry(models.Model):
     """
-    One change. Its values are plain ones, since the rows that it tells of may be gone.
+    One change, in plain values instead of foreign keys, as the changed rows may be deleted later.
 
-    Never holds a secret or a hash: each model says in ``audited_fields`` what may be told of it.
+    An entry contains only the fields in ``audited_fields`` of each model, so neither secrets nor hashes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -160,7 +166,7 @@ class AuditEntry(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("user")
     )
     api_key_id = models.UUIDField(_("API key id"), null=True, blank=True)
-    actor = models.CharField(_("actor"), max_length=255, help_text=_("The user or key by name, as it was then."))
+    actor = models.CharField(_("actor"), max_length=255, help_text=_("The user or API key at the time of the change."))
     address = models.CharField(_("address"), max_length=64, blank=True)
     target_model = models.CharField(_("kind"), max_length=32)
     target_id = models.UUIDField(_("id"))
@@ -179,16 +185,18 @@ class AuditEntry(models.Model):
         return f"{self.get_event_display()}: {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the entry. Raise ``AppendOnlyError`` if it is already stored."""
         if not self._state.adding:
             raise AppendOnlyError
         super().save(*args, **{**kwargs, "force_insert": True})
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise ``AppendOnlyError``."""
         raise AppendOnlyError
 
 
 class AuditedModel(models.Model):
-    """A model whose ``save()`` records what it changed, whoever calls it. Bulk operations of a host do not."""
+    """A model with a ``save()`` method that adds an audit entry. Bulk operations and ``update()`` add no entry."""
 
     audited_fields: ClassVar[tuple[str, ...]]
     created_event: ClassVar[Event]
@@ -198,6 +206,7 @@ class AuditedModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, and add an audit entry with the changed fields in the same transaction."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
             old = {} if self._state.adding else self._get_stored(using)
@@ -210,6 +219,7 @@ class AuditedModel(models.Model):
                 AuditEntry.objects.record(self.changed_event, self, using=using, old=old, new=new)
 
     def get_created_event(self) -> Event:
+        """Return the event of an insert."""
         return self.created_event
 
     def _get_stored(self, using: str) -> dict[str, Any]:

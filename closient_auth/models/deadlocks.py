@@ -1,3 +1,5 @@
+"""Retry database operations after a deadlock."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -5,7 +7,7 @@ from typing import TypeVar
 
 from django.db import OperationalError, connections
 
-# ER_LOCK_DEADLOCK of MariaDB and MySQL.
+# MariaDB and MySQL: ER_LOCK_DEADLOCK.
 DEADLOCK = 1213
 TRIES = 10
 
@@ -14,12 +16,11 @@ Result = TypeVar("Result")
 
 def retry_deadlocks(operation: Callable[[], Result], using: str) -> Result:
     """
-    Return what the operation returns; begin it anew, ten times at most, where InnoDB broke it off for a deadlock.
+    Run the operation and return its result; run it up to ``TRIES`` times if InnoDB reports a deadlock.
 
-    Two who insert one value into a unique index deadlock, whatever we lock, where its last row was deleted or rolled
-    back a moment ago: InnoDB lets both share a lock on what is left of that row, and both then wait for the other
-    (measured: one try in seven). It undoes the whole transaction; where that is the host's, nothing can be begun
-    anew here, and ``OperationalError`` is raised.
+    Two concurrent inserts of a just-released unique value can deadlock regardless of our locks: both transactions share
+    a lock on the deleted row, then each waits for the other (measured: one try in seven). InnoDB rolls back the whole
+    transaction. Inside a transaction of the host project we cannot retry, so ``OperationalError`` propagates.
     """
     for _ in range(TRIES - 1):
         try:

@@ -1,3 +1,5 @@
+"""Invite people to an organization by e-mail."""
+
 from __future__ import annotations
 
 import logging
@@ -29,26 +31,30 @@ from closient_auth.roles import Role, may_change_role
 logger = logging.getLogger("closient_auth")
 
 LIFETIME = timedelta(days=7)
-# 32 symbols of 62: 190 bits, so that a fast hash is enough, as for a key.
+# 32 of 62 characters give 190 bits, so a fast hash is enough, as for API keys (OWASP ASVS 6.5.2).
 TOKEN_LENGTH = 32
 
 
 class InvitationState(models.TextChoices):
+    """The state of an invitation."""
+
     PENDING = "pending", _("Pending")
     ACCEPTED = "accepted", _("Accepted")
     WITHDRAWN = "withdrawn", _("Withdrawn")
     EXPIRED = "expired", _("Expired")
 
 
-# One answer for all causes: whoever tries tokens learns nothing of the invitations there are.
-INVALID = _("This invitation cannot be accepted, or no longer. Ask for a new one.")
+# All causes share one message, so guessing tokens reveals nothing about existing invitations.
+INVALID = _("This invitation is invalid or has expired. Ask for a new one.")
 
 _OPEN = Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """The manager and queryset of ``Invitation``."""
+
     def in_state(self, state: str) -> InvitationQuerySet:
-        """Return the invitations in one ``InvitationState``, as ``Invitation.state`` tells it of one."""
+        """Return the invitations in this ``InvitationState``. Raise ``ValueError`` for an unknown state."""
         conditions = {
             InvitationState.ACCEPTED: Q(accepted_at__isnull=False),
             InvitationState.WITHDRAWN: Q(accepted_at__isnull=True, withdrawn_at__isnull=False),
@@ -61,10 +67,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         self, *, organization: Organization, email: str, by: AbstractBaseUser, role: str = Role.EDITOR
     ) -> Invitation:
         """
-        Invite whoever has this e-mail address, on behalf of the user ``by``; the mail goes out after the commit.
+        Create an invitation on behalf of the user ``by``, send the mail after the commit, and return the invitation.
 
-        Raise ``PermissionDenied`` where ``by`` may not make a member of this role, ``ValidationError`` for an address
-        that cannot be, is a member's or is invited already.
+        Raise ``PermissionDenied`` if ``by`` may not add a member with this role, and ``ValidationError`` if the address
+        is invalid, belongs to a member or has a pending invitation.
         """
         invitation = self.model(organization=organization, email=fold_address(email), role=role)
         invitation.clean_fields(exclude={"organization", "hashed_token", "invited_by", "expires_at"})
@@ -80,10 +86,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
     @sensitive_variables("token")
     def accept(self, token: str, user: AbstractBaseUser) -> Membership:
         """
-        Make the user a member, once, and return the membership.
+        Accept the invitation with this token for the user, and return the new membership.
 
-        Raise ``ValidationError``: one and the same for a token that is unknown, used, withdrawn, expired, or whose
-        inviter may no longer invite; others where the user has another address, none, or is a member already.
+        Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown, used, withdrawn or expired, or
+        the inviter may no longer invite; with other messages if the user has another or no address, or is a member.
         """
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         found = self.using(using).filter(hashed_token=hash_token(token))
@@ -91,7 +97,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         if invitation is None:
             raise ValidationError(INVALID, code="invalid_invitation")
         with invitation.organization.keep_owner(), acting_for(user):
-            # Again, as it is under the lock. Resending made another token, and then there is none with this.
+            # Read the row again under the lock: a concurrent ``resend()`` may have replaced the token.
             locked = found.select_for_update().first()
             if locked is not None:
                 locked.organization = invitation.organization
@@ -101,7 +107,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """An offer of a membership to whoever reads the mail of one address. Its token is in that mail alone."""
+    """An invitation of an e-mail address to an organization. Only the mail contains the token; we store a hash."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organization = models.ForeignKey(
@@ -132,6 +138,7 @@ class Invitation(models.Model):
 
     @property
     def state(self) -> InvitationState:
+        """Return the current state of the invitation."""
         if self.accepted_at is not None:
             return InvitationState.ACCEPTED
         if self.withdrawn_at is not None:
@@ -139,7 +146,7 @@ class Invitation(models.Model):
         return InvitationState.EXPIRED if self.expires_at <= timezone.now() else InvitationState.PENDING
 
     def is_valid(self) -> bool:
-        """Return whether it can be accepted: it is pending, and its inviter may still make such a member."""
+        """Return whether the invitation is pending and its inviter may still add a member with this role."""
         users = get_user_model()._base_manager.using(self._state.db)
         inviter = users.filter(pk=self.invited_by_id).first() if self.invited_by_id else None
         if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
@@ -149,14 +156,14 @@ class Invitation(models.Model):
 
     def resend(self, *, by: AbstractBaseUser) -> None:
         """
-        Send it once more, in the name of ``by``, with a new token and a new term; the old token is void.
+        Send the invitation again on behalf of ``by``, with a new token and expiry; the old token becomes invalid.
 
-        Raise ``PermissionDenied`` or ``ValidationError`` as ``invite()`` does, and for one that was accepted or withdrawn.
+        Raise the errors of ``invite()``, and ``ValidationError`` if the invitation was accepted or withdrawn.
         """
         with self._managed(by) as using:
             self.organization.require_role_change(by, None, self.role)
             if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
-                raise ValidationError(_("This invitation was accepted or withdrawn."), code="not_open")
+                raise ValidationError(_("This invitation has already been accepted or withdrawn."), code="not_open")
             self.require_free_address(using)
             old = self._get_term()
             self.issue(by, using)
@@ -164,55 +171,57 @@ class Invitation(models.Model):
 
     def withdraw(self, *, by: AbstractBaseUser | None = None) -> None:
         """
-        Make it void. Repeating it is harmless; raise ``ValidationError`` for one that was accepted.
+        Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
 
-        Who may not grant its role may still clear away one that nobody can accept.
+        Raise ``PermissionDenied`` if ``by`` may not grant its role. Every Manager may withdraw an invalid invitation.
         """
         with self._managed(by) as using:
             self.organization.require_role_change(by, None, self.role if self.is_valid() else Role.EDITOR)
             if self.state == InvitationState.ACCEPTED:
-                raise ValidationError(_("This invitation was accepted: remove the member."), code="not_open")
+                raise ValidationError(_("This invitation was accepted. Remove the member instead."), code="not_open")
             if self.withdrawn_at is None:
                 self._end(Event.INVITATION_WITHDRAWN, "withdrawn_at", using)
 
     def require_free_address(self, using: str) -> None:
-        """Raise ``ValidationError`` where the address is a member's, or has another invitation that is pending."""
+        """Raise ``ValidationError`` if the address belongs to a member or has another pending invitation."""
         address_field = get_address_field()
         members = self.organization.memberships.using(using)
         if address_field and members.filter(**{f"user__{address_field}__iexact": self.email}):
-            raise ValidationError(_("This address is a member's already."), code="already_member")
-        # Judged under the lock, since not every database can hold a unique constraint to the open ones.
+            raise ValidationError(_("A member already has this e-mail address."), code="already_member")
+        # Check under the lock, as some databases lack conditional unique constraints.
         others = self.organization.invitations.using(using).in_state(InvitationState.PENDING).exclude(pk=self.pk)
         if others.filter(email=self.email).exists():
-            raise ValidationError(_("This address is invited already: resend that invitation."), code="already_invited")
+            raise ValidationError(_("This address has a pending invitation. Resend it."), code="already_invited")
 
     @sensitive_variables()
     def issue(self, by: AbstractBaseUser, using: str) -> None:
-        """Give it a token and a term in the name of ``by``, save it, and mail the token after the commit."""
+        """Set a new token, expiry and inviter (``by``), save, and send the mail with the token after the commit."""
         token = get_random_string(TOKEN_LENGTH)
         self.invited_by_id = by.pk
         self.hashed_token = hash_token(token)
         self.expires_at = timezone.now() + LIFETIME
         self.save(using=using)
-        # Who chose the name wrote no line of this mail, nor what turns one around.
+        # Replace control and bidi characters, so an organization name cannot inject lines or reverse text in the mail.
         name = "".join(character if character.isprintable() else " " for character in self.organization.name)
         context = {"invitation": self, "organization": self.organization, "name": name, "inviter": by, "token": token}
         subject = " ".join(render_to_string("closient_auth/invitation_subject.txt", context).split())
         body = render_to_string("closient_auth/invitation.txt", context)
-        # No ``partial``: Django logs the arguments of one that fails.
+        # A failing ``partial`` would put its arguments, with the token, into Django's log.
         transaction.on_commit(lambda: self._mail(subject, body), using=using)
 
     def make_member(self, user: AbstractBaseUser) -> Membership:
-        """Accept it for this user, under the organization's lock. Raises as ``InvitationQuerySet.accept()`` does."""
+        """Accept the invitation for this user under the organization's lock. Raise the errors of ``accept()``."""
         address_field = get_address_field()
         address = address_field and getattr(user, address_field)
         if not address:
-            raise ValidationError(_("Your account has no e-mail address to compare."), code="no_email")
+            raise ValidationError(
+                _("Add an e-mail address to your account to accept this invitation."), code="no_email"
+            )
         if fold_address(address) != self.email or not user.is_active:
             raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
         using = router.db_for_write(type(self), instance=self)
         if self.organization.memberships.using(using).filter(user_id=user.pk).exists():
-            raise ValidationError(_("You are a member of this organization already."), code="already_member")
+            raise ValidationError(_("You are already a member of this organization."), code="already_member")
         self._end(Event.INVITATION_ACCEPTED, "accepted_at", using)
         return Membership.objects.using(using).create(  # type: ignore[misc]
             organization=self.organization, user=user, role=self.role
@@ -229,7 +238,7 @@ class Invitation(models.Model):
 
     @contextmanager
     def _managed(self, by: AbstractBaseUser | None) -> Iterator[str]:
-        """Hold the organization's lock, with the row read again; its database."""
+        """Lock the organization, read the row again, and yield the database alias."""
         using, organization = router.db_for_write(type(self), instance=self), self.organization
         with organization.keep_owner(), acting_for(by):
             self.refresh_from_db(using=using, from_queryset=type(self)._base_manager.select_for_update())
@@ -240,9 +249,10 @@ class Invitation(models.Model):
         try:
             send_mail(subject, body, None, [self.email])
         except Exception as error:
-            # Its type alone, since a traceback may carry the body. The invitation stands, and can be sent again.
+            # Log the type only, as a traceback could contain the body. The user can resend the invitation.
             logger.error("invitation=not_mailed id=%s error=%s", self.pk, type(error).__name__)
 
 
 def hash_token(token: str) -> str:
+    """Return the SHA-256 of an invitation token in hexadecimal digits."""
     return sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Who may manage a key, and the locks under which that and the key's row are read."""
+"""Check the permission to manage an API key, and lock the rows it depends on."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
 @contextmanager
 def authorized(api_key: ApiKey, by: AbstractBaseUser | None) -> Iterator[str]:
-    """Judge under the organization's lock whether ``by`` may manage the key; its database, in a transaction."""
+    """
+    Open a transaction, check under the organization's lock if ``by`` may manage the key, and yield the database alias.
+
+    ``None`` as ``by`` skips the check. Raise ``PermissionDenied`` if ``by`` may not manage the key.
+    """
     using = router.db_for_write(type(api_key), instance=api_key)
     with ExitStack() as stack:
         stack.enter_context(transaction.atomic(using=using))
         if by is not None and api_key.organization is not None:
             stack.enter_context(api_key.organization.authorize(by, Permission.MANAGE_API_KEYS))
         elif by is not None and by.pk != api_key.user_id:
-            raise PermissionDenied(_("This key is somebody else's."))
+            raise PermissionDenied(_("This API key belongs to another user."))
         stack.enter_context(acting_for(by))
         yield using
 
 
 @contextmanager
 def managed(api_key: ApiKey, by: AbstractBaseUser | None, fields: Iterable[str]) -> Iterator[str]:
-    """As ``authorized()``, with the key's row locked and these fields read again."""
+    """Do the same as ``authorized()``, and also lock the row of the key and read these fields again."""
     with authorized(api_key, by) as using:
         lock_row(api_key, using)
         rows = type(api_key)._base_manager.using(using).select_for_update()

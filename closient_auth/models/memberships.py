@@ -1,3 +1,5 @@
+"""The membership of a user in an organization."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -18,26 +20,28 @@ from closient_auth.models.organizations import Organization
 from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner, lock_row
 from closient_auth.roles import Role, get_role_permissions
 
-MEMBER_ALREADY = _("This user is a member of the organization already.")
+MEMBER_ALREADY = _("This user is already a member of the organization.")
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
+    """The manager and queryset of ``Membership``."""
+
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete them; raise ``LastOwnerError``, and delete none, where an organization would lose its last active Owner."""
+        """Delete all or none. Raise ``LastOwnerError`` if an organization would lose its last active Owner."""
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         with transaction.atomic(using=using):
-            # One order for everybody, while Django has that of the memberships.
+            # Lock in a fixed order to avoid deadlocks; Django would follow the order of the memberships.
             for pk in sorted(set(self.using(using).order_by().values_list("organization_id", flat=True))):
                 lock_row(Organization(pk=pk), using)
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
-    # As Django's own: not of the manager, where it would delete all.
+    # Django also hides ``delete()`` from managers, as ``Membership.objects.delete()`` would delete all rows.
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Membership(AuditedModel):
-    """One user in one organization, in one role."""
+    """The membership of one user in one organization, with one role."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organization = models.ForeignKey(
@@ -67,7 +71,7 @@ class Membership(AuditedModel):
                 name="closient_auth_membership_unique_user",
                 violation_error_message=MEMBER_ALREADY,
             ),
-            # MariaDB and MySQL take "OWNER", "owner " and more for "owner", all but in regular expressions.
+            # MariaDB and MySQL compare "OWNER" and "owner " as equal to "owner", except in regular expressions.
             models.CheckConstraint(
                 condition=models.Q(role__in=Role.values, role__regex=r"^[a-z]+$"),
                 name="closient_auth_membership_role_known",
@@ -78,12 +82,12 @@ class Membership(AuditedModel):
         return f"{self.user}: {self.get_role_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; raise ``LastOwnerError`` where that would take the last active Owner from an organization."""
+        """Save. Raise ``LastOwnerError`` if the organization would lose its last active Owner."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
             with transaction.atomic(using=using):
                 lock_row(Organization(pk=self.organization_id), using)
-                # As an UPDATE, of a row that was never read, it would pass below the rule.
+                # An UPDATE of an existing row with this primary key would bypass the last-owner rule.
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
         stored = type(self)._base_manager.using(using).select_related("organization").get(pk=self.pk)
@@ -91,22 +95,22 @@ class Membership(AuditedModel):
             super().save(*args, **kwargs)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete; raise ``LastOwnerError`` as ``save()`` does, and leave an outer transaction usable."""
+        """Delete. Raise ``LastOwnerError`` like ``save()``; an outer transaction stays usable."""
         using = using or router.db_for_write(type(self), instance=self)
         with self._restored_on_error("pk"), transaction.atomic(using=using):
             return super().delete(using=using, keep_parents=keep_parents)
 
     @property
     def permissions(self) -> frozenset[str]:
-        """What the member may do in this organization, the host's own permissions included."""
+        """Return the permissions of the role, including ``EXTRA_ROLE_PERMISSIONS``."""
         return get_role_permissions(self.role)
 
     def change_role(self, role: str, *, by: AbstractBaseUser | None = None) -> None:
         """
-        Give the member another role, on behalf of the user ``by`` (``None``: trusted code, only the last Owner stays).
+        Change the role on behalf of the user ``by``; ``None`` skips the permission check, not the last-owner rule.
 
-        Raise ``ValueError`` for an unknown role, ``PermissionDenied`` where ``by`` may not do this, ``LastOwnerError``
-        where nobody may, ``DoesNotExist`` where the member has gone.
+        Raise ``ValueError`` for an unknown role, ``PermissionDenied`` if ``by`` may not make this change,
+        ``LastOwnerError`` for the last active Owner, and ``DoesNotExist`` if the membership was deleted.
         """
         new = Role(role)
         using = router.db_for_write(type(self), instance=self)
@@ -116,9 +120,9 @@ class Membership(AuditedModel):
 
     def remove(self, *, by: AbstractBaseUser | None = None) -> ApiKeyQuerySet:
         """
-        Remove the member, or let them leave where ``by`` is the member. Raises as ``change_role()`` does.
+        Remove the member, on behalf of the user ``by``; members may remove themselves. Raise as ``change_role()``.
 
-        Return the organization's keys that the member made and that live on: whoever made a key may have kept it.
+        Return the active organization keys created by the member, for review: the member may have a copy of them.
         """
         using = router.db_for_write(type(self), instance=self)
         with self._restored_on_error("pk"), self._authorized(by, None, using):
@@ -127,14 +131,14 @@ class Membership(AuditedModel):
 
     @contextmanager
     def _authorized(self, by: AbstractBaseUser | None, new: str | None, using: str) -> Iterator[None]:
-        """Judge under the organization's lock whether ``by`` may make this the role, and hold the lock for the block."""
+        """Lock the organization for the block. Raise ``PermissionDenied`` if ``by`` may not set the role ``new``."""
         rows = type(self)._base_manager.using(using)
-        # The organization in the row: one that was set in memory would be judged in its place.
+        # Read the organization from the row: an attribute set in memory would redirect the permission check.
         stored = rows.select_related("organization", "user")
         self.refresh_from_db(fields=["organization", "user"], from_queryset=stored)
         with keep_owner(self.organization, using):
-            # Both roles are read again under the lock: what the caller looked at may have changed since. Reads that
-            # lock see what is committed, where InnoDB's REPEATABLE READ would show the transaction's old snapshot.
+            # Read both roles again under the lock, as they may have changed. A locking read sees committed rows; a
+            # plain read on InnoDB (REPEATABLE READ) would see the old snapshot of the transaction.
             self.refresh_from_db(fields=["role"], from_queryset=rows.select_for_update())
             own = by is not None and by.pk == self.user_id
             self.organization.require_role_change(by, self.role, new, own=own)
@@ -143,7 +147,7 @@ class Membership(AuditedModel):
 
     @contextmanager
     def _restored_on_error(self, name: str) -> Iterator[None]:
-        # The rule has its last word after the instance was changed: refused, it must tell again what the row says.
+        # The last-owner rule may fail after the change of the instance. Restore the value stored in the row.
         value = getattr(self, name)
         try:
             yield
@@ -154,7 +158,7 @@ class Membership(AuditedModel):
 
 @receiver(pre_delete, sender=Membership, dispatch_uid="closient_auth.guard_owners")
 def guard_owners(instance: Membership, using: str, origin: object, **kwargs: object) -> None:
-    """Take the lock before the first row goes: one user may leave several organizations, many users one."""
+    """Lock the organizations before the first delete: one deletion may cover many organizations and members."""
     instance.owner_guard = None  # type: ignore[attr-defined]
     if _organization_goes_too(origin):
         return
@@ -165,14 +169,14 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
     stored = rows.filter(pk=instance.pk).first() or instance
     if not is_guarded(stored.organization, using):
         instance.owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
-    # Not once it is gone: the entry may name the very user who is being deleted, and is to forget them in time.
+    # Record before the delete: if the user is deleted too, Django can then set the ``user`` of the entry to null.
     old = {"user": stored.user_id, "role": stored.role}
     AuditEntry.objects.record(Event.MEMBER_REMOVED, stored, using=using, old=old)
 
 
 @receiver(post_delete, sender=Membership, dispatch_uid="closient_auth.require_owner")
 def require_owner(instance: Membership, **kwargs: object) -> None:
-    """Judge the final state: Django sends this after all the memberships of a deletion have gone."""
+    """Check the last-owner rule. Django sends this signal after it deleted all memberships of a deletion."""
     guard: OwnerGuard | None = instance.owner_guard  # type: ignore[attr-defined]
     if guard is not None:
         guard.check()

@@ -1,3 +1,5 @@
+"""The organization model: names, slugs, roles and locks."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -23,24 +25,23 @@ from closient_auth.models.ownership import keep_owner, lock_row
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
-# What leaves room for a suffix.
+# The maximum length of the slug before a suffix.
 SLUG_STEM_LENGTH = 40
-# Without vowels no suffix is a word, and without hexadecimal digits none completes a UUID.
+# No vowels (no accidental words) and no hexadecimal digits (a slug with a suffix is never a UUID).
 SLUG_SUFFIX_ALPHABET = "ghjkmnpqrstvwxyz"
 
-
-# An attribute of the user as whom a key authenticated.
+# The authenticator sets this attribute on the user of a user key.
 ACTS_BY_KEY = "closient_auth_acts_by_key"
-# How many keys, and members, the trail tells of an organization that was deleted: the newest.
+# The audit log names at most this many (newest) keys and members of a deleted organization.
 MOST_TOLD = 1000
 
 
 class NotAMemberError(PermissionDenied):
-    """Raised where somebody has no role in the organization at all: to them it must look as if it were not there."""
+    """The user has no role in the organization. Views respond with 404, to hide its existence."""
 
 
 def read_uuid(text: str) -> UUID | None:
-    """Return the UUID that this text spells in any of the ways Python accepts, or ``None``."""
+    """Return the UUID in any notation accepted by ``uuid.UUID``, or ``None``."""
     try:
         return UUID(text)
     except ValueError:
@@ -48,9 +49,9 @@ def read_uuid(text: str) -> UUID | None:
 
 
 def validate_slug_is_not_a_uuid(slug: str) -> None:
-    """Refuse a slug that reads as a UUID: where both are taken it could name another organization."""
+    """Raise ``ValidationError`` for a UUID, as it could be the id of another organization."""
     if read_uuid(slug):
-        raise ValidationError(_("A slug must not read as a UUID. Choose another."), code="slug_reads_as_uuid")
+        raise ValidationError(_("A slug should not be a UUID. Choose another slug."), code="slug_reads_as_uuid")
 
 
 def _get_stem(name: str) -> str:
@@ -62,21 +63,23 @@ def _add_suffix(slug: str) -> str:
 
 
 class OrganizationQuerySet(models.QuerySet["Organization"]):
+    """The manager and queryset of ``Organization``."""
+
     def named(self, name: str) -> OrganizationQuerySet:
-        """Return the organization with this id or slug; hostile text never reaches the database."""
+        """Filter by id or slug. Text of any other shape matches nothing and never reaches the database."""
         if uuid := read_uuid(name):
             return self.filter(pk=uuid)
         if not slug_re.fullmatch(name) or len(name) > SLUG_LENGTH:
             return self.none()
-        # MariaDB and MySQL take "ACME" for "acme", all but in regular expressions.
+        # MariaDB and MySQL compare "ACME" and "acme" as equal, except in regular expressions.
         return self.filter(slug=name, slug__regex=f"^{name}$")
 
     def create_organization(self, *, name: str, owner: AbstractBaseUser, slug: str | None = None) -> Organization:
         """
-        Create an organization together with its first Owner, atomically, and return it.
+        Create an organization and its first Owner in one transaction, and return the organization.
 
-        Without ``slug`` one is made from the name. Raise ``ValidationError`` for a name or slug that cannot be, and for
-        an Owner who is not active: the organization would have nobody to look after it.
+        ``slug`` defaults to one made from the name. Raise ``ValidationError`` for an invalid name, an invalid or
+        duplicate slug, or an inactive owner.
         """
         if not owner.is_active:
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
@@ -93,7 +96,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
             except ValidationError:
                 if slug:
                     raise
-                # Somebody took the slug since it was looked up.
+                # Another request took the free slug in the meantime.
                 organization.slug = _add_suffix(organization.slug)
                 organization.save(using=using, force_insert=True)
             organization.memberships.create(user=owner, role=Role.OWNER)  # type: ignore[misc]
@@ -106,7 +109,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
 
 class Organization(AuditedModel):
-    """A tenant: people belong to it through memberships, and keys act for it."""
+    """A tenant with members, invitations and API keys."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = models.CharField(_("name"), max_length=255)
@@ -127,30 +130,30 @@ class Organization(AuditedModel):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; where there is no slug, with one from the name. Raise ``ValidationError`` for one that reads as a UUID."""
+        """Save; make an empty slug from the name. Raise ``ValidationError`` if the slug is a UUID."""
         self.slug = self.slug or _add_suffix(_get_stem(self.name))
         validate_slug_is_not_a_uuid(self.slug)
         super().save(*args, **kwargs)
 
     def is_named(self, name: str) -> bool:
-        """Return whether this text is the organization's id or slug."""
+        """Return whether ``name`` is the id or slug of this organization."""
         return name == self.slug or read_uuid(name) == self.pk
 
     def keep_owner(self) -> AbstractContextManager[None]:
         """
-        Return a context manager whose block must leave an active Owner if there was one before.
+        Return a context manager to lock the organization and to check the last-owner rule at the end of the block.
 
-        It holds the lock on the organization's row. Only the state at the end of the outermost block counts, so that
-        two Owners can be swapped within one. Raise ``LastOwnerError``, and undo the block, if the last one would go.
+        Nested blocks are checked once, at the end of the outermost, so one block can replace the only Owner. Raise
+        ``LastOwnerError`` and roll back the block if the organization lost its last active Owner.
         """
         return keep_owner(self, router.db_for_write(type(self), instance=self))
 
     def get_role(self, user: AbstractBaseUser) -> str | None:
         """
-        Return the role in which a user acts here: a member's own, an Owner's for a superuser, ``None`` for others.
+        Return the role of a member, ``OWNER`` for a superuser, or ``None`` for other users.
 
-        A superuser's key has its user's membership and nothing more; that of an organization is nobody. Needs the
-        organization's lock, under which the answer holds.
+        Superuser status is ignored for API keys; organization keys have no role. Call this under the organization's
+        lock, as the role could change otherwise.
         """
         if not isinstance(user, get_user_model()):
             return None
@@ -162,9 +165,10 @@ class Organization(AuditedModel):
     @contextmanager
     def authorize(self, by: AbstractBaseUser | None, permission: str) -> Iterator[None]:
         """
-        Hold the lock on the organization's row while ``by`` does what needs this permission.
+        Lock the organization for the block, and attribute the changes in the block to the user ``by``.
 
-        ``None`` is trusted code. Raise ``PermissionDenied`` where the role, as it is under the lock, does not allow it.
+        Raise ``PermissionDenied`` if ``by`` lacks the permission; ``None`` as ``by`` skips this check. Raise
+        ``LastOwnerError`` like ``keep_owner()``.
         """
         with self.keep_owner():
             if by is not None and permission not in get_role_permissions(self._require_role(by)):
@@ -175,18 +179,23 @@ class Organization(AuditedModel):
     def require_role_change(
         self, by: AbstractBaseUser | None, old: str | None, new: str | None, *, own: bool = False
     ) -> None:
-        """Raise ``PermissionDenied`` where ``by`` may not make this change of a role; ``may_change_role()`` has the rule."""
+        """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
         if by is not None and not may_change_role(self._require_role(by), old, new, own=own):
-            raise PermissionDenied(_("Your role does not allow this change of members."))
+            raise PermissionDenied(_("Your role does not allow this change to members."))
 
     def _require_role(self, user: AbstractBaseUser) -> str:
         role = self.get_role(user)
         if role is None:
-            raise NotAMemberError(_("You are no member of this organization."))
+            raise NotAMemberError(_("You are not a member of this organization."))
         return role
 
     def rename(self, *, name: str | None = None, slug: str | None = None, by: AbstractBaseUser | None = None) -> None:
-        """Give it another name, slug or both. Raise ``ValidationError`` for one that cannot be, ``PermissionDenied``."""
+        """
+        Change the name, the slug or both, on behalf of the user ``by``.
+
+        Raise ``PermissionDenied`` if ``by`` may not edit the organization, and ``ValidationError`` for an invalid name,
+        or an invalid or duplicate slug.
+        """
         using = router.db_for_write(type(self), instance=self)
         retry_deadlocks(partial(self._rename, name, slug, by, using), using)
 
@@ -195,13 +204,13 @@ class Organization(AuditedModel):
             self.refresh_from_db(using=using)
             self.name, self.slug = name or self.name, slug or self.slug
             self.full_clean(validate_unique=False)
-            # To write it would wait for whoever locks the organization that has it, and who may wait for this one.
+            # Check first: the UPDATE would wait for a lock on the other organization, and two renames could deadlock.
             if type(self)._base_manager.using(using).filter(slug=self.slug).exclude(pk=self.pk).exists():
                 raise self._slug_taken()
             self.save_slug(using, update_fields=["name", "slug"])
 
     def save_slug(self, using: str, **kwargs: Any) -> None:
-        """Save; raise ``ValidationError`` where the slug is taken, which the database says and no replica knows."""
+        """Save. Raise ``ValidationError`` for a duplicate slug; the unique constraint decides, as a replica may lag."""
         try:
             with transaction.atomic(using=using):
                 self.save(using=using, **kwargs)
@@ -212,16 +221,20 @@ class Organization(AuditedModel):
         return ValidationError({"slug": self.unique_error_message(type(self), ("slug",))})
 
     def delete(self, *args: Any, by: AbstractBaseUser | None = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete it with its members, invitations and keys, which are refused from the next request on."""
+        """
+        Delete the organization with its members, invitations and keys, on behalf of the user ``by``.
+
+        Raise ``PermissionDenied`` if ``by`` may not delete the organization.
+        """
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
             return super().delete(*args, **kwargs)
 
 
 @receiver(pre_delete, sender=Organization, dispatch_uid="closient_auth.lock_organization")
 def lock_before_members(instance: Organization, using: str, **kwargs: object) -> None:
-    """Keep to the one order of locks, organization before members: two that met in different order would deadlock."""
+    """Lock the organization before its members, as everywhere in this package, against deadlocks; record the event."""
     lock_row(instance, using)
-    # The trail outlives the organization, so it keeps the name, and who and which keys went along.
+    # The audit log outlives the organization, so record its name, members and active keys.
     keys = instance.api_keys.using(using).filter(is_active=True).order_by("-created_at")[:MOST_TOLD]
     members = instance.memberships.using(using).order_by("-created_at")[:MOST_TOLD]
     old = {

@@ -1,7 +1,7 @@
 """
-The last-owner rule: an organization that goes on keeps at least one active Owner.
+The last-owner rule: every organization keeps at least one active Owner.
 
-Every way of this package to change, remove or cascade away a membership passes through ``keep_owner`` or ``OwnerGuard``.
+All changes and deletions of memberships in this package, including cascades, go through ``keep_owner`` or ``OwnerGuard``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _held: ContextVar[frozenset[tuple[str, UUID]]] = ContextVar("closient_auth_owner
 
 class LastOwnerError(models.ProtectedError):
     """
-    Raised where an organization that goes on would lose its last active Owner.
+    An organization would lose its last active Owner.
 
-    As a ``ProtectedError`` it is what Django's admin and many hosts already expect of a deletion that must not happen.
+    Django's admin and many projects already handle ``ProtectedError`` for refused deletions.
     """
 
     def __init__(self, memberships: Iterable[Membership] = ()) -> None:
@@ -41,31 +41,31 @@ class LastOwnerError(models.ProtectedError):
 
 class OwnerGuard:
     """
-    Locks the organization's row when made, inside a transaction; ``check`` judges what has changed since.
+    Lock the organization's row; ``check()`` later compares the Owners. Create the guard inside a transaction.
 
-    Two Owners who demote each other left no Owner in every try with no lock, and in every try with a lock on the
-    memberships' own rows: only a lock that both need serialises them.
+    Without this lock, two Owners demoting each other left no Owner in every test; locks on their two membership rows
+    did not help. Only a lock on one shared row serialises the two changes.
     """
 
     def __init__(self, organization: Organization, using: str) -> None:
         self.organization, self.using = organization, using
         lock_row(organization, using)
         self.owners = organization.memberships.using(using).filter(role=Role.OWNER)
-        # A read that locks sees what is committed, where InnoDB's REPEATABLE READ would show an old snapshot. But where
-        # InnoDB reads a small table whole, it would wait for what others write of other organizations, and they for
-        # this. An Owner whose row somebody locks behind our back is not counted, which refuses.
+        # A locking read sees committed rows; a plain read on InnoDB (REPEATABLE READ) would see an old snapshot. On a
+        # small table InnoDB locks rows of other organizations too, so SKIP LOCKED avoids deadlocks with their changes.
+        # An Owner locked by other code is not counted; the change is then refused.
         skip_locked = connections[using].features.has_select_for_update_skip_locked
         self.owners_now = self.owners.select_for_update(skip_locked=skip_locked)
         self.had_owner = self._has_active(self.owners) or self._has_active(self.owners_now)
 
     def check(self) -> None:
-        """Raise ``LastOwnerError`` if there was an active Owner and there is none now."""
+        """Raise ``LastOwnerError`` if the organization still exists and has lost its last active Owner."""
         if self.had_owner and not self._has_active(self.owners_now) and self._goes_on():
             raise LastOwnerError
 
     def _has_active(self, owners: models.QuerySet[Membership]) -> bool:
         user_ids = list(owners.values_list("user_id", flat=True))
-        # In Python, since a custom user model may compute ``is_active``.
+        # Check in Python, as a custom user model may compute ``is_active``.
         users = get_user_model()._base_manager.using(self.using).filter(pk__in=user_ids)
         return any(user.is_active for user in users)
 
@@ -75,7 +75,7 @@ class OwnerGuard:
 
 @contextmanager
 def keep_owner(organization: Organization, using: str) -> Iterator[None]:
-    """See ``Organization.keep_owner()``."""
+    """Implement ``Organization.keep_owner()``."""
     if is_guarded(organization, using):
         yield
         return
@@ -91,10 +91,10 @@ def keep_owner(organization: Organization, using: str) -> Iterator[None]:
 
 def lock_row(instance: Organization | ApiKey, using: str) -> None:
     """
-    Lock the row until the transaction ends. An organization's comes first, also where what belongs to it is inserted.
+    Lock the row until the end of the transaction. Lock an organization before its members, invitations and keys.
 
-    An UPDATE that changes nothing rather than SELECT FOR UPDATE: it does not block the foreign-key checks of new keys,
-    takes SQLite's write lock before reading, and fails PostgreSQL's stale snapshot instead of trusting it.
+    The lock is an UPDATE without a change. Unlike SELECT FOR UPDATE, it does not block the foreign-key checks of new
+    keys, it takes SQLite's write lock before reading, and it fails on a stale snapshot of PostgreSQL.
     """
     if is_guarded(instance, using):
         return
@@ -103,16 +103,16 @@ def lock_row(instance: Organization | ApiKey, using: str) -> None:
 
 
 def is_guarded(instance: Organization | ApiKey, using: str) -> bool:
-    """Return whether this is an organization whose lock an enclosing block holds, which will judge the final state."""
+    """Return whether an enclosing ``keep_owner()`` block has locked this organization and will check its Owners."""
     return (using, instance.pk) in _held.get()
 
 
 def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Membership], using: str) -> None:
     """
-    ``on_delete`` of a member's user: delete the memberships as well, but not an organization's last active Owner.
+    Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners.
 
-    This answer comes before anything is locked, so that the admin can show it; the guard has the last word. Django
-    passes it on as a plain ``ProtectedError``, together with what else protects the user.
+    Django merges the error with other protected objects into a plain ``ProtectedError``, and the admin shows it before
+    the deletion. No row is locked yet, so ``OwnerGuard`` repeats the check during the deletion.
     """
     members = sub_objs.select_related("user", "organization")
     going = {membership.pk for membership in members}
@@ -124,8 +124,8 @@ def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.Query
     if last:
         raise LastOwnerError(last)
     models.CASCADE(collector, field, sub_objs, using)
-    # Known here alone, since Django deletes them one by one: the organizations to lock, in one order for everybody. Those
-    # of all that Django deletes, of which one may have gone since.
+    # Django deletes the memberships one by one. Give each the sorted ids of all organizations, so ``guard_owners()``
+    # can lock them in a fixed order, whichever membership is first.
     organization_ids = sorted(membership.organization_id for membership in sub_objs)
     for membership in sub_objs:
         membership.left_together = organization_ids  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ def test_rotation_between_reading_and_saving_stands(root, change, monkeypatch, r
     assert response.status_code == HTTPStatus.FOUND
     (message,) = map(str, get_messages(response.wsgi_request))
     assert ("changed successfully" in message) == renamed
-    assert renamed or message == "A rotated key cannot live longer."
+    assert renamed or message == "You cannot extend a rotated key."
     if renamed:
         assert stored(api_key)["name"] == "Renamed"
         assert stored(api_key)["expires_at"] < tomorrow

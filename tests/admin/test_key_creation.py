@@ -182,8 +182,8 @@ def test_only_save_is_offered(root, page):
     assert "_continue" not in content
 
 
-USER_KEY = "A user key belongs to a user and to no organization."
-OTHER_KEY = "A business or publishable key belongs to an organization and to no user."
+USER_KEY = "A user key belongs to a user, not to an organization."
+OTHER_KEY = "A business or publishable key belongs to an organization, not to a user."
 
 
 @pytest.mark.parametrize(

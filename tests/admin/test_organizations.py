@@ -109,7 +109,7 @@ def test_slug_must_not_read_as_a_uuid(root, page, new):
 
     response = root.post(page("organization_add"), form_data(new, joins=[(UserFactory.create(), "owner")], members=[]))
 
-    assert "A slug must not read as a UUID." in response.content.decode()
+    assert "A slug should not be a UUID." in response.content.decode()
     assert not Organization.objects.exists()
 
 
@@ -182,6 +182,6 @@ def test_somebody_who_joined_since_the_page_was_shown(root, page, organization):
     response = root.post(page("organization_change", organization.pk), data)
 
     (inline,) = response.context["inline_admin_formsets"]
-    assert inline.formset.errors == [{}, {"user": ["This user is a member of the organization already."]}]
-    assert "This user is a member of the organization already." in response.content.decode()
+    assert inline.formset.errors == [{}, {"user": ["This user is already a member of the organization."]}]
+    assert "This user is already a member of the organization." in response.content.decode()
     assert roles(organization) == {"ada": "owner", "ben": "editor"}

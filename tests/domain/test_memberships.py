@@ -24,7 +24,7 @@ def test_one_membership_for_each_user_and_organization(join, organization):
     member = join("editor")
     again = Membership(organization=organization, user=member.user, role="owner")
 
-    with pytest.raises(ValidationError, match="This user is a member of the organization already"):
+    with pytest.raises(ValidationError, match="This user is already a member of the organization"):
         again.full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         Membership.objects.bulk_create([again])

@@ -251,7 +251,7 @@ def test_nobody_else_renames_or_deletes(who, organization, join, neighbour):
         # The user instance and its cached membership still have the old role.
         Membership.objects.filter(user=by, role="owner").update(role="manager")
     before = list(Organization.objects.order_by("pk").values())
-    reason = "You are no member of this" if who == "outsider" else "Your role does not allow this"
+    reason = "You are not a member of this" if who == "outsider" else "Your role does not allow this"
 
     for refused in (lambda: organization.rename(name="Mine", slug="mine", by=by), lambda: organization.delete(by=by)):
         with pytest.raises(PermissionDenied, match=reason):

@@ -123,7 +123,7 @@ def test_rotated_key_cannot_be_given_a_longer_life(organization):
     for expires_at in (None, NOW + timedelta(days=2)):
         with pytest.raises(ValidationError) as caught:
             api_key.change(expires_at=expires_at)
-        assert caught.value.message_dict == {"expires_at": ["A rotated key cannot live longer."]}
+        assert caught.value.message_dict == {"expires_at": ["You cannot extend a rotated key."]}
     api_key.change(expires_at=NOW + timedelta(hours=1))
 
     assert stored(api_key)["expires_at"] == NOW + timedelta(hours=1)
@@ -168,7 +168,7 @@ def test_change_keeps_to_the_editable_fields(organization, join):
     api_key.change(by=join("manager").user, **LIMITS)
 
     assert {name: stored(api_key)[name] for name in LIMITS} == LIMITS
-    with pytest.raises(TypeError, match="fixed: is_active, prefix"):
+    with pytest.raises(TypeError, match="cannot be changed: is_active, prefix"):
         api_key.change(name="x", prefix="cpk", is_active=True)
     with pytest.raises(ValidationError) as caught:
         api_key.change(name="x" * 256)
