@@ -1,3 +1,5 @@
+"""The base class of the management commands."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -7,17 +9,17 @@ from django.db import OperationalError, ProgrammingError
 
 
 class DatabaseCommand(BaseCommand):
-    """A command that ends in one sentence where the database is away, or without this package's tables."""
+    """Turn database errors, such as missing tables, into a ``CommandError``."""
 
-    # A mistake in some setting must not keep anybody from revoking a key.
+    # Skip the system checks, so a broken setting cannot stop you revoking a key.
     requires_system_checks = []
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
         except (OperationalError, ProgrammingError) as error:
-            # PostgreSQL goes on to quote the statement.
+            # Keep the first line only: PostgreSQL quotes the SQL statement in the following lines.
             reason = str(error).partition("\n")[0]
             raise CommandError(
-                f"The database answers: {reason.rstrip('.')}. Is it there, and did manage.py migrate run?"
+                f"Database error: {reason.rstrip('.')}. Check the connection, and run manage.py migrate if needed."
             ) from error

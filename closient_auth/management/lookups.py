@@ -1,4 +1,4 @@
-"""Rows by what people type. Each raises ``CommandError`` with a sentence that says what to do."""
+"""Read the arguments of the management commands. Raise ``CommandError`` for invalid values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import router
 
 from closient_auth.models import Organization
 
-# More days than a date can hold would be an error of Python's.
+# The maximum in days (about 100 years); adding more could overflow ``datetime``.
 MOST_DAYS = 36_500
 
 
@@ -18,29 +18,29 @@ def find_organization(text: str) -> Organization:
     """Return the organization with this id or slug."""
     organization = Organization.objects.using(router.db_for_write(Organization)).named(text).first()
     if organization is None:
-        raise CommandError(f"There is no organization {text!r}: name one by its id or slug, as the admin shows them.")
+        raise CommandError(f"Organization {text!r} does not exist. Use an id or slug shown in the admin.")
     return organization
 
 
 def find_user(text: str) -> AbstractBaseUser:
-    """Return the user with this name or id; of two, one whose name is the id of the other, neither."""
+    """Return the user with this username or id. Raise ``CommandError`` if two users match."""
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     found = {*users.filter(**{model.USERNAME_FIELD: text})}
     try:
         found |= {*users.filter(pk=model._meta.pk.to_python(text))}
     except ValidationError:
-        # A name that does not read as an id.
+        # The text is not a valid id, so it can only be a username.
         pass
     if len(found) > 1:
-        raise CommandError("That is the name of one user and the id of another: name the one you mean the other way.")
+        raise CommandError("Ambiguous user: this is one user's name and another's id. Use the other identifier.")
     if not found:
-        raise CommandError("There is no such user: name one by user name or id.")
+        raise CommandError("This user does not exist. Use a username or id.")
     return found.pop()
 
 
 def require_days(days: int, option: str, *, least: int = 0) -> int:
-    """Return the days that an option was given."""
+    """Return ``days`` if it is between ``least`` and ``MOST_DAYS``."""
     if not least <= days <= MOST_DAYS:
-        raise CommandError(f"{option} takes days, from {least} to {MOST_DAYS}.")
+        raise CommandError(f"{option} should be between {least} and {MOST_DAYS} days.")
     return days

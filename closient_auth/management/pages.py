@@ -1,3 +1,5 @@
+"""Read long tables in pages."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,9 +14,9 @@ PAGE_SIZE = 1000
 
 def iter_pages(rows: QuerySet[_Row]) -> Iterator[_Row]:
     """
-    Yield the rows in the order of their primary keys, and hold one page of them at a time.
+    Yield the rows in primary-key order, with one page in memory at a time.
 
-    ``QuerySet.iterator()`` would hold all of them on MariaDB, and behind a pool that takes no server-side cursors.
+    ``QuerySet.iterator()`` would load all rows on MariaDB, and behind a connection pool without server-side cursors.
     """
     rows = rows.order_by("pk")
     page = list(rows[:PAGE_SIZE])

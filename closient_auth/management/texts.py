@@ -1,3 +1,5 @@
+"""Format values for the terminal."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -6,7 +8,7 @@ from django.utils import timezone
 
 
 def to_text(moment: datetime | None) -> str | None:
-    """Return the time in UTC."""
+    """Return the time in UTC as ISO 8601, or ``None``."""
     if moment is None:
         return None
     aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
@@ -14,5 +16,5 @@ def to_text(moment: datetime | None) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Return the text on one line. People choose names, and a terminal obeys what some characters tell it."""
+    """Replace line breaks and control characters, as a name could send escape sequences to the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)

@@ -36,7 +36,7 @@ def test_prints_the_key_and_nothing_else(run, acme, call):
     assert call("/who/", raw_key).status_code == HTTPStatus.OK
     assert (
         printed.stderr
-        == f"Created {ApiKey.objects.get().pk}, valid until it is revoked. Its text is kept nowhere else.\n"
+        == f"Created {ApiKey.objects.get().pk}, valid until it is revoked. The key cannot be shown again.\n"
     )
 
 
@@ -92,40 +92,46 @@ def test_expiry_without_time_zones(run, acme, settings, option):
     assert ApiKey.objects.get().expires_at == datetime(2030, 2, 1, 21)
 
 
-USER_WANTED = "A csu key acts for a user: name the user with --user, and no --organization."
+USER_WANTED = "A csu key belongs to a user. Pass --user and not --organization."
 REFUSED = {
-    "csb without": (["csb"], "A csb key acts for an organization: name it with --organization, and no --user."),
-    "cpk with user": (["cpk", "--user", "ada"], "A cpk key acts for an organization: name it with"),
-    "csb with both": (["csb", "--organization", "acme", "--user", "ada"], "A csb key acts for an organization"),
+    "csb without": (["csb"], "A csb key belongs to an organization. Pass --organization and not --user."),
+    "cpk with user": (["cpk", "--user", "ada"], "A cpk key belongs to an organization. Pass"),
+    "csb with both": (["csb", "--organization", "acme", "--user", "ada"], "A csb key belongs to an organization"),
     "csu without": (["csu"], USER_WANTED),
     "csu with organization": (["csu", "--organization", "acme"], USER_WANTED),
     "csu with both": (["csu", "--organization", "acme", "--user", "ada"], USER_WANTED),
-    "organization": (["csb", "--organization", "acne"], "There is no organization 'acne': name one by its id or slug"),
-    "hostile slug": (["csb", "--organization", "a'; --"], 'There is no organization "a\'; --":'),
-    "user": (["csu", "--user", "bob"], "There is no such user: name one by user name or id."),
-    "creator": (["csb", "--organization", "acme", "--created-by", "bob"], "There is no such user"),
-    "inactive": (["csu", "--user", "ina"], "That user is not active, so the key would never be accepted: activate"),
-    "naive": (["csb", "--organization", "acme", "--expires-at", "2090-01-31T12:00"], "--expires-at needs an offset"),
-    "date": (["csb", "--organization", "acme", "--expires-at", "2090-01-31"], "--expires-at needs an offset from UTC"),
-    "no time": (["csb", "--organization", "acme", "--expires-at", "tomorrow"], "--expires-at takes a time in ISO 8601"),
+    "organization": (["csb", "--organization", "acne"], "Organization 'acne' does not exist. Use an id or slug"),
+    "hostile slug": (["csb", "--organization", "a'; --"], 'Organization "a\'; --" does not exist.'),
+    "user": (["csu", "--user", "bob"], "This user does not exist. Use a username or id."),
+    "creator": (["csb", "--organization", "acme", "--created-by", "bob"], "This user does not exist."),
+    "inactive": (["csu", "--user", "ina"], "This user is inactive, so the key would be refused."),
+    "naive": (["csb", "--organization", "acme", "--expires-at", "2090-01-31T12:00"], "--expires-at has no time zone."),
+    "date": (["csb", "--organization", "acme", "--expires-at", "2090-01-31"], "--expires-at has no time zone."),
+    "no time": (["csb", "--organization", "acme", "--expires-at", "tomorrow"], "--expires-at is not an ISO 8601 time."),
     "no moment": (
         ["csb", "--organization", "acme", "--expires-at", "9999-12-31T23:59:59-01:00"],
-        "--expires-at takes a time in ISO 8601",
+        "--expires-at is not an ISO 8601 time.",
     ),
-    "past": (["csb", "--organization", "acme", "--expires-at", "2020-01-31T12:00Z"], "--expires-at is over already"),
-    "no days": (["csb", "--organization", "acme", "--expires-in-days", "0"], "--expires-in-days takes days, from 1 to"),
-    "many days": (["csb", "--organization", "acme", "--expires-in-days", "9" * 12], "--expires-in-days takes days"),
+    "past": (
+        ["csb", "--organization", "acme", "--expires-at", "2020-01-31T12:00Z"],
+        "--expires-at should be in the future.",
+    ),
+    "no days": (
+        ["csb", "--organization", "acme", "--expires-in-days", "0"],
+        "--expires-in-days should be between 1 and",
+    ),
+    "many days": (["csb", "--organization", "acme", "--expires-in-days", "9" * 12], "--expires-in-days should be"),
     "both expiries": (
         ["csb", "--organization", "acme", "--expires-in-days", "1", "--expires-at", "2090-01-31T12:00Z"],
         "Error: argument --expires-at: not allowed with argument --expires-in-days",
     ),
     "minute": (
         ["csb", "--organization", "acme", "--rate-limit-per-minute", "-1"],
-        "--rate-limit-per-minute takes requests, from 0 (the default limit) to 2147483647.",
+        "--rate-limit-per-minute should be between 0 (the default limit) and 2147483647 requests.",
     ),
     "day": (
         ["csb", "--organization", "acme", "--rate-limit-per-day", "2147483648"],
-        "--rate-limit-per-day takes requests, from 0",
+        "--rate-limit-per-day should be between 0",
     ),
     "name": (["csb", "--organization", "acme", "--name", "n" * 256], "--name: Ensure this value has at most 255"),
     "type": (["csx", "--organization", "acme"], "Error: argument type: invalid choice: 'csx'"),
@@ -146,14 +152,14 @@ def test_name_that_is_the_id_of_another_is_nobody(refuse, ada):
     UserFactory.create(username=str(ada.pk))
 
     refused = refuse("create_api_key", "csu", "--user", str(ada.pk))
-    assert refused.error == "That is the name of one user and the id of another: name the one you mean the other way."
+    assert refused.error == "Ambiguous user: this is one user's name and another's id. Use the other identifier."
     assert not ApiKey.objects.exists()
 
 
 def test_key_that_could_not_be_printed_is_not_kept(acme):
     reader, writer = os.pipe()
     os.close(reader)
-    not_kept = r"^The key was not kept, as stdout does not take it: Broken pipe\.$"
+    not_kept = r"^Could not write the key to stdout; no key was created: Broken pipe\.$"
     with open(writer, "w") as stdout, pytest.raises(CommandError, match=not_kept):
         call_command("create_api_key", "csb", "--organization", "acme", stdout=stdout)
 

@@ -35,5 +35,5 @@ def unmigrated(transactional_db):
 )
 def test_unmigrated_database(unmigrated, refuse, arguments):
     refused = refuse(*arguments)
-    assert refused.error.startswith("The database answers: ")
-    assert refused.error.endswith(" Is it there, and did manage.py migrate run?")
+    assert refused.error.startswith("Database error: ")
+    assert refused.error.endswith(" Check the connection, and run manage.py migrate if needed.")

@@ -181,11 +181,13 @@ def test_state(ids, state, names):
 @pytest.mark.parametrize("option", ["--unused-for", "--expiring-within"])
 @pytest.mark.parametrize("days", ["-1", "36501", "9" * 30])
 def test_days_that_are_none(refuse, option, days):
-    assert refuse("list_api_keys", option, days).error == f"{option} takes days, from 0 to 36500."
+    assert refuse("list_api_keys", option, days).error == f"{option} should be between 0 and 36500 days."
 
 
 def test_organization_that_is_none(refuse):
-    assert refuse("list_api_keys", "--organization", "ac\nme").error.startswith(r"There is no organization 'ac\nme':")
+    assert refuse("list_api_keys", "--organization", "ac\nme").error.startswith(
+        r"Organization 'ac\nme' does not exist."
+    )
 
 
 @pytest.mark.parametrize("format", ["table", "json"])

@@ -41,7 +41,7 @@ def test_lists_those_without(refuse):
     refused = refuse("list_ownerless_organizations")
     assert sorted(refused.lines) == sorted(f"{each.pk} {each.slug}" for each in ownerless)
     assert refused.error == (
-        "3 organizations have no active Owner: in the admin, give the role to an active member, or add one as Owner."
+        "3 organizations have no active Owner. In the admin, make an active member Owner, or add an active user as Owner."
     )
 
 
@@ -61,7 +61,7 @@ def test_what_a_host_does_past_the_models(run, refuse, behind_our_back):
 
     refused = refuse("list_ownerless_organizations")
     assert refused.lines == [f"{acme.pk} acme"]
-    assert refused.error.startswith("1 organization has no active Owner: ")
+    assert refused.error.startswith("1 organization has no active Owner. ")
 
 
 # A command run by ManagementUtility closes its connections, so the test cannot run in a transaction.

@@ -1,3 +1,5 @@
+"""The management command ``create_api_key``."""
+
 from __future__ import annotations
 
 from argparse import ArgumentParser
@@ -20,25 +22,25 @@ from closient_auth.models.api_keys import MAX_LIMIT
 
 
 class Command(DatabaseCommand):
-    help = "Create an API key. Only the key goes to stdout, this once: pipe it to where it is kept."
+    help = "Create an API key and write it to stdout. The key is shown only once: pipe it to a secret store."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("type", choices=KeyType.values, help="csb and cpk act for an organization, csu for a user")
-        parser.add_argument("--organization", metavar="ID|SLUG", help="whose csb or cpk key it is")
-        parser.add_argument("--user", metavar="NAME|ID", help="whose csu key it is")
+        parser.add_argument("type", choices=KeyType.values, help="csb or cpk for an organization, csu for a user")
+        parser.add_argument("--organization", metavar="ID|SLUG", help="the organization of a csb or cpk key")
+        parser.add_argument("--user", metavar="NAME|ID", help="the user of a csu key")
         parser.add_argument("--name", default="")
         parser.add_argument("--description", default="")
-        parser.add_argument("--created-by", metavar="NAME|ID", help="the user to note as its creator")
+        parser.add_argument("--created-by", metavar="NAME|ID", help="the user to record as creator of the key")
         expiry = parser.add_mutually_exclusive_group()
         expiry.add_argument("--expires-at", metavar="TIME", help="ISO 8601 with an offset: 2030-01-31T12:00:00+00:00")
         expiry.add_argument("--expires-in-days", metavar="N", type=int)
-        parser.add_argument("--rate-limit-per-minute", metavar="N", type=int, default=0, help="0 takes the default")
-        parser.add_argument("--rate-limit-per-day", metavar="N", type=int, default=0, help="0 takes the default")
+        parser.add_argument("--rate-limit-per-minute", metavar="N", type=int, default=0, help="0 uses the default")
+        parser.add_argument("--rate-limit-per-day", metavar="N", type=int, default=0, help="0 uses the default")
 
     @sensitive_variables("raw_key")
     def handle(self, *args: object, **options: Any) -> None:
         values = self._read(options)
-        # A key that could not be printed is a key that nobody has: undone, not left behind.
+        # If the key cannot be written, nobody knows it, so roll it back.
         with transaction.atomic(using=router.db_for_write(ApiKey)):
             try:
                 api_key, raw_key = ApiKey.objects.create_key(**values)
@@ -48,22 +50,24 @@ class Command(DatabaseCommand):
                 self.stdout.write(raw_key)
                 self.stdout.flush()
             except OSError as error:
-                # What is left in its buffer would fail once more when Python ends.
+                # Close stdout now, as Python would try to flush its buffer again at exit.
                 with suppress(OSError):
                     self.stdout.close()
-                raise CommandError(f"The key was not kept, as stdout does not take it: {error.strerror}.") from None
+                raise CommandError(
+                    f"Could not write the key to stdout; no key was created: {error.strerror}."
+                ) from None
         if options["verbosity"]:
             expiry = api_key.expires_at.isoformat() if api_key.expires_at else "it is revoked"
             self.stderr.write(
-                f"Created {api_key.pk}, valid until {expiry}. Its text is kept nowhere else.", self.style.SUCCESS
+                f"Created {api_key.pk}, valid until {expiry}. The key cannot be shown again.", self.style.SUCCESS
             )
 
     def _read(self, options: dict[str, Any]) -> dict[str, Any]:
         prefix, organization, user = options["type"], options["organization"], options["user"]
         if prefix == KeyType.USER and (organization or not user):
-            raise CommandError("A csu key acts for a user: name the user with --user, and no --organization.")
+            raise CommandError("A csu key belongs to a user. Pass --user and not --organization.")
         if prefix != KeyType.USER and (user or not organization):
-            raise CommandError(f"A {prefix} key acts for an organization: name it with --organization, and no --user.")
+            raise CommandError(f"A {prefix} key belongs to an organization. Pass --organization and not --user.")
         values = {name: options[name] for name in ("name", "description")}
         for name in ("rate_limit_per_minute", "rate_limit_per_day"):
             values[name] = _require_limit(options[name], f"--{name.replace('_', '-')}")
@@ -84,26 +88,24 @@ def _read_expiry(moment: str | None, days: int | None) -> datetime | None:
     try:
         expires_at = datetime.fromisoformat(moment)
         if expires_at.tzinfo is None:
-            raise CommandError(
-                "--expires-at needs an offset from UTC, such as Z: without one it means a different moment elsewhere."
-            )
+            raise CommandError("--expires-at has no time zone. Add an offset from UTC, such as Z or +00:00.")
         expires_at = expires_at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise CommandError("--expires-at takes a time in ISO 8601, such as 2030-01-31T12:00:00+00:00.") from None
+        raise CommandError("--expires-at is not an ISO 8601 time. Use a format such as 2030-01-31T12:00:00Z.") from None
     if expires_at <= datetime.now(UTC):
-        raise CommandError("--expires-at is over already: the key would never be accepted.")
+        raise CommandError("--expires-at should be in the future.")
     return expires_at if settings.USE_TZ else timezone.make_naive(expires_at)
 
 
 def _require_active(user: Any) -> Any:
     if not user.is_active:
-        raise CommandError("That user is not active, so the key would never be accepted: activate the user first.")
+        raise CommandError("This user is inactive, so the key would be refused. Activate the user first.")
     return user
 
 
 def _require_limit(limit: int, option: str) -> int:
     if not 0 <= limit <= MAX_LIMIT:
-        raise CommandError(f"{option} takes requests, from 0 (the default limit) to {MAX_LIMIT}.")
+        raise CommandError(f"{option} should be between 0 (the default limit) and {MAX_LIMIT} requests.")
     return limit
 
 

@@ -1,3 +1,5 @@
+"""The management command ``list_api_keys``."""
+
 from __future__ import annotations
 
 import json
@@ -21,7 +23,7 @@ COLUMNS = {"id": 36, "key": 9, "state": 13, "last_used": 20, "expires_at": 20, "
 
 
 class Command(DatabaseCommand):
-    help = "List API keys, never their text or its hash."
+    help = "List API keys. The output contains neither keys nor hashes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--organization", metavar="ID|SLUG")
@@ -31,13 +33,15 @@ class Command(DatabaseCommand):
             "--unused-for",
             type=int,
             metavar="DAYS",
-            help="not used that long, nor made since; active ones unless --state",
+            help="keys not used (or created) in the last DAYS days; only active keys unless --state is set",
         )
-        parser.add_argument("--expiring-within", type=int, metavar="DAYS", help="active ones that expire by then")
+        parser.add_argument(
+            "--expiring-within", type=int, metavar="DAYS", help="active keys expiring in the next DAYS days"
+        )
         parser.add_argument("--format", choices=["table", "json"], default="table")
 
     def handle(self, *args: object, **options: Any) -> None:
-        # The hash does not even leave the database.
+        # Do not read the hashes from the database; the output does not need them.
         api_keys = _filter(options).select_related("organization", "user").defer("hashed_key")
         rows = map(describe, iter_pages(api_keys))
         try:
@@ -45,7 +49,7 @@ class Command(DatabaseCommand):
                 self.stdout.write(line)
             self.stdout.flush()
         except BrokenPipeError:
-            # ``head`` has read enough. What is left in the buffer would fail once more when Python ends.
+            # The reader, such as ``head``, has closed the pipe. Python would try to flush the buffer again at exit.
             with suppress(BrokenPipeError):
                 self.stdout.close()
 
@@ -67,7 +71,7 @@ def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
 
 
 def describe(api_key: ApiKey) -> dict[str, Any]:
-    """Return what is known of a key, as JSON has it; times are UTC."""
+    """Return the key as a dictionary for JSON, with times in UTC."""
     organization, user = api_key.organization, api_key.user
     return {
         "id": str(api_key.pk),

@@ -1,3 +1,5 @@
+"""The management command ``list_ownerless_organizations``."""
+
 from __future__ import annotations
 
 from django.core.management import CommandError
@@ -11,8 +13,8 @@ from closient_auth.roles import Role
 
 class Command(DatabaseCommand):
     help = (
-        "List organizations without an active Owner, and exit with 1 if there is one. This package never makes any, but "
-        "a project does that deactivates users or writes past the models."
+        "List the organizations without an active Owner, and exit with 1 if there are any. An organization can lose its "
+        "last Owner if your project deactivates users or bypasses the models."
     )
 
     def handle(self, *args: object, **options: object) -> None:
@@ -20,12 +22,12 @@ class Command(DatabaseCommand):
         organizations = Organization.objects.prefetch_related(Prefetch("memberships", owners, to_attr="owners"))
         count = 0
         for organization in iter_pages(organizations):
-            # In Python, as the rule itself: a custom user model may compute ``is_active``.
+            # Check in Python, as a custom user model may compute ``is_active``.
             if not any(owner.user.is_active for owner in organization.owners):  # type: ignore[attr-defined]
                 self.stdout.write(f"{organization.pk} {organization.slug}")
                 count += 1
         if count:
             noun = "organization has" if count == 1 else "organizations have"
             raise CommandError(
-                f"{count} {noun} no active Owner: in the admin, give the role to an active member, or add one as Owner."
+                f"{count} {noun} no active Owner. In the admin, make an active member Owner, or add an active user as Owner."
             )
