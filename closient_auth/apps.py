@@ -1,3 +1,5 @@
+"""The Django app configuration."""
+
 from __future__ import annotations
 
 from importlib import import_module
@@ -7,12 +9,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ClosientAuthConfig(AppConfig):
+    """Register the system checks, and the extension of ``drf_spectacular`` if it is installed."""
+
     name = "closient_auth"
     verbose_name = _("Organizations and API keys")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Not sooner: the checks know the models.
+        # The checks import the models, so the app registry should be ready.
         from closient_auth.checks import register_checks
 
         register_checks()

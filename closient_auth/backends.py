@@ -1,3 +1,5 @@
+"""Organization permissions for ``user.has_perm()``."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -12,16 +14,17 @@ from closient_auth.models import Membership, Organization
 
 class OrganizationBackend(BaseBackend):
     """
-    ``user.has_perm("organization.manage_billing", organization)`` in templates and plain Django code.
+    Support ``user.has_perm("organization.manage_billing", organization)`` in plain Django code.
 
-    List it in ``AUTHENTICATION_BACKENDS`` beside the one that signs people in. It reads the membership at each call,
-    and knows nothing of permissions without an organization.
+    Add this backend to ``AUTHENTICATION_BACKENDS`` next to your login backend. Every call reads the membership from the
+    database. Calls without an organization return no permissions.
     """
 
     def get_user_permissions(self, user_obj: AbstractBaseUser | AnonymousUser, obj: Any = None) -> set[str]:
+        """Return the permissions of the user's role in the organization ``obj``, or an empty set."""
         if not isinstance(obj, Organization) or not user_obj.is_active or user_obj.is_anonymous:
             return set()
-        # From the database that is written to: a demotion acts at once, however late a replica is.
+        # Read from the primary database, so a demotion applies at once even if a replica lags.
         memberships = Membership.objects.using(router.db_for_write(Membership))
         membership = memberships.filter(organization=obj, user_id=user_obj.pk).first()
         return set(membership.permissions) if membership else set()

@@ -1,4 +1,4 @@
-"""The only reader of ``settings.CLOSIENT_AUTH``."""
+"""Read ``settings.CLOSIENT_AUTH``. Other modules should use ``conf``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _T = TypeVar("_T")
 
 class AppSettings:
     """
-    Shadow ``settings.CLOSIENT_AUTH`` with types and defaults.
+    The settings in ``settings.CLOSIENT_AUTH``, with types and defaults.
 
-    Nothing is cached, so ``override_settings`` works without a signal receiver.
+    Values are not cached, so ``override_settings`` works without a signal receiver.
     """
 
     @property
     def user_settings(self) -> Mapping[str, Any]:
-        """What the host wrote."""
+        """Return the dictionary in the project's settings, or an empty one."""
         return getattr(settings, "CLOSIENT_AUTH", {})
 
     def _get(self, name: str, default: _T) -> _T:
@@ -28,37 +28,37 @@ class AppSettings:
 
     @property
     def HEADER(self) -> str:
-        """The request header that carries the key."""
+        """The name of the request header with the API key."""
         return self._get("HEADER", "X-API-Key")
 
     @property
     def RATE_LIMIT_PER_MINUTE(self) -> int:
-        """Requests a minute where a key says 0; 0 here is unlimited."""
+        """Requests per minute for keys with a limit of 0; 0 here means unlimited."""
         return self._get("RATE_LIMIT_PER_MINUTE", 300)
 
     @property
     def RATE_LIMIT_PER_DAY(self) -> int:
-        """Requests a day where a key says 0; 0 here is unlimited."""
+        """Requests per day for keys with a limit of 0; 0 here means unlimited."""
         return self._get("RATE_LIMIT_PER_DAY", 10_000)
 
     @property
     def PUBLISHABLE_RATE_LIMIT_PER_MINUTE(self) -> int:
-        """Requests a minute where a publishable key says 0; 0 here is unlimited."""
+        """Requests per minute for publishable keys with a limit of 0; 0 here means unlimited."""
         return self._get("PUBLISHABLE_RATE_LIMIT_PER_MINUTE", 100)
 
     @property
     def RATE_LIMIT_FAIL_OPEN(self) -> bool:
-        """While the cache is away: let requests pass unlimited (True) or answer 503 (False)."""
+        """During a cache outage, allow requests without limits (``True``) or respond with 503 (``False``)."""
         return self._get("RATE_LIMIT_FAIL_OPEN", True)
 
     @property
     def LAST_USED_INTERVAL(self) -> int:
-        """Write ``last_used`` at most once in this many seconds a key; 0 writes at each authenticated request."""
+        """Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."""
         return self._get("LAST_USED_INTERVAL", 0)
 
     @property
     def EXTRA_ROLE_PERMISSIONS(self) -> Mapping[str, Iterable[str]]:
-        """The host's own permissions by role: ``{"editor": ["offers.publish"]}``."""
+        """The project's own permissions by role, such as ``{"editor": ["offers.publish"]}``."""
         return self._get("EXTRA_ROLE_PERMISSIONS", {})
 
 

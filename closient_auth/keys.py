@@ -1,7 +1,7 @@
 """
-Make, check and hash API keys: ``<prefix>_<body>_<checksum>``.
+Generate, verify and hash API keys: ``<prefix>_<body>_<checksum>``.
 
-Plain functions of their arguments: nothing here reads settings, the database or a request.
+These functions do not read settings, the database or the request.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from django.db.models import TextChoices
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 
-# 32 symbols of 62 are 190 bits from the operating system's generator: far past the 112 bits from which
-# an unsalted fast hash is enough for a look-up secret (NIST SP 800-63B, OWASP ASVS 6.5.2).
+# 32 of 62 characters from the operating system's generator give 190 bits. An unsalted fast hash is enough for a look-up
+# secret of at least 112 bits (NIST SP 800-63B, OWASP ASVS 6.5.2).
 BODY_LENGTH = 32
 BODY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 HINT_LENGTH = 4
 
 
 class KeyType(TextChoices):
-    """What a key may be used for; its value is the key's prefix."""
+    """The type of a key; the value is the prefix of the key."""
 
     BUSINESS = "csb", _("Business")
     USER = "csu", _("User")
     PUBLISHABLE = "cpk", _("Publishable")
 
 
-# A key has one spelling. ASCII classes and ``fullmatch``, because ``\w`` takes full-width letters and
-# ``$`` takes a trailing newline: either would give one key two accepted texts.
+# ASCII classes and ``fullmatch()`` accept exactly one text for each key: ``\w`` would also match full-width letters, and
+# ``$`` would allow a trailing newline.
 _KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})")
 
 
@@ -46,29 +46,29 @@ def generate_api_key(key_type: str) -> str:
 
 def verify_api_key(api_key: object) -> bool:
     """
-    Return whether this is a well-formed key: 45 ASCII characters with a known prefix and a right checksum.
+    Return whether this is a well-formed key: 45 ASCII characters with a known prefix and a correct checksum.
 
-    The checksum finds typing errors and helps secret scanners; anyone can compute it, so it proves nothing.
-    It covers the body only: a changed prefix passes here and is refused by the stored hash.
+    The checksum detects typing errors and helps secret scanners. It is not a proof of validity, as anyone can compute it.
+    It covers the body only: a key with a changed prefix passes here, but its hash does not match the stored hash.
     """
     match = _KEY.fullmatch(api_key) if isinstance(api_key, str) else None
-    # Compared as text: as numbers, "0x1a2b3c", "+1a2b3c4" and "1a_2b3c4" would pass as well.
+    # Compare the checksums as text: ``int()`` would also accept "0x1a2b3c", "+1a2b3c4" and "1a_2b3c4".
     return match is not None and match["checksum"] == _checksum(match["body"])
 
 
 def find_api_keys(text: str) -> set[str]:
-    """Return the well-formed keys in a text, such as a line of a log."""
+    """Return the well-formed keys in a text, such as a log line."""
     found = {match[0] for match in re.finditer(rf"\b{_KEY.pattern}\b", text)}
     return set(filter(verify_api_key, found))
 
 
 def hash_api_key(api_key: str) -> str:
-    """Return the 64 lower-case hexadecimal characters of SHA-256 over the whole key, prefix included."""
+    """Return the SHA-256 of the complete key, including its prefix, as 64 lower-case hexadecimal digits."""
     return sha256(api_key.encode()).hexdigest()
 
 
 def get_hint(api_key: str) -> str:
-    """Return the first characters of the key's body, by which people recognise it in a list."""
+    """Return the first characters of the body, so people can recognise the key in a list."""
     return api_key.partition("_")[2][:HINT_LENGTH]
 
 

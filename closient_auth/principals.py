@@ -1,4 +1,4 @@
-"""Who a business or publishable key is: its organization, in the shape of Django's user."""
+"""The principal of business and publishable keys: an organization with the interface of Django's user."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from closient_auth.roles import Permission, get_all_permissions
 
 class OrganizationPrincipal:
     """
-    ``request.user`` of a csb or cpk request: authenticated and active, never staff, superuser or a row.
+    The ``request.user`` of csb and cpk keys: authenticated and active, but not staff, superuser or a database row.
 
-    It answers the whole protocol of ``AnonymousUser``, so that code which expects a user finds one that may do nothing
-    outside its organization.
+    It implements all of ``AnonymousUser``, so code for users works; it has no permission outside its organization.
+    Raise ``ValueError`` for a user key.
     """
 
     is_active = True
@@ -33,10 +33,10 @@ class OrganizationPrincipal:
 
     def __init__(self, api_key: ApiKey) -> None:
         if api_key.organization is None:
-            raise ValueError("Only a key of an organization acts as one.")
+            raise ValueError("This key does not belong to an organization.")
         self.organization: Organization = api_key.organization
         self.pk = self.id = f"organization:{self.organization.pk}"
-        # The colon keeps it out of Django's user names, so that it cannot be taken for somebody's.
+        # Django's default usernames cannot contain a colon, so this name never equals the name of a user.
         self.username = self.pk
         self.permissions = self._get_permissions(api_key.prefix)
 
@@ -47,7 +47,7 @@ class OrganizationPrincipal:
                 return get_all_permissions()
             case KeyType.PUBLISHABLE:
                 return frozenset({Permission.VIEW_ORGANIZATION})
-        raise ValueError(f"A key of the type {prefix!r} does not act as an organization.")
+        raise ValueError(f"Keys of type {prefix!r} do not belong to an organization.")
 
     def __str__(self) -> str:
         return self.username
@@ -65,21 +65,25 @@ class OrganizationPrincipal:
         raise TypeError("Cannot cast OrganizationPrincipal to int. Are you trying to use it in place of User?")
 
     def get_username(self) -> str:
+        """Return ``organization:<id>``."""
         return self.username
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
-        """Return whether the key may do this in the organization ``obj``; without one, or in another, never."""
+        """Return whether the key has the permission in the organization ``obj``; ``False`` without ``obj``."""
         return obj == self.organization and perm in self.permissions
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        """Return whether the key has all permissions. Raise ``ValueError`` if ``perm_list`` is a string."""
         if isinstance(perm_list, str) or not isinstance(perm_list, Iterable):
             raise ValueError("perm_list must be an iterable of permissions.")
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, module: str) -> bool:
+        """Return ``False``: a key has no model permissions."""
         return False
 
     def get_user_permissions(self, obj: object = None) -> set[str]:
+        """Return the permissions of the key in the organization ``obj``, or an empty set."""
         return set(self.permissions) if obj == self.organization else set()
 
     def get_group_permissions(self, obj: object = None) -> set[str]:
@@ -119,4 +123,4 @@ class OrganizationPrincipal:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise NotImplementedError("An organization that acts through a key is not a row of the user table.")
+        raise NotImplementedError("An OrganizationPrincipal is not a row of the user table.")

@@ -1,4 +1,4 @@
-"""Roles, permissions and the table between them (specification, "Organization Roles" and "Permission Reference")."""
+"""Roles and their permissions (specification, "Organization Roles" and "Permission Reference")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from closient_auth.conf import conf
 
 
 class Role(TextChoices):
-    """What a member is in one organization."""
+    """The role of a member in one organization."""
 
     OWNER = "owner", _("Owner")
     MANAGER = "manager", _("Manager")
@@ -21,17 +21,17 @@ class Role(TextChoices):
 
 
 class Permission(TextChoices):
-    """What may be done in one organization."""
+    """A permission in one organization."""
 
     VIEW_ORGANIZATION = "organization.view_organization", _("View the organization")
-    CONTRIBUTE_ORGANIZATION = "organization.contribute_organization", _("Contribute products and offers")
+    CONTRIBUTE_ORGANIZATION = "organization.contribute_organization", _("Contribute content")
     MANAGE_BILLING = "organization.manage_billing", _("Manage billing")
     MANAGE_API_KEYS = "organization.manage_api_keys", _("Manage API keys")
     MANAGE_MEMBERS = "organization.manage_members", _("Manage members")
     DELETE_ORGANIZATION = "organization.delete_organization", _("Edit and delete the organization")
 
 
-# The whole namespace is this package's: a host may add permissions of its own, never one of these.
+# This namespace is reserved for the package; extra permissions of a project need another prefix.
 RESERVED_NAMESPACE = "organization."
 
 ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = MappingProxyType(
@@ -54,9 +54,9 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = MappingProxyType(
 
 def get_role_permissions(role: str) -> frozenset[str]:
     """
-    Return what a role may do, the host's ``EXTRA_ROLE_PERMISSIONS`` included; nothing for an unknown role.
+    Return the permissions of a role, including ``EXTRA_ROLE_PERMISSIONS``; an empty set for an unknown role.
 
-    An extra permission in this package's own namespace is left out, so that a mistake in settings cannot widen a role.
+    Extra permissions in the namespace of this package are ignored, so a mistake in the settings cannot widen a role.
     """
     if role not in Role:
         return frozenset()
@@ -64,7 +64,7 @@ def get_role_permissions(role: str) -> frozenset[str]:
 
 
 def get_all_permissions() -> frozenset[str]:
-    """Return every permission there is, the host's extra ones included: what a business key may do."""
+    """Return all permissions, including ``EXTRA_ROLE_PERMISSIONS`` of all roles. Business keys have all of them."""
     return ROLE_PERMISSIONS[Role.OWNER].union(*map(_extra_permissions, Role))
 
 
@@ -75,10 +75,10 @@ def _extra_permissions(role: str) -> frozenset[str]:
 
 def may_change_role(actor: str, old: str | None, new: str | None, *, own: bool) -> bool:
     """
-    Return whether a member whose role is ``actor`` may turn a member's role from ``old`` into ``new``.
+    Return whether a member with the role ``actor`` may change a member's role from ``old`` to ``new``.
 
-    ``None`` as ``old`` is somebody who joins, as ``new`` somebody who goes; ``own`` says that it is the actor's own
-    membership. The actor is compared with both roles: comparing with the new one alone lets a Manager demote Owners.
+    ``old`` is ``None`` for a new member and ``new`` is ``None`` for a removal; ``own`` marks the actor's own membership.
+    Both roles are checked: a check of the new role alone would let a Manager demote an Owner.
     """
     if own and new is None:
         return True

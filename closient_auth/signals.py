@@ -1,8 +1,8 @@
 """
-What happened, for hosts that mail or log elsewhere: one signal for each event, sent after the commit.
+Signals for your own mails or logs: one for each audit event, sent after the commit.
 
-Receivers get the class of the row as ``sender``, the ``AuditEntry`` as ``entry`` and a copy of the row, as it was then,
-as ``instance``. One that fails is logged by Django and stops nothing.
+Receivers get the model class as ``sender``, the ``AuditEntry`` as ``entry`` and a copy of the changed object as
+``instance``. Django logs the exception of a failing receiver and calls the other receivers.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def test_keys_of_one_organization_and_type_are_one_principal():
 def test_user_key_acts_as_no_organization():
     api_key, _ = make_key("csu")
 
-    with pytest.raises(ValueError, match="Only a key of an organization"):
+    with pytest.raises(ValueError, match="This key does not belong to an organization"):
         OrganizationPrincipal(api_key)
 
 
@@ -164,7 +164,7 @@ def test_user_key_acts_as_no_organization():
 def test_key_of_no_known_type_acts_as_nobody(prefix):
     api_key = ApiKey(prefix=prefix, organization=OrganizationFactory.build())
 
-    with pytest.raises(ValueError, match="does not act as an organization"):
+    with pytest.raises(ValueError, match="do not belong to an organization"):
         OrganizationPrincipal(api_key)
 
 
