@@ -1,7 +1,7 @@
 """
 The last-owner rule: every organization keeps at least one active Owner.
 
-All changes and deletions of memberships in this package, including cascades, go through ``keep_owner`` or ``OwnerGuard``.
+All changes and deletions of memberships in this package, with cascades, go through ``keep_owner`` or ``OwnerGuard``.
 """
 
 from __future__ import annotations
