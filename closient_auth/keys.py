@@ -29,8 +29,8 @@ class KeyType(TextChoices):
     PUBLISHABLE = "cpk", _("Publishable")
 
 
-# ASCII classes and ``fullmatch()`` accept exactly one text for each key: ``\w`` would also match full-width letters, and
-# ``$`` would allow a trailing newline.
+# ASCII classes and ``fullmatch()`` accept exactly one text for each key: ``\w`` would also match full-width letters,
+# and ``$`` would allow a trailing newline.
 _KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})")
 
 
@@ -48,7 +48,7 @@ def verify_api_key(api_key: object) -> bool:
     """
     Return whether this is a well-formed key: 45 ASCII characters with a known prefix and a correct checksum.
 
-    The checksum detects typing errors and helps secret scanners. It is not a proof of validity, as anyone can compute it.
+    The checksum detects typing errors and helps secret scanners. It proves nothing, as anyone can compute it.
     It covers the body only: a key with a changed prefix passes here, but its hash does not match the stored hash.
     """
     match = _KEY.fullmatch(api_key) if isinstance(api_key, str) else None

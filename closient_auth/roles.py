@@ -77,7 +77,7 @@ def may_change_role(actor: str, old: str | None, new: str | None, *, own: bool) 
     """
     Return whether a member with the role ``actor`` may change a member's role from ``old`` to ``new``.
 
-    ``old`` is ``None`` for a new member and ``new`` is ``None`` for a removal; ``own`` marks the actor's own membership.
+    ``old`` is ``None`` for a new member and ``new`` is ``None`` for a removal; ``own`` marks the actor's membership.
     Both roles are checked: a check of the new role alone would let a Manager demote an Owner.
     """
     if own and new is None:

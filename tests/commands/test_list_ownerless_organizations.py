@@ -41,7 +41,7 @@ def test_lists_those_without(refuse):
     refused = refuse("list_ownerless_organizations")
     assert sorted(refused.lines) == sorted(f"{each.pk} {each.slug}" for each in ownerless)
     assert refused.error == (
-        "3 organizations have no active Owner. In the admin, make an active member Owner, or add an active user as Owner."
+        "3 organizations have no active Owner. In the admin, make an active user the Owner."
     )
 
 

@@ -13,8 +13,8 @@ from closient_auth.roles import Role
 
 class Command(DatabaseCommand):
     help = (
-        "List the organizations without an active Owner, and exit with 1 if there are any. An organization can lose its "
-        "last Owner if your project deactivates users or bypasses the models."
+        "List the organizations without an active Owner, and exit with 1 if there are any. An organization can lose "
+        "its last Owner if your project deactivates users or bypasses the models."
     )
 
     def handle(self, *args: object, **options: object) -> None:
@@ -29,5 +29,5 @@ class Command(DatabaseCommand):
         if count:
             noun = "organization has" if count == 1 else "organizations have"
             raise CommandError(
-                f"{count} {noun} no active Owner. In the admin, make an active member Owner, or add an active user as Owner."
+                f"{count} {noun} no active Owner. In the admin, make an active user the Owner."
             )
