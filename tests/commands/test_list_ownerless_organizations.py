@@ -40,9 +40,7 @@ def test_lists_those_without(refuse):
 
     refused = refuse("list_ownerless_organizations")
     assert sorted(refused.lines) == sorted(f"{each.pk} {each.slug}" for each in ownerless)
-    assert refused.error == (
-        "3 organizations have no active Owner. In the admin, make an active user the Owner."
-    )
+    assert refused.error == "3 organizations have no active Owner. In the admin, make an active user the Owner."
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,4 @@ class Command(DatabaseCommand):
                 count += 1
         if count:
             noun = "organization has" if count == 1 else "organizations have"
-            raise CommandError(
-                f"{count} {noun} no active Owner. In the admin, make an active user the Owner."
-            )
+            raise CommandError(f"{count} {noun} no active Owner. In the admin, make an active user the Owner.")
