@@ -17,7 +17,7 @@ version = release = get_version(project)
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
-# Its own heading and links are those of a page in the repository.
+# README.md and CHANGELOG.md are included, and their links are relative to the repository.
 suppress_warnings = ["myst.xref_missing"]
 
 autodoc_member_order = "bysource"
