@@ -1,9 +1,9 @@
-# `make` lists the targets. All of them can be repeated; what they make is in .gitignore.
+# Run `make` to list the targets. Each target is safe to run again, and .gitignore lists the files that they create.
 
 SHELL = /bin/sh
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	command -v $$python && break; done)
-# Brings the driver of the database that the tests are to run on.
+# The dependency group with the driver for the test database.
 TEST_GROUP = $(or $(if $(filter postgresql:%,$(CLOSIENT_AUTH_TEST_DATABASE_URL)),postgres),$(if \
 	$(filter mysql:%,$(CLOSIENT_AUTH_TEST_DATABASE_URL)),mariadb),test)
 
@@ -12,34 +12,46 @@ help: ## List the targets
 	@sed -n 's/^\([a-z]*\): .*## /\1	/p' Makefile | expand -t 10
 
 .PHONY: demo
-demo: python ## Serve the example project on http://127.0.0.1:8000/ with demo data (PORT=8001 for another port)
+demo: python ## Serve the example project with demo data on http://127.0.0.1:8000/ (PORT=8001 for another port)
 	@python=$$($(PYTHON) scripts/bootstrap.py --find) && exec $$python example_project/demo.py
 
 .PHONY: test
-test: python ## Run the tests on SQLite, with coverage (ARGS="-k throttle" passes options to pytest)
+test: python ## Run the tests with coverage, on SQLite by default (ARGS="-k throttle" passes options to pytest)
 	@python=$$($(PYTHON) scripts/bootstrap.py $(TEST_GROUP)) && \
 	$$python -m coverage erase && \
 	$$python -X dev -m coverage run -m pytest $(ARGS) && \
 	$$python -m coverage combine --quiet && \
 	$$python -m coverage report --fail-under=0
 
+# A race depends on timing, so one pass proves little.
+TIMES ?= 3
+.PHONY: races
+races: python ## Repeat the tests of concurrent requests on PostgreSQL and MariaDB with Redis (TIMES=1 for one pass)
+	@python=$$($(PYTHON) scripts/bootstrap.py postgres mariadb) && \
+	export CLOSIENT_AUTH_TEST_REDIS_URL="$${CLOSIENT_AUTH_TEST_REDIS_URL:-redis://127.0.0.1:6379/15}" && \
+	for pass in $$(seq $(TIMES)); do for url in \
+		"$${CLOSIENT_AUTH_TEST_POSTGRES_URL:-postgresql://postgres@127.0.0.1:5432/closient_auth}" \
+		"$${CLOSIENT_AUTH_TEST_MARIADB_URL:-mysql://root@127.0.0.1:3306/closient_auth}"; do \
+		CLOSIENT_AUTH_TEST_DATABASE_URL=$$url $$python -m pytest tests/races $(ARGS) || exit 1; \
+	done; done
+
 .PHONY: benchmark
-benchmark: python ## Compare what a request costs with other packages (ARGS=--short for a look of five minutes)
+benchmark: python ## Compare the CPU time of a request with other packages (ARGS=--short takes five minutes)
 	@python=$$($(PYTHON) scripts/bootstrap.py --find) && exec $$python -m benchmarks $(ARGS)
 
-# One at a time: the tests of two would empty one Redis under each other.
+# One process at a time, because each test run empties the Redis database.
 .PHONY: mutation
-mutation: python ## Inject bugs into the code, and list those that no test sees (ARGS='"closient_auth.keys*"' for one module)
+mutation: python ## Inject bugs and list those that no test detects (ARGS='"closient_auth.keys*"' for one module)
 	@python=$$($(PYTHON) scripts/bootstrap.py mutation) && bin=$$(dirname $$python) && \
-	$$bin/mutmut run --max-children 1 $(ARGS) && { $$bin/mutmut results | grep survived || echo "None survived."; }
+	$$bin/mutmut run --max-children 1 $(ARGS) && { $$bin/mutmut results | grep survived || echo "The tests detected every bug."; }
 
 .PHONY: lint
-lint: python ## Check style, spelling, floors and types
+lint: python ## Check style, spelling, import layers and types
 	@python=$$($(PYTHON) scripts/bootstrap.py lint types) && bin=$$(dirname $$python) && \
 	$$bin/ruff check . && $$bin/ruff format --check . && $$bin/typos && $$bin/lint-imports && $$bin/mypy
 
 .PHONY: clean
-clean: ## Remove what the other targets made
+clean: ## Remove all files that .gitignore lists
 	@git clean -Xdfq
 
 .PHONY: python
