@@ -12,6 +12,7 @@ import tomllib
 from importlib import metadata, resources
 
 import pytest
+import yaml
 
 from tests.checkout import ROOT, list_files
 
@@ -23,12 +24,18 @@ MATRIX = {
 }
 TOP_LEVEL = {
     ".ci",
+    ".editorconfig",
+    ".github",
     ".gitignore",
     ".pre-commit-config.yaml",
+    ".readthedocs.yaml",
     "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "README.md",
+    "SECURITY.md",
     "benchmarks",
     "closient_auth",
     "docs",
@@ -37,6 +44,7 @@ TOP_LEVEL = {
     "scripts",
     "tests",
     "tox.ini",
+    "uv.lock",
 }
 
 
@@ -170,3 +178,57 @@ def test_an_old_python_can_read_the_bootstrap():
     assert [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.returns] == []
     assert [node.lineno for node in nodes if isinstance(node, ast.arg) and node.annotation] == []
     assert [ast.dump(node) for node in nodes if isinstance(node, ast.arguments) and node.kwonlyargs] == []
+
+
+def test_project_urls(project):
+    urls = project["urls"]
+    repository = "https://github.com/closient/closient-auth"
+
+    assert urls == {
+        "Changelog": f"{repository}/blob/main/CHANGELOG.md",
+        "Documentation": "https://closient-auth.readthedocs.io/",
+        "Homepage": repository,
+        "Issues": f"{repository}/issues",
+        "Source": repository,
+    }
+
+
+def test_security_policy_has_the_private_reporting_address(project):
+    addresses = re.findall(r"https://github\.com/[\w/-]+/advisories/new", (ROOT / "SECURITY.md").read_text())
+
+    assert addresses == [f"{project['urls']['Source']}/security/advisories/new"]
+
+
+def test_yaml_files_parse(shipped):
+    paths = [path for path in shipped if path.suffix in {".yaml", ".yml"}]
+
+    assert {".pre-commit-config.yaml", ".readthedocs.yaml", ".github/workflows/ci.yml"} <= set(map(str, paths))
+    for path in paths:
+        assert isinstance(yaml.safe_load((ROOT / path).read_text()), dict), path
+
+
+def test_workflow_runs_the_ci_script_and_the_nightly_races():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in workflow["jobs"].items()}
+
+    # YAML 1.1 reads the key "on" as True.
+    assert set(workflow[True]) == {"push", "pull_request", "schedule"}
+    assert commands["ci"][-1] == "CI=true bash .ci/run"
+    assert commands["races"] == ["make races"]
+    assert workflow["jobs"]["ci"]["timeout-minutes"] == 30
+    assert re.search(r"^races:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_workflow_covers_the_python_versions():
+    """The Debian 12 image of each job adds Python 3.11."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+
+    assert ["3.11", *workflow["jobs"]["ci"]["strategy"]["matrix"]["python"]] == MATRIX["5.2"]
+
+
+def test_documentation_is_built_with_its_dependency_group(pyproject):
+    settings = yaml.safe_load((ROOT / ".readthedocs.yaml").read_text())
+
+    assert settings["sphinx"] == {"configuration": "docs/conf.py", "fail_on_warning": True}
+    assert settings["build"]["jobs"]["install"][-1].endswith("install . --group docs")
+    assert "docs" in pyproject["dependency-groups"]
