@@ -43,7 +43,8 @@ benchmark: python ## Compare the CPU time of a request with other packages (ARGS
 .PHONY: mutation
 mutation: python ## Inject bugs and list those that no test detects (ARGS='"closient_auth.keys*"' for one module)
 	@python=$$($(PYTHON) scripts/bootstrap.py mutation) && bin=$$(dirname $$python) && \
-	$$bin/mutmut run --max-children 1 $(ARGS) && { $$bin/mutmut results | grep survived || echo "The tests detected every bug."; }
+	$$bin/mutmut run --max-children 1 $(ARGS) && \
+	{ $$bin/mutmut results | grep survived || echo "The tests detected every bug."; }
 
 .PHONY: lint
 lint: python ## Check style, spelling, import layers and types
