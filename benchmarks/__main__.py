@@ -1,8 +1,8 @@
 """
 Compare the cost of a request with that of other packages:  python -m benchmarks [--short]
 
-Writes Markdown tables, plots and the raw figures into a folder. PostgreSQL and Redis are used where they answer; their
-rows say what was missing where they do not.
+Writes Markdown tables, plots and the raw figures to a folder. Rows that need a missing PostgreSQL or Redis are skipped,
+with the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import environment
 
-# Ways to reach PostgreSQL, as differences from a persistent connection.
+# Types of connections to PostgreSQL, as changes to a persistent connection.
 CONNECTIONS: dict[str, dict[str, Any]] = {
     "persistent": {},
     "persistent, server-side binding": {"OPTIONS": {"server_side_binding": True}},
@@ -92,7 +92,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="few rounds, for a look: under five minutes")
+    parser.add_argument("--short", action="store_true", help="few rounds, for a quick look (under five minutes)")
     parser.add_argument("--output", type=Path, default=environment.ROOT / "benchmarks" / "results", metavar="FOLDER")
     parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432/postgres", metavar="URL")
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/14", metavar="URL", help="an empty database")
@@ -122,7 +122,7 @@ def on_servers(options: argparse.Namespace, **changes: Any) -> Iterator[dict[str
 
 
 def run(module: str, size: dict[str, Any], variables: dict[str, str]) -> Any:
-    """Measure in a process of its own, and return what it printed."""
+    """Run a measurement in a separate process; return its JSON output."""
     process = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", json.dumps(size)],
         env={**os.environ, **variables, "DJANGO_SETTINGS_MODULE": "benchmarks.host.settings"},

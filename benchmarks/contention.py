@@ -1,9 +1,9 @@
 """
-Many requests with one key at once: what its row and its counters cost those who wait for them.
+Measure the effect of concurrent requests with one key on the throughput.
 
     python -m benchmarks.contention '{"seconds": 3, "rounds": 5, "keys": 1000}'
 
-Prints JSON: for each case the requests a second of each round, of two processes together.
+Prints JSON with the requests per second of each round for each case, as the sum of two processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
         "path": "/closient-slow", "interval": 0, "threads": 8, "hot": True, "atomic": True,
     },
 }  # fmt: skip
-# Seconds in which a process starts.
+# Seconds for the start of a process.
 START = 4
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run(keys: list[str], seconds: float, *, hot: bool, atomic: bool, **case: Any) -> float:
-    """Return the requests a second that the processes answered together."""
+    """Return the requests per second of all processes together."""
     databases = json.loads(os.environ["BENCHMARK_DATABASES"])
     databases["default"]["ATOMIC_REQUESTS"] = atomic
     environment = {
@@ -69,7 +69,7 @@ def run(keys: list[str], seconds: float, *, hot: bool, atomic: bool, **case: Any
 
 
 def work(path: str, keys: list[str], threads: int, start: float, seconds: float) -> int:
-    """Send requests on some threads for so long, and return how many were answered."""
+    """Send requests from ``threads`` threads for ``seconds`` seconds; return the number of responses."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""An environment of its own for the packages that are compared: the project needs none of them."""
+"""A separate environment with the packages to compare, since the project does not need them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STAMP = HOME / ".installed"
 
 
 def enter() -> None:
-    """Go on in that environment: make it where it is missing or outdated, and start the command again in it."""
+    """Restart the command in the environment. Create it first if it is missing or outdated."""
     if Path(sys.prefix) == HOME:
         return
     wanted = (ROOT / "pyproject.toml").read_text()
@@ -24,7 +24,7 @@ def enter() -> None:
         venv.create(HOME, clear=True, with_pip=True)
         _pip("--upgrade", "pip>=25.1")
         _pip("--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:benchmarks")
-        # Its release says that it is not for this Django, and runs on it: see the notes of the report.
+        # The release requires an older Django, but runs with this one (see the notes of the report).
         _pip("--no-deps", "drf-simple-apikey")
         STAMP.write_text(wanted)
     os.execv(PYTHON, [str(PYTHON), "-m", "benchmarks", *sys.argv[1:]])
@@ -33,4 +33,4 @@ def enter() -> None:
 def _pip(*arguments: str) -> None:
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "-qq", "install", *arguments]
     if subprocess.call(command, stdout=sys.stderr) != 0:
-        sys.exit("The packages could not be installed; pip's lines above say why.")
+        sys.exit("The packages could not be installed. See the output of pip above.")

@@ -1,9 +1,9 @@
 """
-What grows: the number of keys, and the number of requests that a key has made in its window.
+Measure the effect of the number of keys, and of the number of requests in a window.
 
     python -m benchmarks.growth '{"keys": [1000, 5000000], "requests": [10, 100000], "rounds": 20}'
 
-Prints JSON: for each number the median in microseconds of each round.
+Prints JSON with the median microseconds of each round for each number.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def fill(alias: str, number: int) -> None:
     call_command("migrate", database=alias, verbosity=0)
     load_keys(1)
     with connections[alias].cursor() as cursor:
-        # Without asking for each of the keys whether their organization is there.
+        # Skip the foreign key checks for each row.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(copy_sql(), [number])
         cursor.execute("SET session_replication_role = DEFAULT")
@@ -54,7 +54,7 @@ def fill(alias: str, number: int) -> None:
 
 
 def copy_sql() -> str:
-    """Return the SQL that copies the newest key as often as its parameter says, each with the hash of its number."""
+    """Return the SQL to copy the newest key ``%s`` times. Each copy has the hash of its number."""
     from closient_auth.models import ApiKey
 
     columns = [field.column for field in ApiKey._meta.concrete_fields]
@@ -68,7 +68,7 @@ def copy_sql() -> str:
 
 
 def look_up(alias: str, number: int) -> Callable[[], None]:
-    """Return a function that looks up a random one of the keys in a database."""
+    """Return a function to look up a random key in a database."""
     from benchmarks.host.routers import Current
     from closient_auth.authentication import ApiKeyAuthentication
 
@@ -78,14 +78,14 @@ def look_up(alias: str, number: int) -> Callable[[], None]:
         Current.alias = alias
         authenticator.authenticate_credentials(sha256(str(random.randint(1, number)).encode()).hexdigest())
 
-    # Warm: all of the index is in memory.
+    # Load the index into memory.
     for _ in range(min(number, 20_000)):
         look_up()
     return look_up
 
 
 def count(number: int) -> Callable[[], None]:
-    """Return a function that counts a request of a key which has made so many already."""
+    """Return a function to count a request of a key with this number of earlier requests."""
     from closient_auth.limits.counter import count_request
     from closient_auth.limits.windows import Window
 
@@ -104,7 +104,7 @@ def measure(operations: dict[int, Callable[[], None]], rounds: int) -> dict[int,
     medians: dict[int, list[float]] = {number: [] for number in operations}
     for _ in range(rounds):
         times: dict[int, list[float]] = {number: [] for number in operations}
-        # One of each in turn, so that both meet the same machine.
+        # Alternate the operations, so other load affects them equally.
         for _ in range(SAMPLES):
             for number, operation in operations.items():
                 start = time.perf_counter()

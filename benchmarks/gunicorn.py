@@ -1,4 +1,4 @@
-"""The measured project under gunicorn, and a client for it."""
+"""The benchmark project under gunicorn, and a client for it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Server:
         self.pid = pid
 
     def get_pids(self) -> list[int]:
-        """Return the processes of gunicorn: the one that watches and those that answer."""
+        """Return the process ids of gunicorn and its workers."""
         return [self.pid, *services.get_children(self.pid)]
 
     def get(self, path: str, header: tuple[str, str], number: int) -> list[int]:
-        """Send so many requests, a few at a time, and return the statuses of the answers."""
+        """Send ``number`` requests, a few at a time, and return the statuses of the responses."""
         request = f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{header[0]}: {header[1]}\r\n\r\n".encode()
         with ThreadPoolExecutor(CLIENTS) as pool:
             return list(pool.map(lambda _: self._send(request), range(number)))
@@ -43,10 +43,10 @@ class Server:
 
 @contextmanager
 def serve(interval: int) -> Iterator[Server]:
-    """Start gunicorn with this ``LAST_USED_INTERVAL`` on a free port, and end it."""
+    """Start gunicorn with this ``LAST_USED_INTERVAL`` on a free port, and stop it at the end."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        # The socket is handed over, so that nobody else takes the port in between.
+        # Pass the open socket, so no other process can take the port.
         command = [sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), "--log-level", "warning"]
         process = subprocess.Popen(
             [*command, "--bind", f"fd://{listener.fileno()}", "benchmarks.host.wsgi"],

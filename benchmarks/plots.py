@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-# The same text and the same ids in each run, so that a new plot differs by what was measured.
+# Use the same text and ids in each run, so plots differ only in the results.
 matplotlib.rcParams.update({"svg.hashsalt": "closient-auth", "svg.fonttype": "none"})
 
 from matplotlib import pyplot  # noqa: E402
@@ -16,7 +16,7 @@ from benchmarks.variants import BARE, MALFORMED, MISTYPED, VARIANTS  # noqa: E40
 
 
 def plot_costs(title: str, rounds: Rounds, path: Path) -> None:
-    """Draw the CPU time above the bare view of each variant, servers included, with all rounds as points."""
+    """Draw each variant's CPU time above the bare view, including the servers for HTTP. Each round is a point."""
     servers = title == HTTP
     bare = get_totals(rounds, BARE, servers=servers)
     costs = {

@@ -1,4 +1,4 @@
-"""Markdown tables of what was measured."""
+"""Markdown tables of the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Results = dict[str, Any]
 Rounds = dict[str, dict[str, list[float]]]
 
 POSTGRESQL, SQLITE, HTTP = "PostgreSQL and Redis", "SQLite and local memory", "over HTTP"
-# A part for each way to reach PostgreSQL, named after this.
+# The results have a part for each type of connection, with this prefix.
 CONNECTIONS = "PostgreSQL reached over: "
 GROWTH, CONTENTION = "growth", "contention"
 PACKAGES = [
@@ -25,13 +25,13 @@ PACKAGES = [
 
 
 def get_totals(rounds: Rounds, variant: Variant, *, servers: bool = False) -> list[float]:
-    """Return the CPU microseconds per request of each round, those of the servers added where asked."""
+    """Return the CPU microseconds per request of each round, including the servers if ``servers`` is set."""
     parts = rounds[variant.name]
     return [mine + (theirs if servers else 0) for mine, theirs in zip(parts["process"], parts["servers"], strict=True)]
 
 
 def get_ratio(rounds: Rounds, variant: Variant, reference: Variant, *, servers: bool = False) -> float:
-    """Return the median of the rounds' ratios of CPU above the bare view."""
+    """Return the median over the rounds of the ratio of the CPU times above the bare view."""
     columns = [get_totals(rounds, each, servers=servers) for each in (variant, reference, BARE)]
     return _median((mine - bare) / (theirs - bare) for mine, theirs, bare in zip(*columns, strict=True))
 
@@ -71,7 +71,7 @@ def _rate(case: str, reference: str) -> Callable[[Results], float]:
     return ratio
 
 
-# What is compared, in which part of the results, how, and the bound: a cost stays below it, a throughput above.
+# Each row: title, part of the results, function, sign and bound. A cost has an upper bound, a throughput a lower one.
 ROWS: list[tuple[str, str, Callable[[Any], float], str, float]] = [
     ("TokenAuthentication with two throttles, PostgreSQL and Redis, interval 60",
      POSTGRESQL, _cost(CLOSIENT_60, TOKEN_THROTTLED), "≤", 0.50),
@@ -116,7 +116,7 @@ def make_report(results: Results, skipped: dict[str, str], *, short: bool) -> st
 
 def _make_heading(short: bool) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    mode = " Short mode: few rounds and small numbers, for a look and not for a verdict." if short else ""
+    mode = " Short mode: few rounds and small numbers, so the figures are not reliable." if short else ""
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} on {platform.machine()}, "
         f"{versions}.{mode}"
@@ -148,9 +148,9 @@ def _make_comparison(part: str, rounds: Rounds, *, servers: bool) -> str:
 
 def _make_connections(ways: dict[str, Rounds]) -> str:
     lines = [
-        "## How PostgreSQL is reached",
+        "## PostgreSQL connections",
         "",
-        "Microseconds a request above the bare view: CPU of the process, and time on the clock.",
+        "Microseconds per request above the bare view: CPU time of the process, and elapsed time.",
         "",
         f"| | {TOKEN.name} | {CLOSIENT_60.name} | {CLOSIENT_0.name} |",
         "| --- | --- | --- | --- |",

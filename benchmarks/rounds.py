@@ -1,10 +1,10 @@
 """
-CPU time per request, in interleaved rounds: whatever disturbs the machine disturbs all variants of a round alike.
+Measure the CPU time per request in interleaved rounds, so other load on the machine affects all variants equally.
 
     python -m benchmarks.rounds '{"over_http": false, "rounds": 15, "requests": 60}'
 
-Prints JSON: for each variant the microseconds per request of each round: CPU of the process that answers, CPU of the
-database and Redis servers, and time on the clock.
+Prints JSON with microseconds per request for each variant and round: CPU of the web process, CPU of the database and
+Redis servers, and elapsed time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks import gunicorn, services
 from benchmarks.variants import VARIANTS, Variant
 
 Send = Callable[[Variant, int], None]
-# Seconds so far: CPU of the processes that answer, CPU of the servers behind them, and the clock's.
+# Seconds so far: CPU of the web processes, CPU of the database and Redis servers, and elapsed time.
 Clock = Callable[[], tuple[float, float, float]]
 
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def prepare() -> dict[str, tuple[str, str]]:
-    """Set Django up, make the tables, and return the header of each credential."""
+    """Set up Django, create the tables, and return the header of each credential."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.host.settings"
     django.setup()
     from django.core.management import call_command
@@ -50,7 +50,7 @@ def prepare() -> dict[str, tuple[str, str]]:
 
 @contextmanager
 def in_process(credentials: dict[str, tuple[str, str]]) -> Iterator[tuple[Send, Clock]]:
-    """Through the WSGI handler of this process."""
+    """Send requests to the WSGI handler in this process."""
     from django.conf import settings
 
     from benchmarks.host.wsgi_client import make_request
@@ -69,7 +69,7 @@ def in_process(credentials: dict[str, tuple[str, str]]) -> Iterator[tuple[Send, 
 
 @contextmanager
 def over_http(credentials: dict[str, tuple[str, str]]) -> Iterator[tuple[Send, Clock]]:
-    """Through gunicorn with two workers; one gunicorn for each ``LAST_USED_INTERVAL``."""
+    """Send requests to gunicorn with two workers. Each ``LAST_USED_INTERVAL`` has its own gunicorn."""
     with gunicorn.serve(0) as always, gunicorn.serve(60) as seldom:
         ports = {0: always, 60: seldom}
 
@@ -77,7 +77,7 @@ def over_http(credentials: dict[str, tuple[str, str]]) -> Iterator[tuple[Send, C
             for status in ports[variant.interval].get(variant.path, credentials[variant.credential], number):
                 check(variant, status)
 
-        # Each worker opens its connections at its first request.
+        # Warm up, since each worker opens its connections at its first request.
         for variant in VARIANTS:
             send(variant, 30)
         answering = [*always.get_pids(), *seldom.get_pids()]
@@ -89,14 +89,14 @@ def over_http(credentials: dict[str, tuple[str, str]]) -> Iterator[tuple[Send, C
 
 
 def get_servers(clients: list[int]) -> list[int]:
-    """Return the processes of the database and of Redis, as far as they run on this machine."""
+    """Return the processes of the database and of Redis, if they run on this machine."""
     from django.conf import settings
     from django.db import connection
 
     pids = []
     connection.ensure_connection()
     database = settings.DATABASES["default"]
-    # Where connections come and go there is no process to watch.
+    # Server processes change with each request unless the connections are persistent.
     if connection.vendor == "postgresql" and database["CONN_MAX_AGE"] is None:
         pids += services.get_postgresql_pids(database)
     if settings.REDIS:
@@ -111,13 +111,13 @@ def measure(send: Send, clock: Clock, variants: list[Variant], rounds: int, requ
     for number in range(-1, rounds):
         print(f"  round {number + 1} of {rounds}", file=sys.stderr)
         for variant in random.sample(variants, len(variants)):
-            # REST framework's throttles keep a list of all requests in the window: in their favour it starts empty.
+            # REST framework's throttles keep a list of all requests in the window. It starts empty, in their favour.
             cache.clear()
             send(variant, 3)
             before = clock()
             send(variant, requests)
             after = clock()
-            # The first round warms up.
+            # The first round is a warm-up.
             if number >= 0:
                 for part, start, end in zip(result[variant.name], before, after, strict=True):
                     result[variant.name][part].append((end - start) / requests * 1e6)
@@ -125,10 +125,10 @@ def measure(send: Send, clock: Clock, variants: list[Variant], rounds: int, requ
 
 
 def check(variant: Variant, status: int) -> None:
-    """Raise where a variant answers something else than it should: a refusal costs less than an answer."""
+    """Raise ``RuntimeError`` for an unexpected status, because a refusal costs less than a full response."""
     wanted = 401 if variant.credential in {"malformed", "mistyped"} else 200
     if status != wanted:
-        raise RuntimeError(f"{variant.name} answered {status}.")
+        raise RuntimeError(f"{variant.name} returned status {status}.")
 
 
 if __name__ == "__main__":

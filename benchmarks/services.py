@@ -1,4 +1,4 @@
-"""The servers that a run finds, a database of its own on them, and the CPU time that they use."""
+"""The database and Redis servers of a run, and their CPU time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NAME = "closient_auth_benchmark"
 
 
 class Missing(Exception):
-    """Raised where something that a table needs is not there; says what."""
+    """Raised with the reason when a required server is not available."""
 
 
 def sqlite(folder: Path) -> dict[str, Any]:
-    """Return Django's settings for a new database file, as a production with SQLite has them."""
+    """Return Django's settings for a new database file, as used in production."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": str(folder / "benchmark.sqlite3"),
@@ -62,14 +62,14 @@ def postgresql(url: str, name: str = NAME) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def empty_redis(url: str) -> Iterator[str]:
-    """Yield the URL of a Redis database that nobody uses, and empty it at the end."""
+    """Yield the URL of an empty Redis database, and empty it again at the end."""
     client = redis.Redis.from_url(url, socket_connect_timeout=5)
     try:
         size = client.dbsize()
     except redis.RedisError as error:
         raise Missing(f"no Redis at {url.rpartition('@')[2]} ({type(error).__name__})") from error
     if size:
-        raise Missing(f"the Redis database {url.rpartition('@')[2]} holds {size} keys: name an empty one with --redis")
+        raise Missing(f"the Redis database {url.rpartition('@')[2]} has {size} keys: use --redis with an empty one")
     try:
         yield url
     finally:
@@ -77,7 +77,7 @@ def empty_redis(url: str) -> Iterator[str]:
 
 
 def cpu_seconds(pids: list[int]) -> float:
-    """Return the CPU time of these processes so far, by the scheduler's own account (Linux)."""
+    """Return the CPU seconds of these processes so far, from the scheduler's statistics (Linux)."""
     return (
         sum(int(path.read_text().split()[0]) for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
         / 1e9
@@ -85,12 +85,12 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def get_children(pid: int) -> list[int]:
-    """Return the processes that this one has started."""
+    """Return the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def get_postgresql_pids(database: dict[str, Any]) -> list[int]:
-    """Return the server processes that serve this database; none where they run on another machine."""
+    """Return the server processes for this database, or none if they run on another machine."""
     address = {"host": database["HOST"], "port": database["PORT"], "user": database["USER"]}
     with psycopg.connect(dbname="postgres", password=database["PASSWORD"], **address) as connection:
         rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", [database["NAME"]])
@@ -98,7 +98,7 @@ def get_postgresql_pids(database: dict[str, Any]) -> list[int]:
 
 
 def get_redis_pids(url: str) -> list[int]:
-    """Return the process of the Redis at this URL; none where it runs on another machine."""
+    """Return the process of the Redis server, or none if it runs on another machine."""
     return _local([redis.Redis.from_url(url).info("server")["process_id"]], "redis-server")
 
 

@@ -1,4 +1,4 @@
-"""What is compared: a name for the tables, a URL, a header, and whether it writes ``last_used`` each time."""
+"""The variants to compare: a title, a URL, a credential, and ``LAST_USED_INTERVAL``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Variant:
     name: str
     path: str
-    # Which of the headers that ``data.load()`` returns.
+    # A key of the dictionary returned by ``data.load()``.
     credential: str = ""
-    # LAST_USED_INTERVAL while it runs; it matters to this package only.
+    # LAST_USED_INTERVAL during the run. It affects only this package.
     interval: int = 0
 
 

@@ -9,12 +9,12 @@ from rest_framework_api_key.models import APIKey as DrfApiKey
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey, Organization
 
-# Never reached, and counted in both windows all the same.
+# The limits are never reached, but each request counts in both windows.
 LIMITS = {"rate_limit_per_minute": 1_000_000_000, "rate_limit_per_day": 1_000_000_000}
 
 
 def load() -> dict[str, tuple[str, str]]:
-    """Make one credential of each kind, and return the header that carries it."""
+    """Create a credential of each kind; return their headers by name."""
     user = get_user_model().objects.create_user("ada")
     organization = Organization.objects.create_organization(name="Analytical Engines", owner=user)
     _, business = ApiKey.objects.create_key(prefix=KeyType.BUSINESS, organization=organization, **LIMITS)
@@ -36,7 +36,7 @@ def load() -> dict[str, tuple[str, str]]:
 
 
 def load_keys(number: int) -> list[str]:
-    """Make this many business keys of one organization, and return their raw texts."""
+    """Create ``number`` business keys in one organization; return the raw keys."""
     organization = Organization.objects.create(name="Many", slug="many")
     return [
         ApiKey.objects.create_key(prefix=KeyType.BUSINESS, organization=organization, **LIMITS)[1]

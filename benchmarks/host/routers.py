@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Current:
-    """Send everything to the database whose turn it is."""
+    """Send all queries to the current database."""
 
     alias = "default"
 

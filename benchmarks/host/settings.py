@@ -1,8 +1,8 @@
 """
-The project that is measured, in the configuration that each package's own documentation shows.
+Settings of the benchmark project, with each package configured as its documentation shows.
 
-``BENCHMARK_DATABASES``  JSON: Django's ``DATABASES``
-``BENCHMARK_REDIS``      the URL of a Redis for the cache; local memory without
+``BENCHMARK_DATABASES``  JSON of Django's ``DATABASES``
+``BENCHMARK_REDIS``      URL of a Redis server for the cache (default: local memory)
 ``BENCHMARK_INTERVAL``   ``LAST_USED_INTERVAL``
 """
 
@@ -26,7 +26,7 @@ USE_TZ = True
 ROOT_URLCONF = "benchmarks.host.urls"
 WSGI_APPLICATION = "benchmarks.host.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# The same for all that is measured, and none of it: no sessions, no CSRF, no admin.
+# All variants run without middleware, since sessions and CSRF protection are not measured.
 MIDDLEWARE: list[str] = []
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -40,11 +40,11 @@ INSTALLED_APPS = [
 ]
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    # Far above what a run sends: a refusal would cost less than an answer.
+    # The limits are never reached, because a refusal costs less than a full response.
     "DEFAULT_THROTTLE_RATES": {"minute": "1000000/min", "day": "1000000/day"},
 }
 CLOSIENT_AUTH = {"LAST_USED_INTERVAL": int(os.environ.get("BENCHMARK_INTERVAL", "0"))}
-# Any Fernet key. Behind a proxy that ends TLS it is told so; here there is none.
+# The Fernet key is arbitrary. ENFORCE_HTTPS is off, since the benchmark does not use TLS.
 DRF_API_KEY = {"FERNET_SECRET": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "ENFORCE_HTTPS": False}
-# Refusals are part of what is measured, writing their log lines to a terminal is not.
+# Refusals are measured, but not the output of their log lines.
 LOGGING = {"version": 1, "disable_existing_loggers": False, "loggers": {"django.request": {"level": "ERROR"}}}

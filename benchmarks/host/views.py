@@ -1,4 +1,4 @@
-"""One answer, and around it each package's way to know who asks."""
+"""The same view with the authentication of each package."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DayThrottle(UserRateThrottle):
 
 
 class Bare(APIView):
-    """The view that all others are compared with: nobody is asked who they are."""
+    """The reference view, without authentication."""
 
     authentication_classes: list[type] = []
     permission_classes: list[type] = []
@@ -80,7 +80,7 @@ class Closient(Bare):
 
 
 class ClosientSlow(Closient):
-    """A view that takes 50 ms, in which other requests with the same key arrive."""
+    """A view with a delay of 50 ms, during which other requests with the same key arrive."""
 
     def get(self, request: Request) -> Response:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Send requests to Django's WSGI handler in this process: everything but the socket."""
+"""A client for Django's WSGI handler in this process, without a socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.host.wsgi import application
 
 
 def make_request(path: str, header: tuple[str, str]) -> Callable[[], int]:
-    """Return a function that sends one GET request and returns the status of the answer."""
+    """Return a function to send one GET request; it returns the status of the response."""
     name, value = header
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
