@@ -58,4 +58,4 @@ clean: ## Remove all files that .gitignore lists
 .PHONY: python
 python:
 	@command -v "$(firstword $(PYTHON))" > /dev/null || \
-	{ echo "Python 3.11 or later is needed, and no $(or $(PYTHON),python3) was found." >&2; exit 1; }
+	{ echo "Python 3.11 or later is required, but $(or $(PYTHON),python3) was not found." >&2; exit 1; }

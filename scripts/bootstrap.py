@@ -1,10 +1,10 @@
 """
-Make ``.venv`` beside ``pyproject.toml``: the package, editable, and some dependency groups.
+Create ``.venv`` next to ``pyproject.toml``, with the package in editable mode and some dependency groups.
 
     python3 scripts/bootstrap.py test        print the path of the environment's python
-    python3 scripts/bootstrap.py --find      print the path of a new enough Python, and make nothing
+    python3 scripts/bootstrap.py --find      print the path of a suitable Python, and create nothing
 
-Standard library only, and in a syntax that Python 2.7 can read: who has only an old Python is told so in one sentence.
+Uses only the standard library, and syntax of Python 2.7, to give users of an old Python a clear error message.
 """
 
 from __future__ import print_function
@@ -21,7 +21,7 @@ except ImportError:  # Python 2
     Path = str
 
 OLD, BARE = 3, 4
-# What a Python says of itself: its exit status, and the path of the one behind it if it stands in an environment.
+# Code to check a Python. It sets the exit status, and prints the path of the base Python of an environment.
 INTRODUCTION = """
 import sys
 if sys.version_info < (3, 11):
@@ -36,16 +36,16 @@ print(sys._base_executable)
 
 def ensure_environment(root, groups):
     """
-    Return the path of a Python that has the package and these dependency groups, made here where missing or outdated.
+    Return the path of a Python with the package and these dependency groups. Create or update it if necessary.
 
-    Exit with 1 and one sentence on stderr where it cannot be made. Two calls at once wait for each other.
+    Exit with status 1 and an error message if that fails. Concurrent calls wait for each other.
     """
     root = os.path.realpath(str(root))
     home = os.path.join(root, ".venv")
     python = os.path.join(home, "bin", "python")
     stamp = os.path.join(home, "-".join([".installed"] + sorted(groups)))
     with _locked(os.path.join(root, "pyproject.toml")) as project:
-        # The path counts too: an editable install points to where the checkout was.
+        # The path is included, because an editable install breaks when the checkout moves.
         wanted = hashlib.sha256(project.read() + root.encode("utf-8")).hexdigest()
         if _run(python, "import pip, sys; sys.exit(sys.version_info < (3, 11))")[0] != 0:
             _make(home)
@@ -58,13 +58,13 @@ def ensure_environment(root, groups):
 
 def _make(home):
     base = find_python()
-    _say("Making .venv with {0} ...".format(base))
+    _say("Creating .venv with {0} ...".format(base))
     if subprocess.call([base, "-m", "venv", "--clear", home], stdout=sys.stderr) != 0:
-        _fail("The environment {0} could not be made; the lines above say why.".format(home))
+        _fail("The environment {0} could not be created. See the output above.".format(home))
 
 
 def find_python():
-    """Return the path of a Python that can make the environment, or exit with a sentence that says what is missing."""
+    """Return the path of a suitable Python, or exit with an error message."""
     answers = {}
     for name in [sys.executable, "python3", "python3.14", "python3.13", "python3.12", "python3.11"]:
         status, path = _run(name, INTRODUCTION)
@@ -73,23 +73,23 @@ def find_python():
         answers.setdefault(status, name)
     if BARE in answers:
         _fail(
-            "{0} has no venv module to make an environment with: install it and try again "
+            "The venv module of {0} is missing. Install it and try again "
             "(Debian, Ubuntu: apt install python3-venv).".format(answers[BARE])
         )
-    _fail("Python 3.11 or later is needed, and {0} is {1}.".format(sys.executable, sys.version.split()[0]))
+    _fail("Python 3.11 or later is required, but {0} is version {1}.".format(sys.executable, sys.version.split()[0]))
 
 
 def _install(root, python, groups):
-    _say("Installing closient-auth and what it needs into .venv; this can take a minute ...")
+    _say("Installing closient-auth and its requirements into .venv. This can take a minute ...")
     project = os.path.join(root, "pyproject.toml")
-    # Dependency groups came with pip 25.1; Python 3.11 to 3.13 bring an older one.
+    # Dependency groups need pip 25.1. Python 3.11 to 3.13 include an older version.
     for wanted in (
         ["--upgrade", "pip>=25.1"],
         ["--editable", root] + [option for group in groups for option in ("--group", project + ":" + group)],
     ):
         pip = [python, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
         if subprocess.call(pip + wanted, stdout=sys.stderr) != 0:
-            _fail("The packages could not be installed; pip's lines above say why.")
+            _fail("The packages could not be installed. See the output of pip above.")
 
 
 @contextlib.contextmanager

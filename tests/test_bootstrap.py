@@ -26,11 +26,11 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 ' "$0" "$@"
 """
 OLD, BARE = 3, 4
-NONE = "Python 3.11 or later is needed, and no {name} was found."
+NONE = "Python 3.11 or later is required, but {name} was not found."
 SENTENCES = {
     None: NONE.format(name="python3"),
-    OLD: "Python 3.11 or later is needed, and {python} is 3.9.2.",
-    BARE: "{python} has no venv module to make an environment with: install it and try again "
+    OLD: "Python 3.11 or later is required, but {python} is version 3.9.2.",
+    BARE: "The venv module of {python} is missing. Install it and try again "
     "(Debian, Ubuntu: apt install python3-venv).",
 }
 
