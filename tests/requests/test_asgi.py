@@ -129,7 +129,7 @@ def test_client_that_goes_away_leaves_nothing_behind(atomic, mount):
 
     async_to_sync(go_away)()
 
-    # In a transaction the update is lost: Django does not close a request after the client disconnects.
+    # The update is lost in a transaction: Django does not close a request after the client disconnects.
     assert (stored(api_key) is None) is atomic
     assert async_to_sync(get)("/", key(raw_key))[0] == HTTPStatus.OK
     assert stored(api_key) is not None
