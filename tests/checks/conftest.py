@@ -6,8 +6,12 @@ from django.core import checks
 
 
 @pytest.fixture
-def run():
-    """Run Django's checks as ``manage.py check`` does, and return those of this package."""
+def run(db):
+    """
+    Run Django's checks as ``manage.py check`` does, and return the messages of this package.
+
+    Django's own check of ``JSONField`` opens SQLite once, so a test that runs alone needs the database.
+    """
 
     def run():
         return [message for message in checks.run_checks() if str(message.id).startswith("closient_auth.")]

@@ -29,11 +29,12 @@ class PlainView(APIView):
 
 
 @pytest.fixture
-def cache(settings):
-    """Count in a cache with this backend; nothing connects to it."""
+def cache(settings, tmp_path):
+    """Set the backend of the default cache. No test connects to it, but Django makes the folder of a file-based cache."""
 
     def cache(backend, **kwargs):
-        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1"}, **kwargs}
+        location = tmp_path if "filebased" in backend else "redis://127.0.0.1:1"
+        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(location)}, **kwargs}
 
     return cache
 

@@ -112,7 +112,7 @@ def all_own_checks():
     return [message for check in registered for message in check(app_configs=None, databases=None)]
 
 
-def test_no_query(django_assert_num_queries, db, run):
+def test_no_query(django_assert_num_queries, run):
     # Django asks SQLite once whether it knows JSON.
     run()
     with django_assert_num_queries(0):
