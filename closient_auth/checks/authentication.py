@@ -29,9 +29,9 @@ def check_authenticator_order(**kwargs: object) -> Iterator[CheckMessage]:
         place = name_views(view for view in get_views() if _is_late(view.get_classes(AUTHENTICATION) or ()))
     if place:
         yield Warning(
-            f"ApiKeyAuthentication is not the first class in: {place}.",
-            hint="Put it first. REST framework takes the header of a 401 from the first class, and answers 403 where "
-            "that has none; and a good session before it would let a request with a bad key pass.",
+            f"ApiKeyAuthentication should be the first authentication class in: {place}.",
+            hint="REST framework takes the WWW-Authenticate header of a 401 from the first class, and responds 403 if it "
+            "has none. A valid session before it would also admit a request with an invalid key.",
             id="closient_auth.W001",
         )
 
@@ -45,9 +45,9 @@ def check_keys_are_taken(**kwargs: object) -> Iterator[CheckMessage]:
     )
     if can_tell and not are_keys_taken(views):
         yield Warning(
-            "ApiKeyAuthentication is used by none of your views: no request with an API key is let in.",
+            "ApiKeyAuthentication is not used by any view, so API keys are not accepted anywhere.",
             hint="Put 'closient_auth.authentication.ApiKeyAuthentication' first in "
-            "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES'], or on a view.",
+            "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES'], or in the authentication_classes of a view.",
             id="closient_auth.W012",
         )
 
@@ -56,8 +56,8 @@ def check_default_permission(**kwargs: object) -> Iterator[CheckMessage]:
     """Check that a view which says nothing is closed."""
     if is_open(get_default("DEFAULT_PERMISSION_CLASSES")) and are_keys_taken(get_views()):
         yield Error(
-            "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES'] lets anybody in, with a key or without.",
-            hint="Set it to ['rest_framework.permissions.IsAuthenticated'], and say AllowAny on the views that are public.",
+            "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES'] should not admit every request.",
+            hint="Set it to ['rest_framework.permissions.IsAuthenticated'], and use AllowAny on public views.",
             id="closient_auth.E006",
         )
 
@@ -65,14 +65,14 @@ def check_default_permission(**kwargs: object) -> Iterator[CheckMessage]:
 def check_throttle(**kwargs: object) -> Iterator[CheckMessage]:
     """Check that the limits of keys are held wherever keys are taken."""
     if are_keys_taken_by_default() and not includes(get_default("DEFAULT_THROTTLE_CLASSES"), ApiKeyRateThrottle):
-        place = "by default: REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES'] is without ApiKeyRateThrottle"
+        place = "REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES']"
     elif unlimited := [view for view in get_views() if _takes_keys_without_limits(view)]:
-        place = f"by these views, whose throttle_classes are without ApiKeyRateThrottle: {name_views(unlimited)}"
+        place = name_views(unlimited)
     else:
         return
     yield Warning(
-        f"The limits of API keys are not held {place}.",
-        hint="Add 'closient_auth.throttling.ApiKeyRateThrottle'.",
+        f"ApiKeyRateThrottle should be one of the throttle classes in: {place}.",
+        hint="Add 'closient_auth.throttling.ApiKeyRateThrottle'. API key rate limits are not enforced without it.",
         id="closient_auth.W002",
     )
 

@@ -36,8 +36,8 @@ def check_open_views(**kwargs: object) -> Iterator[CheckMessage]:
     silent = [view for view in views if view.get_classes(PERMISSION) in ((), [])]
     if silent and are_keys_taken(views):
         yield Warning(
-            f"These views have no permission classes, and let anybody in: {name_views(silent)}.",
-            hint="Name the permission classes; AllowAny where a view is meant to be public.",
+            f"The permission classes should not be empty in: {name_views(silent)}.",
+            hint="They admit every request. Name the permission classes, or AllowAny if the view is public.",
             id="closient_auth.W003",
         )
 
@@ -52,9 +52,9 @@ def check_staff_permissions(**kwargs: object) -> Iterator[CheckMessage]:
         )
     if place:
         yield Warning(
-            f"IsAdminUser or DjangoModelPermissions decides over API keys in: {place}.",
-            hint="A user key passes it with all that the user is and may in Django's admin; an organization's key never "
-            "does. Use HasOrganizationPermission, or take ApiKeyAuthentication out of that view's authentication_classes.",
+            f"IsAdminUser and DjangoModelPermissions should not be used with API keys in: {place}.",
+            hint="A user key gets the permissions that its user has in Django's admin, and an organization's key is "
+            "always refused. Use HasOrganizationPermission, or remove ApiKeyAuthentication from the view.",
             id="closient_auth.W004",
         )
 
@@ -73,14 +73,14 @@ def check_compositions(**kwargs: object) -> Iterator[CheckMessage]:
     views = get_views()
     if inverted := [view for view in views if any(map(_is_inverted, _iter_parts(view)))]:
         yield Error(
-            f"HasOrganizationPermission stands under ~ in: {name_views(inverted)}.",
-            hint="That lets pass whoever it refuses. Write a permission class that says what is meant.",
+            f"HasOrganizationPermission should not be negated with ~ in: {name_views(inverted)}.",
+            hint="~ admits every request that the class refuses. Write an explicit permission class instead.",
             id="closient_auth.E010",
         )
     if hiding := [view for view in views if any(map(_hides_others, _iter_parts(view)))]:
         yield Warning(
-            f"HasOrganizationPermission stands before another permission under | in: {name_views(hiding)}.",
-            hint="Put it last: for another's organization it answers 404 before the one behind it is asked.",
+            f"HasOrganizationPermission should be the last operand of | in: {name_views(hiding)}.",
+            hint="It responds 404 for another organization's object, and the permission after it is never evaluated.",
             id="closient_auth.W010",
         )
 
@@ -120,8 +120,8 @@ def _check_declaration(view: View) -> Iterator[CheckMessage]:
         yield from _check_permissions(view, complete=permissions is not None)
     elif permissions and view.takes_keys() and not view.is_public():
         yield Warning(
-            f"{view}.required_permissions is read by none of the view's permission classes.",
-            hint="Add HasOrganizationPermission to its permission_classes: as it is, every credential passes.",
+            f"{view}.required_permissions is not read by any of the view's permission classes.",
+            hint="Add HasOrganizationPermission to permission_classes. Without it, the view requires no permission.",
             id="closient_auth.W005",
         )
 
@@ -138,20 +138,20 @@ def _check_permissions(view: View, *, complete: bool) -> Iterator[CheckMessage]:
             permission = get_required_permission(instance, method.upper())
         except ImproperlyConfigured as error:
             if complete:
-                yield Error(str(error), hint="A request for it is answered 500 until then.", id="closient_auth.E007")
+                yield Error(str(error), hint="Until then, such a request gets a 500 response.", id="closient_auth.E007")
             continue
         if permission not in known:
             yield Error(
-                f"{view}.required_permissions names {permission!r}, which nobody can have.",
-                hint=f"{suggest(permission, known)} One of your own goes into CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
+                f"{view}.required_permissions names {permission!r}, which is not a known permission.",
+                hint=f"{suggest(permission, known)} Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
                 id="closient_auth.E008",
             )
         # The other safe methods need what GET needs, or no more than looking.
         elif complete and method == "get" and permission != _LOOK and is_publishable(instance, method):
             yield Warning(
-                f"{view} is @publishable, and {view.actions.get(method, method.upper())} needs {permission!r}.",
-                hint=f"It stays closed to publishable keys, which have {_LOOK.value!r} alone. "
-                "Ask for that there, or put @publishable on the methods alone that they may call.",
+                f"{view} is @publishable, but {view.actions.get(method, method.upper())} needs {permission!r}.",
+                hint=f"Publishable keys have only {_LOOK.value!r}, so they are refused. "
+                "Require that permission, or put @publishable only on the methods that they may call.",
                 id="closient_auth.W014",
             )
 
@@ -162,8 +162,8 @@ def _check_names(view: View, declared: object) -> Iterator[CheckMessage]:
         is_method = name in view.cls.http_method_names or name in map(str.upper, view.cls.http_method_names)
         if not is_method and not callable(getattr(view.cls, str(name), None)):
             yield Warning(
-                f"{view}.required_permissions names {name!r}, which is none of the view's actions or methods.",
-                hint="No request reads it. Name actions as the viewset's methods are named, such as 'destroy'.",
+                f"{view}.required_permissions names {name!r}, which is not an action or method of the view.",
+                hint="No request reads it. Use an HTTP method or an action of the viewset, such as 'destroy'.",
                 id="closient_auth.W013",
             )
 
@@ -172,5 +172,5 @@ def _check_attributes(view: View) -> Iterator[CheckMessage]:
     for name in ("required_permissions", "organization_field"):
         for near in get_close_matches(name, dir(view.cls), cutoff=0.9):
             if near != name and isinstance(view.get(near), str | Mapping):
-                message = f"HasOrganizationPermission does not read {view}.{near}."
+                message = f"{view}.{near} is not read by HasOrganizationPermission."
                 yield Warning(message, hint=f"Did you mean {name!r}?", id="closient_auth.W017")

@@ -23,8 +23,8 @@ def check_lists(**kwargs: object) -> Iterator[CheckMessage]:
     """Check that a list is narrowed to the request's organization."""
     if wide := [view for view in get_views() if asks_for_organization(view) and _lists_everything(view)]:
         yield Warning(
-            f"These views list the rows of every organization: {name_views(wide)}.",
-            hint="Add OrganizationFilterBackend to their filter_backends, or override get_queryset().",
+            f"OrganizationFilterBackend should be one of the filter backends in: {name_views(wide)}.",
+            hint="They list the rows of every organization. Add OrganizationFilterBackend, or override get_queryset().",
             id="closient_auth.W011",
         )
 
@@ -33,9 +33,9 @@ def check_members(**kwargs: object) -> Iterator[CheckMessage]:
     """Check that rows of organizations are not shown to whoever has some credential."""
     if common := [view for view in get_views() if _asks_for_a_credential(view) and _shows_organizations(view)]:
         yield Warning(
-            f"These views ask for no permission in the organization whose rows they show: {name_views(common)}.",
-            hint="IsAuthenticated lets in the keys and people of every organization. Add HasOrganizationPermission to their "
-            "permission_classes and OrganizationFilterBackend to their filter_backends, or override get_queryset().",
+            f"HasOrganizationPermission should be one of the permission classes in: {name_views(common)}.",
+            hint="IsAuthenticated admits the keys and users of every organization. Add HasOrganizationPermission to "
+            "permission_classes and OrganizationFilterBackend to filter_backends, or override get_queryset().",
             id="closient_auth.W018",
         )
 
@@ -99,9 +99,9 @@ def _check_path(view: View) -> Iterator[CheckMessage]:
         # The permission can follow a property of the model, the filter cannot.
         if _is_narrowed(view) or not hasattr(queryset.model, path):
             yield Error(
-                f"{view}.organization_field is {path!r}, which leads from {queryset.model._meta.label} "
-                "to no organization.",
-                hint=f"Write it as for filter(): 'product__organization'. Django says: {error}",
+                f"{view}.organization_field is {path!r}, which is not a path from {queryset.model._meta.label} "
+                "to an organization.",
+                hint=f"Write it as a lookup for filter(), such as 'product__organization'. Django's error: {error}",
                 id="closient_auth.E011",
             )
 
@@ -116,10 +116,10 @@ def _check_serializer(view: View) -> Iterator[CheckMessage]:
     cls, source = view.get("serializer_class"), path.split("__")[0]
     for name in _get_open_fields(cls, source):
         yield Warning(
-            f"{view} takes {name!r} from a request's body, by {cls.__module__}.{cls.__qualname__}.",
-            hint="Members could move rows into another organization. Leave the field out or make it read-only, and set "
-            "it from get_organization(request) in perform_create(); "
-            f"or refuse what is another organization's in the serializer's validate_{name}().",
+            f"{view} accepts {name!r} from the request body through {cls.__module__}.{cls.__qualname__}.",
+            hint="Members could move rows into another organization. Remove the field or make it read-only, and set "
+            "it from get_organization(request) in perform_create(). "
+            f"Or reject objects of another organization in the serializer's validate_{name}().",
             id="closient_auth.W016",
         )
 

@@ -43,8 +43,8 @@ def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
     user_settings: object = conf.user_settings
     if not isinstance(user_settings, Mapping):
         yield Error(
-            f"CLOSIENT_AUTH is a {type(user_settings).__name__}, not a dictionary.",
-            hint='Write it as CLOSIENT_AUTH = {"RATE_LIMIT_PER_MINUTE": 300}, or leave it out.',
+            f"CLOSIENT_AUTH should be a dictionary, not a {type(user_settings).__name__}.",
+            hint='Write CLOSIENT_AUTH = {"RATE_LIMIT_PER_MINUTE": 300}, or remove the setting.',
             id="closient_auth.E002",
         )
         return
@@ -59,8 +59,8 @@ def check_owner_permissions(**kwargs: object) -> Iterator[CheckMessage]:
         return
     if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
         yield Warning(
-            f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] leaves the owner without: {', '.join(lacking)}.",
-            hint="Nothing is inherited: name the owner too.",
+            f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {', '.join(lacking)}.",
+            hint="Roles do not inherit permissions. Add these to 'owner' too.",
             id="closient_auth.W015",
         )
 
@@ -72,14 +72,14 @@ def suggest(name: object, known: Collection[str]) -> str:
     begun = [spelling for spelling in spellings if start and spelling.startswith(start)]
     if near := begun or get_close_matches(start, spellings, n=1):
         return f"Did you mean {' or '.join(repr(spellings[spelling]) for spelling in near)}?"
-    return f"Known are: {', '.join(sorted(known))}."
+    return f"Use one of: {', '.join(sorted(known))}."
 
 
 def _check_setting(name: object, value: object) -> Iterator[CheckMessage]:
     known = [name for name, member in vars(AppSettings).items() if isinstance(member, property) and name.isupper()]
     if name not in known:
         hint = suggest(name, known)
-        yield Error(f"CLOSIENT_AUTH has no setting {name!r}.", hint=hint, id="closient_auth.E001")
+        yield Error(f"CLOSIENT_AUTH[{name!r}] is not a known setting.", hint=hint, id="closient_auth.E001")
     elif name == "HEADER":
         yield from _check_header(value)
     elif name == "EXTRA_ROLE_PERMISSIONS":
@@ -87,8 +87,8 @@ def _check_setting(name: object, value: object) -> Iterator[CheckMessage]:
     else:
         is_good, wanted = VALUES[type(getattr(DEFAULTS, str(name)))]
         if not is_good(value):
-            message = f"CLOSIENT_AUTH[{name!r}] is {value!r}, which is not {wanted}."
-            hint = f"Leave it out for its default, {getattr(DEFAULTS, str(name))!r}."
+            message = f"CLOSIENT_AUTH[{name!r}] should be {wanted}, not {value!r}."
+            hint = f"Remove it to use the default, {getattr(DEFAULTS, str(name))!r}."
             yield Error(message, hint=hint, id="closient_auth.E003")
 
 
@@ -109,50 +109,50 @@ def _is_whole_number(value: object) -> bool:
 # What a setting must be, by the type of its default.
 VALUES: Mapping[type, tuple[Callable[[object], bool], str]] = {
     bool: (lambda value: isinstance(value, bool), "True or False"),
-    int: (_is_whole_number, f"a whole number from 0 to {MAX_LIMIT}"),
-    str: (lambda value: isinstance(value, str) and value != "", "a text"),
+    int: (_is_whole_number, f"an integer from 0 to {MAX_LIMIT}"),
+    str: (lambda value: isinstance(value, str) and value != "", "a non-empty string"),
 }
 
 
 def _check_header(value: object) -> Iterator[CheckMessage]:
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         yield Error(
-            f"CLOSIENT_AUTH['HEADER'] is {value!r}, which is no name of a header.",
-            hint=f"Use letters, digits and single hyphens, such as {DEFAULTS.HEADER!r}; servers drop other headers.",
+            f"CLOSIENT_AUTH['HEADER'] should be a valid header name, not {value!r}.",
+            hint=f"Use letters, digits and single hyphens, such as {DEFAULTS.HEADER!r}. Servers drop other headers.",
             id="closient_auth.E004",
         )
         return
     csrf_header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
     if value.lower() in {*TAKEN_HEADERS, csrf_header}:
         yield Error(
-            f"CLOSIENT_AUTH['HEADER'] is {value!r}, which means something else already.",
-            hint=f"Everything in that header would be refused as a bad key. Use one of your own, such as {DEFAULTS.HEADER!r}.",
+            f"CLOSIENT_AUTH['HEADER'] should not be {value!r}, which already has another meaning.",
+            hint=f"Its values would be refused as invalid keys. Use a header of your own, such as {DEFAULTS.HEADER!r}.",
             id="closient_auth.E004",
         )
 
 
 def _check_extra_role_permissions(value: object) -> Iterator[CheckMessage]:
     if not isinstance(value, Mapping):
-        yield _bad_extra(f"is {value!r}, which is no mapping from role to permissions.")
+        yield _bad_extra(f" should be a mapping from role to permissions, not {value!r}.")
         return
     for role, permissions in value.items():
         if role not in Role.values:
-            yield _bad_extra(f"names the role {role!r}, which there is not.", suggest(role, Role.values))
+            yield _bad_extra(f" names {role!r}, which is not a role.", suggest(role, Role.values))
         # A text is iterable as well: each of its letters would be a permission.
         if not isinstance(permissions, list | tuple | set | frozenset):
-            yield _bad_extra(f"gives {role!r} {permissions!r}, which is no list of permissions.")
+            yield _bad_extra(f"[{role!r}] should be a list of permissions, not {permissions!r}.")
             continue
         for permission in permissions:
             if not isinstance(permission, str) or not permission:
-                yield _bad_extra(f"gives {role!r} {permission!r}, which is no permission.")
+                yield _bad_extra(f"[{role!r}] names {permission!r}, which is not a permission.")
             elif permission.startswith(RESERVED_NAMESPACE):
                 yield _bad_extra(
-                    f"gives {role!r} {permission!r}, and everything in {RESERVED_NAMESPACE!r} belongs to this package.",
-                    "Name permissions after your own app, such as 'offers.publish'. This one is ignored.",
+                    f"[{role!r}] should not name {permission!r}: {RESERVED_NAMESPACE!r} is reserved.",
+                    "It is ignored. Name permissions after your own app, such as 'offers.publish'.",
                 )
 
 
 def _bad_extra(
     message: str, hint: str = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
 ) -> Error:
-    return Error(f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] {message}", hint=hint, id="closient_auth.E005")
+    return Error(f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{message}", hint=hint, id="closient_auth.E005")

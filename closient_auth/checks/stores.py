@@ -18,13 +18,13 @@ from closient_auth.checks.authentication import are_limits_held
 from closient_auth.models import ApiKey
 
 UNFIT_CACHES = {
-    LocMemCache: "is the memory of one process, so that each process admits the whole limit",
-    DummyCache: "keeps nothing, so that no limit is ever reached",
-    FileBasedCache: "does not count atomically, so that requests at the same time are not all counted",
-    DatabaseCache: "does not count atomically, so that requests at the same time are not all counted",
+    LocMemCache: "is local to one process, so each process allows the full limit",
+    DummyCache: "stores nothing, so no limit is ever reached",
+    FileBasedCache: "does not count atomically, so concurrent requests are not all counted",
+    DatabaseCache: "does not count atomically, so concurrent requests are not all counted",
 }
 USE_REDIS = (
-    "Use django.core.cache.backends.redis.RedisCache; RATELIMIT_USE_CACHE names the cache, by default 'default'."
+    "Use django.core.cache.backends.redis.RedisCache. RATELIMIT_USE_CACHE names the cache, by default 'default'."
 )
 
 
@@ -35,8 +35,8 @@ def check_limit_cache(**kwargs: object) -> Iterator[CheckMessage]:
     alias = _get_alias()
     if alias not in settings.CACHES:
         yield Error(
-            f"RATELIMIT_USE_CACHE names the cache {alias!r}, which is not in CACHES.",
-            hint=f"Name one of: {', '.join(sorted(settings.CACHES))}.",
+            f"RATELIMIT_USE_CACHE should be a cache in CACHES, not {alias!r}.",
+            hint=f"Use one of: {', '.join(sorted(settings.CACHES))}.",
             id="closient_auth.E009",
         )
         return
@@ -44,11 +44,13 @@ def check_limit_cache(**kwargs: object) -> Iterator[CheckMessage]:
     if settings.DEBUG:
         return
     if reason := _find_fault(alias):
-        yield Warning(f"The cache {alias!r}, which counts requests, {reason}.", hint=USE_REDIS, id="closient_auth.W006")
+        yield Warning(
+            f"The cache {alias!r} should not count requests: it {reason}.", hint=USE_REDIS, id="closient_auth.W006"
+        )
     if not getattr(settings, "RATELIMIT_ENABLE", True):
         yield Warning(
-            "RATELIMIT_ENABLE is False: nothing is counted, and RATE_LIMIT_FAIL_OPEN decides over each request.",
-            hint="Take it out of the settings. A limit of 0 in CLOSIENT_AUTH is how to say unlimited.",
+            "RATELIMIT_ENABLE should not be False: no request is counted, and RATE_LIMIT_FAIL_OPEN applies to all.",
+            hint="Remove it from the settings. To turn a limit off, set it to 0 in CLOSIENT_AUTH.",
             id="closient_auth.W007",
         )
 
@@ -57,8 +59,8 @@ def check_ratelimit_app(**kwargs: object) -> Iterator[CheckMessage]:
     """Explain the errors of django-ratelimit's own check, which runs only where it is installed as an app."""
     if apps.is_installed("django_ratelimit") and _find_fault(_get_alias()):
         yield Warning(
-            "django_ratelimit is in INSTALLED_APPS, whose own check refuses this cache.",
-            hint="Take it out: it counts as well without, and closient_auth.W006 tells when the cache matters.",
+            "django_ratelimit should not be in INSTALLED_APPS: its own check rejects this cache.",
+            hint="Remove it. Requests are counted without it, and closient_auth.W006 reports an unsuitable cache.",
             id="closient_auth.W008",
         )
 
@@ -71,8 +73,8 @@ def check_sqlite_transactions(**kwargs: object) -> Iterator[CheckMessage]:
     mode = str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper()
     if is_sqlite and database.get("ATOMIC_REQUESTS") and mode not in ("IMMEDIATE", "EXCLUSIVE"):
         yield Warning(
-            f"The SQLite database {alias!r} has ATOMIC_REQUESTS without immediate transactions: a request that reads "
-            "before it writes fails with “database is locked” as soon as another writes.",
+            f"The SQLite database {alias!r} should use immediate transactions with ATOMIC_REQUESTS: a request that reads "
+            "before it writes fails with “database is locked” if another request writes in between.",
             hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE"} for it.',
             id="closient_auth.W009",
         )

@@ -21,7 +21,7 @@ def run(db):
 
 @pytest.fixture
 def find(run):
-    """Run the checks and return the one message; its id is what the test names."""
+    """Run the checks and return their only message. Fail unless it has this id and a hint."""
 
     def find(id):
         messages = run()
@@ -34,13 +34,13 @@ def find(run):
 
 @pytest.fixture(autouse=True)
 def debug(settings):
-    """As while developing: the cache of these settings is the memory of one process."""
+    """Set ``DEBUG``, because W006 reports the local-memory cache of the test settings without it."""
     settings.DEBUG = True
 
 
 @pytest.fixture
 def rest_framework(settings):
-    """Change what REST framework's settings say; views that exist already keep what they were made with."""
+    """Change settings of REST framework. Existing view classes keep their old policies."""
 
     def rest_framework(**kwargs):
         settings.REST_FRAMEWORK = django_settings.REST_FRAMEWORK | kwargs

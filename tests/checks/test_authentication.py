@@ -64,7 +64,7 @@ class UnlimitedPublicView(UnlimitedView):
 
 
 class ChoosingView(APIView):
-    """Decides at each request, which no check can foresee."""
+    """Choose the throttles on each request, so no check can know them."""
 
     throttle_classes = []
 
@@ -91,8 +91,8 @@ def test_order_on_views(find, mount, rest_framework):
     mount(LateKeyView.as_view(), KeyView.as_view(), SessionView.as_view(), CustomKeyView.as_view())
 
     message = find("W001")
-    assert message.msg == f"ApiKeyAuthentication is not the first class in: {HERE}.LateKeyView."
-    assert "first" in message.hint
+    assert message.msg == f"ApiKeyAuthentication should be the first authentication class in: {HERE}.LateKeyView."
+    assert "WWW-Authenticate" in message.hint
 
 
 def test_keys_that_nothing_takes(run, find, mount, rest_framework):
@@ -101,7 +101,7 @@ def test_keys_that_nothing_takes(run, find, mount, rest_framework):
     message = find("W012")
     assert (message.level, message.msg) == (
         WARNING,
-        "ApiKeyAuthentication is used by none of your views: no request with an API key is let in.",
+        "ApiKeyAuthentication is not used by any view, so API keys are not accepted anywhere.",
     )
     assert f"'{API_KEY}'" in message.hint
 
@@ -110,7 +110,7 @@ def test_keys_that_nothing_takes(run, find, mount, rest_framework):
 
 
 def test_keys_that_a_view_may_take(run, mount, rest_framework):
-    """It chooses at each request, which no check can foresee."""
+    """A view that chooses its authenticators on each request may include keys."""
     rest_framework(DEFAULT_AUTHENTICATION_CLASSES=[SESSION])
     cls: Any = type("Choosing", (SessionView,), {"get_authenticators": lambda view: [ApiKeyAuthentication()]})
     mount(cls.as_view())
@@ -119,7 +119,7 @@ def test_keys_that_a_view_may_take(run, mount, rest_framework):
 
 
 def test_keys_that_nothing_takes_in_a_host_without_views(find, settings):
-    """As REST framework's own defaults are, right after the app was installed."""
+    """A project that has just installed the app has REST framework's own defaults."""
     settings.ROOT_URLCONF = None
     settings.REST_FRAMEWORK = {}
 
@@ -154,7 +154,7 @@ def test_default_permission(run, mount, rest_framework, classes, ids):
 
 
 def test_default_permission_of_rest_framework_itself(find, mount, settings):
-    """Which is ``AllowAny``: a host that forgot the setting is told."""
+    """The default is ``AllowAny``, so a project without the setting is reported too."""
     mount()
     settings.REST_FRAMEWORK = {
         name: value for name, value in settings.REST_FRAMEWORK.items() if name != "DEFAULT_PERMISSION_CLASSES"
@@ -174,12 +174,15 @@ def test_open_default_matters_where_keys_are_taken(run, find, mount, rest_framew
 
 def test_default_throttle(find, mount, rest_framework):
     rest_framework(DEFAULT_THROTTLE_CLASSES=["rest_framework.throttling.AnonRateThrottle"])
-    # Named by themselves they would hide that it is the default.
+    # The message should name the setting, not this view.
     mount(UnlimitedView.as_view())
 
     message = find("W002")
-    assert (message.level, message.hint) == (WARNING, "Add 'closient_auth.throttling.ApiKeyRateThrottle'.")
-    assert "REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES']" in message.msg
+    assert message.level == WARNING
+    assert message.hint.startswith("Add 'closient_auth.throttling.ApiKeyRateThrottle'.")
+    assert message.msg == (
+        "ApiKeyRateThrottle should be one of the throttle classes in: REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES']."
+    )
 
 
 def test_default_throttle_without_keys(run, mount, rest_framework):
@@ -200,7 +203,7 @@ def test_throttle_on_views(find, mount):
         ChoosingView.as_view(),
     )
 
-    assert find("W002").msg.endswith(f"without ApiKeyRateThrottle: {HERE}.KeyView, {HERE}.UnlimitedView.")
+    assert find("W002").msg.endswith(f" in: {HERE}.KeyView, {HERE}.UnlimitedView.")
 
 
 def test_class_that_cannot_be_imported_is_left_to_rest_framework(run, mount, rest_framework):

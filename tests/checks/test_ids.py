@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "checks.md"
-# An id means one thing for ever: hosts silence by it. A new check takes the next number.
+# An id keeps its meaning, because projects silence checks by id. A new check takes the next number.
 IDS = [*(f"E{number:03}" for number in range(1, 12)), *(f"W{number:03}" for number in range(1, 19))]
 
 
@@ -16,7 +16,7 @@ def test_ids():
     ids = Counter(re.findall(r'id="closient_auth\.(\w+)"', "".join(sources)))
 
     assert sorted(ids) == IDS
-    # Two ways to get a header wrong.
+    # E004 has one message for an invalid header and one for a reserved header.
     assert {id for id, count in ids.items() if count > 1} == {"E004"}
 
 

@@ -28,7 +28,7 @@ def test_views_without_permission_classes(find, mount):
 
     message = find("W003")
     assert message.level == WARNING
-    assert message.msg.endswith(f" anybody in: {HERE}.PlainView, {HERE}.SilentView, {HERE}.silent_view.")
+    assert message.msg.endswith(f" in: {HERE}.PlainView, {HERE}.SilentView, {HERE}.silent_view.")
 
 
 def test_views_without_permission_classes_where_no_keys_are(run, mount, rest_framework):
@@ -95,7 +95,7 @@ def test_organization_permission_before_another(run, mount, permission, ids):
 
 
 def test_permission_that_is_no_class(run, mount):
-    """REST framework calls what stands in the list, whatever that is."""
+    """REST framework calls each item of the list, so it need not be a class."""
     mount(PlainView.as_view(permission_classes=[partial(IsAuthenticated)]))
 
     assert run() == []

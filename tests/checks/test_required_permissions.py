@@ -13,7 +13,7 @@ from tests.checks.views import BILLING, HERE, VIEW, ChoosingView, PermissionView
 
 
 def found(messages):
-    # Django keeps checks in a set.
+    # Django stores the checks in a set, so their order varies.
     return sorted((message.level, message.id.removeprefix("closient_auth."), message.msg) for message in messages)
 
 
@@ -36,12 +36,12 @@ def test_method_that_is_missing(find, mount):
 
 
 def test_actions_that_are_missing(run, mount):
-    """Each once, on whichever of a viewset's routes; one with permission classes of its own is not asked for."""
+    """Each action is reported once for all routes. Actions with their own permission classes are skipped."""
     mount(*routes())
 
     says_nothing = f"{HERE}.Reports.required_permissions does not name a permission for"
     assert [(level, id, msg.partition(". ")[0]) for level, id, msg in found(run())] == [
-        (WARNING, "W003", f"These views have no permission classes, and let anybody in: {HERE}.Reports.forgotten."),
+        (WARNING, "W003", f"The permission classes should not be empty in: {HERE}.Reports.forgotten."),
         (ERROR, "E007", f"{says_nothing} destroy"),
         (ERROR, "E007", f"{says_nothing} publish"),
     ]
@@ -72,10 +72,10 @@ def test_permission_that_nobody_can_have(find, run, mount, settings):
     mount(extend(PermissionView, "Typo", required_permissions="organization.manage_biling").as_view())
 
     message = find("E008")
-    own = "One of your own goes into CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']."
+    own = "Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']."
     assert (message.level, message.hint) == (ERROR, f"Did you mean '{BILLING}'? {own}")
     assert message.msg == (
-        f"{HERE}.Typo.required_permissions names 'organization.manage_biling', which nobody can have."
+        f"{HERE}.Typo.required_permissions names 'organization.manage_biling', which is not a known permission."
     )
 
     mount(PermissionView.as_view())
@@ -105,7 +105,7 @@ def test_declaration_as_an_argument(find, mount):
 
 
 def test_declaration_that_nobody_reads(find, mount):
-    """The default permission is content with any credential."""
+    """The default permission admits every credential."""
     cls = extend(PlainView, "Inert", required_permissions=BILLING)
     mount(
         cls.as_view(),
@@ -116,7 +116,7 @@ def test_declaration_that_nobody_reads(find, mount):
 
     message = find("W005")
     assert message.level == WARNING
-    assert message.msg == f"{HERE}.Inert.required_permissions is read by none of the view's permission classes."
+    assert message.msg == f"{HERE}.Inert.required_permissions is not read by any of the view's permission classes."
 
 
 @pytest.mark.parametrize("declared", [property(lambda view: view.request.nothing), None])
@@ -127,7 +127,7 @@ def test_what_only_a_request_can_tell(run, mount, declared):
 
 
 def test_view_that_chooses_its_permission_classes(find, mount):
-    """What is missing may be meant for the other classes; a misspelt permission never is."""
+    """Another permission class may cover a missing action, but a misspelt permission is always wrong."""
     permissions = {"get": "organization.manage_biling"}
     mount(extend(ChoosingView, "Choosing", required_permissions=permissions).as_view())
 
@@ -142,7 +142,7 @@ def test_name_that_is_no_action_or_method(find, mount, name):
     message = find("W013")
     assert (message.level, message.msg) == (
         WARNING,
-        f"{HERE}.Reports.required_permissions names {name!r}, which is none of the view's actions or methods.",
+        f"{HERE}.Reports.required_permissions names {name!r}, which is not an action or method of the view.",
     )
 
 
@@ -155,14 +155,14 @@ def test_methods_of_views_that_share_a_mapping(run, mount, names):
 
 
 def test_publishable_view_that_needs_more(find, run, mount):
-    """Reading alone counts: writing is closed to publishable keys in any case."""
+    """Only reading counts, because publishable keys can never write."""
     cls = extend(PermissionView, "Prices", required_permissions={"get": BILLING, "post": BILLING})
     mount(cls.as_view())
     assert run() == []
 
     mount(publishable(cls).as_view())
     message = find("W014")
-    assert (message.level, message.msg) == (WARNING, f"{HERE}.Prices is @publishable, and GET needs '{BILLING}'.")
+    assert (message.level, message.msg) == (WARNING, f"{HERE}.Prices is @publishable, but GET needs '{BILLING}'.")
 
     mount(cls.as_view(required_permissions={"get": VIEW, "post": BILLING}))
     assert run() == []
@@ -172,7 +172,7 @@ def test_publishable_action_that_needs_more(find, mount):
     permissions = {"list": BILLING, "destroy": BILLING, "publish": BILLING}
     mount(*routes(required_permissions=permissions, forgotten=None, list=publishable(lambda view, request: None)))
 
-    assert find("W014").msg == f"{HERE}.Reports is @publishable, and list needs '{BILLING}'."
+    assert find("W014").msg == f"{HERE}.Reports is @publishable, but list needs '{BILLING}'."
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_publishable_action_that_needs_more(find, mount):
     ],
 )
 def test_attribute_that_is_misspelt(find, mount, name, value, meant):
-    """Also beside the right one, which it may have been meant to override."""
+    """The view also has the correct attribute, and the misspelt one may be meant to override it."""
     view = extend(PermissionView, "Typo", required_permissions=VIEW, **{name: value})
     mount(view.as_view(), view.as_view())
 
     message = find("W017")
     assert (message.level, message.hint) == (WARNING, f"Did you mean {meant!r}?")
-    assert message.msg == f"HasOrganizationPermission does not read {HERE}.Typo.{name}."
+    assert message.msg == f"{HERE}.Typo.{name} is not read by HasOrganizationPermission."
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which rows a view shows, as far as its class tells."""
+"""Checks of the rows that a view returns."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_lists_that_nothing_narrows(find, mount):
     message = find("W011")
     assert (message.level, message.msg) == (
         WARNING,
-        "These views list the rows of every organization: "
+        "OrganizationFilterBackend should be one of the filter backends in: "
         f"{HERE}.ProjectList, {HERE}.ProjectViewSet, tests.checks.views.Searched.",
     )
     assert "OrganizationFilterBackend" in message.hint
 
 
 class Rules(IsAuthenticated):
-    """May ask for more."""
+    """A subclass may check more than ``IsAuthenticated``."""
 
 
 def test_rows_for_whoever_has_a_credential(find, mount):
@@ -142,26 +142,26 @@ def test_path_that_leads_to_an_organization(run, mount, queryset, path):
         (Project.objects, "organisation", "Choices are: "),
         (Note.objects.all(), "organization", "Choices are: id, project, project_id, text"),
         (Note.objects.all(), "project__organisation", "Unsupported lookup 'organisation'"),
-        (Organization.objects.all(), "created_at", "Django says: "),
+        (Organization.objects.all(), "created_at", "Django's error: "),
     ],
 )
 @pytest.mark.parametrize("cls", [ProjectDetail, ProjectViewSet])
 def test_path_that_leads_nowhere(find, mount, cls, queryset, path, choices):
-    """Each once, on whichever of a viewset's routes."""
+    """The path is reported once for all routes of a viewset."""
     cls = extend(cls, "Typo", queryset=queryset, organization_field=path, filter_backends=[CustomFilterBackend])
     mount(*(routes(cls) if issubclass(cls, ModelViewSet) else [cls.as_view()]))
 
     message = find("E011")
     assert (message.level, message.msg) == (
         ERROR,
-        f"tests.checks.views.Typo.organization_field is {path!r}, which leads from {queryset.model._meta.label} "
-        "to no organization.",
+        f"tests.checks.views.Typo.organization_field is {path!r}, which is not a path from "
+        f"{queryset.model._meta.label} to an organization.",
     )
     assert choices in message.hint
 
 
 def test_default_path_matters_where_the_filter_follows_it(run, find, mount):
-    """Rows that all organizations share have none."""
+    """Rows that all organizations share have no path, and the permission needs none."""
     cls = extend(ProjectDetail, "Shared", queryset=Note.objects.all())
     mount(cls.as_view())
     assert run() == []

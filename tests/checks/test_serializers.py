@@ -1,4 +1,4 @@
-"""Whose rows a view writes, as far as its serializer tells."""
+"""Checks of the serializer fields that choose the organization of a row."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ProjectList(ListCreateAPIView[Project]):
 
 
 def own(base, **attributes):
-    """Return the same view with other methods."""
+    """Return a view with the attributes of ``ProjectList`` and the methods of another base class."""
     names = ("permission_classes", "filter_backends", "queryset", "serializer_class")
     return extend(base, "Own", **{name: vars(ProjectList)[name] for name in names}, **attributes)
 
@@ -94,7 +94,7 @@ def test_body_that_says_whose_a_row_is(find, mount, base):
     message = find("W016")
     assert (message.level, message.msg) == (
         WARNING,
-        f"{VIEWS}.Own takes 'organization' from a request's body, by {HERE}.OpenSerializer.",
+        f"{VIEWS}.Own accepts 'organization' from the request body through {HERE}.OpenSerializer.",
     )
     assert "get_organization(request) in perform_create()" in message.hint
     assert "validate_organization()" in message.hint
@@ -118,7 +118,7 @@ def test_viewset_is_named_once(find, mount):
 def test_field_by_another_name(find, mount, serializer, path, name):
     mount(extend(ProjectList, "List", serializer_class=serializer, organization_field=path).as_view())
 
-    assert f"takes {name!r} from" in find("W016").msg
+    assert f"accepts {name!r} from" in find("W016").msg
 
 
 def test_field_on_the_way_to_the_organization(find, mount):
@@ -126,7 +126,7 @@ def test_field_on_the_way_to_the_organization(find, mount):
     mount(extend(ProjectList, "Notes", serializer_class=NoteSerializer, **attributes).as_view())
 
     message = find("W016")
-    assert message.msg == f"{VIEWS}.Notes takes 'project' from a request's body, by {HERE}.NoteSerializer."
+    assert message.msg == f"{VIEWS}.Notes accepts 'project' from the request body through {HERE}.NoteSerializer."
     assert "validate_project()" in message.hint
 
 

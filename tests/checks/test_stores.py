@@ -15,7 +15,7 @@ BACKENDS = "django.core.cache.backends"
 
 
 class CompressedMemory(LocMemCache):
-    """A host's own, and no more shared than what it is made of."""
+    """A project's own backend, local to one process like its base class."""
 
 
 class LimitedView(APIView):
@@ -30,7 +30,7 @@ class PlainView(APIView):
 
 @pytest.fixture
 def cache(settings, tmp_path):
-    """Set the backend of the default cache. No test connects to it, but Django makes the folder of a file-based cache."""
+    """Set the backend of the default cache. No test uses it, but Django creates the folder of a file-based cache."""
 
     def cache(backend, **kwargs):
         location = tmp_path if "filebased" in backend else "redis://127.0.0.1:1"
@@ -40,11 +40,11 @@ def cache(settings, tmp_path):
 
 
 UNFIT = [
-    (f"{BACKENDS}.locmem.LocMemCache", "each process admits the whole limit"),
-    ("tests.checks.test_stores.CompressedMemory", "each process admits the whole limit"),
+    (f"{BACKENDS}.locmem.LocMemCache", "each process allows the full limit"),
+    ("tests.checks.test_stores.CompressedMemory", "each process allows the full limit"),
     (f"{BACKENDS}.dummy.DummyCache", "no limit is ever reached"),
-    (f"{BACKENDS}.filebased.FileBasedCache", "requests at the same time are not all counted"),
-    (f"{BACKENDS}.db.DatabaseCache", "requests at the same time are not all counted"),
+    (f"{BACKENDS}.filebased.FileBasedCache", "concurrent requests are not all counted"),
+    (f"{BACKENDS}.db.DatabaseCache", "concurrent requests are not all counted"),
 ]
 
 
@@ -56,8 +56,8 @@ def test_cache_that_cannot_hold_a_limit(find, run, settings, cache, backend, rea
     settings.DEBUG = False
     message = find("W006")
     assert message.level == WARNING
-    assert message.msg.startswith("The cache 'default', which counts requests, ")
-    assert message.msg.endswith(f"so that {reason}.")
+    assert message.msg.startswith("The cache 'default' should not count requests: it ")
+    assert message.msg.endswith(f"so {reason}.")
     assert "RedisCache" in message.hint
 
 
@@ -93,8 +93,8 @@ def test_cache_that_is_not_there(find, settings, debug):
     settings.RATELIMIT_USE_CACHE = "limits"
 
     message = find("E009")
-    assert (message.level, message.hint) == (ERROR, "Name one of: default.")
-    assert message.msg == "RATELIMIT_USE_CACHE names the cache 'limits', which is not in CACHES."
+    assert (message.level, message.hint) == (ERROR, "Use one of: default.")
+    assert message.msg == "RATELIMIT_USE_CACHE should be a cache in CACHES, not 'limits'."
 
 
 def test_cache_matters_only_where_limits_are_held(find, run, mount, rest_framework, settings, cache):
@@ -131,7 +131,7 @@ def test_ratelimit_listed_as_an_app(run, settings, monkeypatch, cache, backend, 
     cache(backend)
     assert run() == []
 
-    # Its check would stay for the other tests.
+    # Without this copy, the check of django-ratelimit would stay registered for the other tests.
     monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_ratelimit"]
     from django_ratelimit.checks import check_caches
@@ -142,7 +142,7 @@ def test_ratelimit_listed_as_an_app(run, settings, monkeypatch, cache, backend, 
 
 @pytest.fixture
 def database(monkeypatch, settings):
-    """Say of the default database what a host would; the connection stays what it is."""
+    """Change the settings of the default database. The open connection does not change."""
 
     def database(**kwargs):
         monkeypatch.setitem(settings.DATABASES, "default", {"ENGINE": "django.db.backends.sqlite3", **kwargs})
@@ -157,7 +157,9 @@ def test_sqlite_that_locks_late(find, database, options, engine):
 
     message = find("W009")
     assert message.level == WARNING
-    assert message.msg.startswith("The SQLite database 'default' has ATOMIC_REQUESTS without immediate transactions")
+    assert message.msg.startswith(
+        "The SQLite database 'default' should use immediate transactions with ATOMIC_REQUESTS"
+    )
     assert "IMMEDIATE" in message.hint
 
 

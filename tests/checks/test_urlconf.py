@@ -1,4 +1,4 @@
-"""Wherever a view stands in the URLconf, and whatever stands around it, the checks find it; nothing there stops them."""
+"""The checks find every view in the URLconf, and no URLconf makes them fail."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SilentView(APIView):
 
 
 def wrap_badly(view: Any) -> Any:
-    """Keep the way to the view and nothing else of it."""
+    """Wrap a view like a decorator without ``functools.wraps``: only ``__wrapped__`` leads to the view."""
 
     class Wrapper:
         __wrapped__ = staticmethod(view)
@@ -113,7 +113,7 @@ def all_own_checks():
 
 
 def test_no_query(django_assert_num_queries, run):
-    # Django asks SQLite once whether it knows JSON.
+    # The first run includes the one query of Django's JSONField check on SQLite.
     run()
     with django_assert_num_queries(0):
         run()

@@ -1,4 +1,4 @@
-"""Views for the checks to judge; ``extend`` makes others of them."""
+"""Views for the tests of the checks. ``extend`` makes variants of them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ReportViewSet(ViewSet):
 
 
 def extend(cls: Any, name: str, **attributes: object) -> Any:
-    """Return a view class of this name: the checks tell views by it."""
+    """Return a subclass with this name, because the messages name views by class."""
     return type(name, (cls,), attributes)
 
 
