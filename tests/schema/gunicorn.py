@@ -1,10 +1,10 @@
-"""How gunicorn serves the example project here: without limits for people and on lines, as thousands of requests are to come."""
+"""gunicorn settings for the schema tests: no creation limits, and no limits on the request line and headers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Its own answers to what is long (414, 431) come before the application, and are no business of a description of it.
+# gunicorn would return 414 and 431 itself, and the OpenAPI document does not describe them.
 limit_request_line = 0
 limit_request_field_size = 0
 

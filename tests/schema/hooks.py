@@ -1,4 +1,4 @@
-"""What no schema can say, for schemathesis. Each hook stands for one rule of the API, and none hides an answer."""
+"""Schemathesis hooks for rules that OpenAPI cannot express. No hook hides a response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import strategies as st
 
 FUTURE = st.datetimes(datetime(2100, 1, 1), datetime(2900, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat)
-# RFC 3986 knows more of them than Django's validator.
+# RFC 3986 allows more URLs than Django's validator.
 URLS = st.from_regex(r"https://[a-z]{1,20}\.example/[a-z0-9]{0,20}", fullmatch=True)
 numbers = count()
 rotated: set[str] = set()
@@ -29,19 +29,19 @@ schemathesis.openapi.format("gtin", st.from_regex("[0-9]{7}|[0-9]{11,13}", fullm
 @schemathesis.hook
 def before_call(context, case, kwargs):
     body = case.body if isinstance(case.body, dict) else {}
-    # Nor can a key that was rotated live longer.
+    # A rotated key cannot get a later expiry.
     if case.method == "PATCH" and case.path_parameters.get("id") in rotated:
         body.pop("expires_at", None)
-    # REST framework trims a text before it judges it: what is too long for the spaces around it is not, and they are none.
+    # REST framework trims text before it checks the length, so replace the spaces around it.
     for values in (body, case.query or {}):
         for name, value in values.items():
             if isinstance(value, str):
                 values[name] = re.sub(r"^\s+|\s+\Z", lambda spaces: "." * len(spaces[0]), value)
     texts = {name: value for name, value in body.items() if isinstance(value, str)}
-    # A key expires in the future, and not when something of an earlier answer happened.
+    # ``expires_at`` should be in the future, and not a time from an earlier response.
     if re.match(r"20\d\d-", texts.get("expires_at", "")):
         body["expires_at"] = "2100-01-01T00:00:00Z"
-    # No two organizations have the same slug.
+    # Slugs are unique.
     if re.fullmatch("[-a-zA-Z0-9_]{1,50}", texts.get("slug", "")):
         body["slug"] = f"{body['slug']}-{next(numbers)}"[-50:]
 

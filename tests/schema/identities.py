@@ -1,4 +1,4 @@
-"""Fill the example project's empty database; print as JSON what each identity sends, and the ids of rows to ask for."""
+"""Fill the example project's empty database; print the headers of each identity and the ids of the rows as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django.test import Client, RequestFactory  # noqa: E402
 from closient_auth.models import Organization  # noqa: E402
 from tests.factories import MembershipFactory, OrganizationFactory, make_invitation, make_key  # noqa: E402
 
-# Enough of each that what is deleted at random does not run out.
+# Random requests delete rows, and some have to be left.
 ROWS = 40
 LIMITS = {"rate_limit_per_minute": 10**9, "rate_limit_per_day": 10**9}
 
@@ -55,7 +55,7 @@ values = {
     "products": get_ids(
         lambda n: Product.objects.create(organization=alpine, name=f"Product {n}", gtin="9521000010062")
     ),
-    # The Owner is the one who is invited, elsewhere.
+    # The Owner has an invitation to each of the other organizations.
     "tokens": [
         make_invitation(host, ada.email, by=MembershipFactory.create(organization=host, role="owner").user)[1]
         for host in hosts

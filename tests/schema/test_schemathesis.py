@@ -1,9 +1,8 @@
 """
-The example project against its own description: each check of schemathesis, in thousands of requests of an Owner, of a
-business key, of a publishable key and of nobody.
+Compare the example project with its OpenAPI document, with all checks of schemathesis.
 
-No failure is accepted, and a check is switched off in one place alone, with its reason. What would end the identity amid a
-run has a run of its own.
+An Owner, a business key, a publishable key and an anonymous client send thousands of requests. An operation that would
+delete the organization or revoke the key of the identity has its own run.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tests.served.servers import ROOT, get_environment, serve
 EXAMPLE = ROOT / "example_project"
 SERVER = ["gunicorn", "example.wsgi", "--config=python:tests.schema.gunicorn", "--bind=fd://{fd}", "--threads=2"]
 OPTIONS = [
-    # All checks are on where none is named. "--checks=all" would put on again what the configuration puts off.
+    # Schemathesis runs all checks by default. "--checks=all" would override the configuration below.
     "--mode=all",
     "--phases=examples,coverage,fuzzing,stateful",
     "--seed=1",
@@ -31,7 +30,7 @@ OPTIONS = [
     "--max-response-time=5",
     "--generation-allow-x00=true",
     "--generation-database=none",
-    # A generated key would come along with the Owner's session, decide, and leave little but 401.
+    # The authenticator would prefer a generated API key to the Owner's session, and return 401.
     "--generation-with-security-parameters=false",
     "--report-json-path=report.json",
     "--report-ndjson-path=report.ndjson",
@@ -41,7 +40,7 @@ ACCOUNT = "/account/api/v1"
 ORGANIZATIONS = f"{ACCOUNT}/organizations"
 ORGANIZATION = f"{ORGANIZATIONS}/{{organization_id}}"
 PRODUCTS = "/products/api/v1/products"
-# Who gets what they ask for.
+# The operations with a successful response, for each identity.
 OPEN = {"GET /health"}
 PUBLISHABLE = OPEN | {f"GET {ACCOUNT}/me", *(f"GET {PRODUCTS}{path}" for path in ("", "/{id}", "/{id}/offers"))}
 BUSINESS = PUBLISHABLE | {
@@ -79,7 +78,7 @@ OWNER = BUSINESS | {
     f"POST {ACCOUNT}/invitations/accept",
 }
 
-# Four of five ids are those of a row, by the paths that ask for one.
+# The parameter of each path with existing values (in four of five requests), and its dictionary.
 ROWS = {
     rf"{ORGANIZATIONS}/[^/]+/keys/": ("path.id", "keys"),
     rf"{ORGANIZATIONS}/[^/]+/members/": ("path.id", "members"),
@@ -97,7 +96,6 @@ pytestmark = [
 ]
 
 
-# What is sent, in which organization, of which operations, and which of them are answered with what was asked for.
 @pytest.mark.parametrize(
     ("identity", "organization", "options", "accepted"),
     [
@@ -126,7 +124,7 @@ def test_answers_as_described(tmp_path, identity, organization, options, accepte
     write_configuration(tmp_path, demo["values"], organization)
     headers = [f"--header={name}: {value}" for name, value in demo["headers"][identity].items()]
     with serve(SERVER, tmp_path, EXAMPLE, **environment) as server:
-        # Read by nobody: a publishable key may not.
+        # Read it without a credential, because publishable keys are refused.
         (tmp_path / "schema.yaml").write_bytes(server.request("/schema").body)
         url = f"--url=http://127.0.0.1:{server.port}"
         command = [Path(sys.executable).with_name("st"), "run", "schema.yaml", url]
@@ -146,7 +144,7 @@ def run(command: list[Any], directory: Path, environment: dict[str, str]) -> sub
 
 
 def write_configuration(directory: Path, values: dict[str, list[str]], organization: str) -> None:
-    """Tell schemathesis what there is to ask for."""
+    """Write a schemathesis configuration with the ids of existing rows."""
     lines = [
         'hooks = "tests.schema.hooks"',
         *(f"dictionaries.{name}.values = {json.dumps(ids)}" for name, ids in values.items()),
@@ -159,7 +157,7 @@ def write_configuration(directory: Path, values: dict[str, list[str]], organizat
             f"parameters.'{parameter}' = {{ dictionary = '{name}', probability = 0.8 }}",
         ]
     lines += [
-        # Of a key that was revoked and an invitation that was withdrawn the row stays, and so does what it tells.
+        # Revoked keys and withdrawn invitations can still be read.
         "[[operations]]",
         "include-path-regex = '/(keys|invitations)/'",
         "checks.use_after_free.enabled = false",
@@ -171,7 +169,7 @@ def write_configuration(directory: Path, values: dict[str, list[str]], organizat
 
 
 def read_accepted(report: Path) -> set[str]:
-    """Return the operations that were answered with a success."""
+    """Return the operations with at least one successful response."""
     accepted = set()
     for line in report.read_text().splitlines():
         recorder = json.loads(line).get("ScenarioFinished", {}).get("recorder", {})
