@@ -1,4 +1,4 @@
-"""The shapes of the management API. Rules about who may do what are the models'."""
+"""Serializers of the management API. The models check the permissions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from closient_auth.roles import Role
 
 
 class UtcDateTimeField(serializers.DateTimeField):
-    """ISO 8601: any time zone comes in, but some must; UTC goes out, with ``USE_TZ`` or without."""
+    """Accept ISO 8601 with a time zone and return UTC, whatever ``USE_TZ`` is."""
 
-    default_error_messages = {"naive": _("Say the time zone, as in 2030-01-31T12:00:00Z.")}
+    default_error_messages = {"naive": _("Include a time zone, for example 2030-01-31T12:00:00Z.")}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(input_formats=["iso-8601"], **kwargs)
@@ -44,7 +44,7 @@ class UtcDateTimeField(serializers.DateTimeField):
 
 
 class FutureDateTimeField(UtcDateTimeField):
-    default_error_messages = {"past": _("Choose a time in the future, or null.")}
+    default_error_messages = {"past": _("Choose a time in the future, or null for no expiry.")}
 
     def to_internal_value(self, value: Any) -> datetime:
         moment: datetime = super().to_internal_value(value)
@@ -54,19 +54,19 @@ class FutureDateTimeField(UtcDateTimeField):
 
 
 class Serializer(serializers.Serializer[Any]):
-    """A body that holds what cannot be set is refused: dropping it would let the sender believe it was."""
+    """Refuse unknown and read-only fields, because a client would expect an ignored field to be set."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             writable = {name for name, field in self.fields.items() if not field.read_only}
             if refused := [name for name in data if name not in writable]:
-                message = _("This field cannot be set here. These can: %s.") % (", ".join(sorted(writable)) or "-")
+                message = _("This field cannot be set. Writable fields: %s.") % (", ".join(sorted(writable)) or "-")
                 raise serializers.ValidationError(dict.fromkeys(refused, [message]), "fixed")
         return super().to_internal_value(data)
 
 
 class TextField(serializers.CharField):
-    """A string, and not what could be written as one: a number is no name."""
+    """Accept only strings. REST framework would convert a number."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -83,7 +83,7 @@ class EmailField(TextField, serializers.EmailField):
 
 
 class UsernameField(serializers.CharField):
-    """A user, by the name to sign in with."""
+    """Represent a user by the username."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(read_only=True, **kwargs)
@@ -94,7 +94,7 @@ class UsernameField(serializers.CharField):
 
 class PageSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, required=False)
-    page_size = serializers.IntegerField(min_value=1, required=False, help_text=_("Rows: 25, and at most 100."))
+    page_size = serializers.IntegerField(min_value=1, required=False, help_text=_("25 by default, at most 100."))
 
 
 class ApiKeySerializer(Serializer):
@@ -114,15 +114,15 @@ class ApiKeySerializer(Serializer):
 
 
 class NewUserKeySerializer(ApiKeySerializer):
-    key = serializers.CharField(source="raw_key", read_only=True, help_text=_("Shown once, in this answer."))
+    key = serializers.CharField(source="raw_key", read_only=True, help_text=_("The full key, shown only once."))
 
 
 class NewApiKeySerializer(NewUserKeySerializer):
-    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=_("The type of the key, not csu."))
+    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=_("csb (business) or cpk (publishable)."))
 
     def validate_prefix(self, prefix: str) -> str:
         if prefix == KeyType.USER:
-            raise serializers.ValidationError(_("An organization has no user keys: people make their own."))
+            raise serializers.ValidationError(_("An organization cannot have user keys. Users create their own."))
         return prefix
 
 
@@ -131,7 +131,7 @@ class RotationSerializer(Serializer):
         min_value=0,
         max_value=int(MAX_GRACE.total_seconds()),
         default=0,
-        help_text=_("How long the old key goes on, but never longer than it would have."),
+        help_text=_("Seconds until the old key expires, at most until its own expiry."),
     )
 
     @property
@@ -198,7 +198,7 @@ class AuditEntrySerializer(Serializer):
     created_at = UtcDateTimeField(read_only=True)
     event = serializers.ChoiceField(choices=Event.choices, read_only=True)
     actor = serializers.CharField(read_only=True)
-    # As text: the key of the host's user model may be anything.
+    # The primary key of the project's user model can have any type.
     user_id = serializers.CharField(read_only=True, allow_null=True)
     api_key_id = serializers.UUIDField(read_only=True, allow_null=True)
     address = serializers.CharField(read_only=True)
@@ -219,9 +219,9 @@ class AuditFilterSerializer(serializers.Serializer[Any]):
 
 class WindowSerializer(Serializer):
     limit = serializers.IntegerField(read_only=True, source="window.limit")
-    period = serializers.IntegerField(read_only=True, source="window.period", help_text=_("Seconds."))
+    period = serializers.IntegerField(read_only=True, source="window.period", help_text=_("Length in seconds."))
     remaining = serializers.IntegerField(read_only=True)
-    reset = serializers.IntegerField(read_only=True, help_text=_("Seconds until the window starts anew."))
+    reset = serializers.IntegerField(read_only=True, help_text=_("Seconds until the window resets."))
 
 
 class OwnKeySerializer(Serializer):
@@ -231,7 +231,7 @@ class OwnKeySerializer(Serializer):
     name = serializers.CharField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True, allow_null=True)
     limits = WindowSerializer(
-        many=True, read_only=True, allow_null=True, help_text=_("Null while they cannot be counted.")
+        many=True, read_only=True, allow_null=True, help_text=_("Null while the counters are unavailable.")
     )
 
 

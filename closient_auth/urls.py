@@ -1,7 +1,7 @@
 """
-The management API. Mount it with ``path("account/api/v1/", include("closient_auth.urls"))``.
+URLs of the management API. Include them with ``path("account/api/v1/", include("closient_auth.urls"))``.
 
-Ids are plain text here: one that is no UUID gets the view's own 404, and not Django's page.
+The paths use ``str`` instead of ``uuid``, so that an invalid id returns a JSON 404 instead of Django's HTML page.
 """
 
 from __future__ import annotations

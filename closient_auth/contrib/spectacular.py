@@ -1,7 +1,7 @@
 """
-What drf-spectacular cannot see of the authenticator and of the management API.
+drf-spectacular extensions for the authenticator and the management API.
 
-Loaded where the host lists ``drf_spectacular`` in ``INSTALLED_APPS``.
+``apps.py`` loads them if the project lists ``drf_spectacular`` in ``INSTALLED_APPS``.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.keys import KeyType
 
-# A NUL is no text to REST framework, since PostgreSQL keeps none.
+# REST framework refuses NUL, because PostgreSQL cannot store it.
 TEXT = r"^[^\x00]+$"
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
-# By action of a view: what is sent, and with which status what is answered, where the view's serializer does not say.
+# Request and response of the actions that do not use the view's serializer for both.
 EMPTY = {"request": None, "responses": {204: None}}
 NEW_KEY = {"responses": {201: serializers.NewUserKeySerializer}}
 OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
@@ -41,25 +41,25 @@ OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
 }
 VERBS = {
     "list": "List",
-    "retrieve": "Show",
-    "create": "Make",
-    "partial_update": "Change",
+    "retrieve": "Get",
+    "create": "Create",
+    "partial_update": "Update",
     "destroy": "Revoke",
     "rotate": "Rotate",
     "resend": "Resend",
 }
-# By view: its tag, one and all of what it is about, and verbs of its own.
+# For each view: tag, singular noun, plural noun, and verbs other than the default.
 VIEWS: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    "MeViewSet": ("me", "who this credential is", "", {}),
-    "OwnKeyViewSet": ("me", "the key of this request", "", {}),
-    "UserApiKeyViewSet": ("me", "a key of yours", "your keys", {}),
+    "MeViewSet": ("me", "the current credential", "", {}),
+    "OwnKeyViewSet": ("me", "the current key", "", {}),
+    "UserApiKeyViewSet": ("me", "a user key", "your user keys", {}),
     "OrganizationsViewSet": ("organizations", "an organization", "your organizations", {}),
     "OrganizationViewSet": ("organizations", "an organization", "", {"destroy": "Delete"}),
     "OrganizationApiKeyViewSet": ("keys", "a key", "keys", {}),
     "MembershipViewSet": ("members", "a member", "members", {"destroy": "Remove"}),
     "InvitationViewSet": ("invitations", "an invitation", "invitations", {"create": "Send", "destroy": "Withdraw"}),
     "AcceptanceViewSet": ("invitations", "an invitation", "", {"create": "Accept"}),
-    "AuditViewSet": ("audit", "", "what was changed", {}),
+    "AuditViewSet": ("audit", "", "audit log entries", {}),
 }
 SUMMARIES: dict[tuple[str, str], dict[str, Any]] = {
     (view, action): {"tags": [tag], "summary": f"{verb} {many if action == 'list' else one}"}
@@ -85,16 +85,18 @@ ERRORS: dict[int, type[APIException]] = {
     503: exceptions.LimitsUnavailable,
 }
 REFUSALS = {
-    401: "No credential, or one that is not good.",
-    403: "The credential may not do this.",
+    401: "The credential is missing or invalid.",
+    403: "The credential is not allowed to do this.",
     429: "Too many requests.",
-    503: "The limits cannot be counted.",
+    503: "The rate limits are unavailable.",
 }
-REFUSED_CHANGES = {400: "A body that cannot be.", 404: "Nothing here for this credential.", 409: "In conflict."}
+NOT_FOUND = "Not found, or not accessible with this credential."
+CONFLICT = "The request conflicts with the current state."
+REFUSED_CHANGES = {400: "The request body is invalid.", 404: NOT_FOUND, 409: CONFLICT}
 BY_ACTION = {
-    "list": {400: "A filter that cannot be.", 404: "No such page, or not for this credential."},
-    "retrieve": {404: "Nothing here for this credential."},
-    "destroy": {404: "Nothing here for this credential.", 409: "In conflict."},
+    "list": {400: "A query parameter is invalid.", 404: NOT_FOUND},
+    "retrieve": {404: NOT_FOUND},
+    "destroy": {404: NOT_FOUND, 409: CONFLICT},
 }
 
 
@@ -105,7 +107,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
     def __init__(self, target: Any) -> None:
         super().__init__(target)  # type: ignore[no-untyped-call]
-        # Beside a host's subclass stands the class itself, by which the management API takes keys.
+        # The management API uses the class itself, so a subclass needs another name.
         if type(target) is not ApiKeyAuthentication:
             self.name = type(target).__name__
 
@@ -122,13 +124,13 @@ class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-cal
 
 
 class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """A body with what cannot be set is refused."""
+    """Declare that unknown fields are refused."""
 
     target_class = "closient_auth.serializers.Serializer"
     match_subclasses = True
 
     def get_name(self, auto_schema: Any, direction: Any) -> str:
-        # Hosts have organizations of their own, and of two components with one name the later takes the other's place.
+        # The prefix avoids name clashes: the project may have its own ``Organization`` component.
         return "Closient" + type(self.target).__name__.removesuffix("Serializer")
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
@@ -138,7 +140,7 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
             for name in examples if isinstance(self.target, serializer) else ():
                 schema["properties"][name]["example"] = examples[name]
         if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
-            # Fewer choices would be a second enumeration of this name, of which drf-spectacular warns.
+            # drf-spectacular warns about a second enum for ``prefix``, so a pattern excludes user keys.
             schema["properties"]["prefix"]["pattern"] = f"^({KeyType.BUSINESS}|{KeyType.PUBLISHABLE})$"
         return schema
 

@@ -1,4 +1,4 @@
-"""What the views of the management API share, whatever the host's ``REST_FRAMEWORK`` says."""
+"""Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
 from __future__ import annotations
 
@@ -42,35 +42,34 @@ class Pages(PageNumberPagination):
     page_size_query_param = "page_size"
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        """Refuse what is no number, as filters are: REST framework would answer with the first page."""
+        """Raise ``ValidationError`` for an invalid page or page size. REST framework would ignore it."""
         PageSerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
         return super().paginate_queryset(queryset, request, view)
 
 
 class BoundedJSONParser(JSONParser):
     """
-    Take UTF-8 alone (RFC 8259, section 8.1): of Python's codecs, which a client could name, some unpack and some take
-    minutes.
+    Parse the body as UTF-8 (RFC 8259, section 8.1) and ignore the request's charset.
 
-    Refuse what REST framework answers with a 500: what is nested deeper than Python's parser goes, and half of a
-    surrogate pair, which is no Unicode, and which an error that repeats it could not be rendered with.
+    Some of Python's other codecs decompress their input or take minutes. Raise ``ParseError`` for deep nesting and for
+    lone surrogates, because both cause a 500 in REST framework.
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        # Read here, since REST framework before 3.18.1 goes past Django's limit on a body.
+        # ``HttpRequest.body`` enforces ``DATA_UPLOAD_MAX_MEMORY_SIZE``; REST framework before 3.18.1 bypasses it.
         body = BytesIO(getattr(stream, "body", None) or stream.read())
         try:
             data = super().parse(body, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deep.") from error
+            raise ParseError("The JSON is nested too deeply.") from error
         except UnicodeEncodeError:
-            raise ParseError("The JSON holds text that is no Unicode.") from None
+            raise ParseError("The JSON contains invalid Unicode.") from None
         return data
 
 
 class SessionOnly(BasePermission):
-    """Refuse keys: a leaked key must not be able to mint its successor."""
+    """Refuse API keys: a leaked key must not be able to create its successor."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if isinstance(request.auth, ApiKey):
@@ -79,14 +78,14 @@ class SessionOnly(BasePermission):
 
 
 class SessionForWrites(SessionOnly):
-    """Refuse keys what changes something."""
+    """Refuse API keys for unsafe methods."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
 
 class CreationThrottle(WindowThrottle):
-    """Hold each signed-in person to so many creations of one kind (the view's ``creates``); keys have limits of their own."""
+    """Limit how much a signed-in user creates of each kind (the view's ``creates``). API keys have their own limits."""
 
     windows = (Window(60, 60), Window(1000, 86_400))
 
@@ -106,7 +105,6 @@ class ManagementViewSet(GenericViewSet[Any]):
     filter_backends = []
     versioning_class = None
     http_method_names = [method for method in APIView.http_method_names if method != "options"]
-    # The part of the URL that names the object.
     lookup_url_kwarg = "id"
     filter_serializer_class: Any = None
     creates = "other"
@@ -117,7 +115,7 @@ class ManagementViewSet(GenericViewSet[Any]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         forbid_storing(request)
-        # The authenticator says it too, but what cannot be rendered (406) is refused before.
+        # The authenticator sets it too, but a 406 is raised before authentication.
         vary_on(request, conf.HEADER)
         super().initial(request, *args, **kwargs)
         api_key = request.auth if isinstance(request.auth, ApiKey) else None
@@ -126,19 +124,19 @@ class ManagementViewSet(GenericViewSet[Any]):
 
     @property
     def user(self) -> Any:
-        """Who is asking. The models judge what they may do."""
+        """Return the user or principal of the request."""
         return self.request.user
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(_translate(exc))
 
     def get_rows(self) -> QuerySet[Any]:
-        """Return the rows from the database that is written to: a replica that lags shows what was revoked."""
+        """Return the rows from the primary database, because a lagging replica may show a revoked key as active."""
         rows = self.get_queryset()
         return rows.using(router.db_for_write(rows.model))
 
     def get_object(self) -> Any:
-        """Return the object that the URL names; for all others, those of another organization too, one answer."""
+        """Return the object of the URL. Raise the same ``NotFound`` for an invalid, missing or foreign id."""
         uuid = read_uuid(self.kwargs[self.lookup_url_kwarg])
         found = self.get_rows().filter(pk=uuid).first() if uuid else None
         if found is None:
@@ -146,20 +144,20 @@ class ManagementViewSet(GenericViewSet[Any]):
         return found
 
     def get_validated(self, **kwargs: Any) -> Any:
-        """Return the serializer of the request's body, which was found valid."""
+        """Return the serializer of a valid request body; raise ``ValidationError`` for an invalid one."""
         serializer = self.get_serializer(data=self.request.data, **kwargs)
         serializer.is_valid(raise_exception=True)
         return serializer
 
     def get_filters(self) -> dict[str, Any]:
-        """Return what the query asks to filter by; raise ``ValidationError`` for a value that cannot be."""
+        """Return the filters of the query string; raise ``ValidationError`` for an invalid value."""
         query = self.filter_serializer_class(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
         filters: dict[str, Any] = query.validated_data
         return filters
 
     def filter_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Return those of the rows that the query asks for."""
+        """Return the rows matching the query string."""
         return rows
 
     def list(self, request: Request, **kwargs: str) -> Response:
@@ -170,23 +168,22 @@ class ManagementViewSet(GenericViewSet[Any]):
         return Response(self.get_serializer(self.get_object()).data)
 
 
-# For what belongs to the organization of the URL; each view says which permission which action needs. No docstring, since
-# the OpenAPI description of a view without one would take it.
+# Base of the views below an organization. A docstring would become the OpenAPI description of every view without one.
 class OrganizationScopedViewSet(ManagementViewSet):
     permission_classes = [IsAuthenticated, SessionForWrites, HasOrganizationPermission]
     required_permissions: Any = None
 
 
 def _translate(exc: Exception) -> Exception:
-    # What the models raise, as what REST framework answers.
+    """Return the REST framework exception for an exception of the models."""
     if isinstance(exc, LastOwnerError):
         return Conflict(str(exc.args[0]), "last_owner")
     if isinstance(exc, ProtectedError | RestrictedError):
-        return Conflict(_("Other data still needs this, so it cannot be deleted."), "in_use")
+        return Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
     if isinstance(exc, IntegrityError):
         return Conflict()
     if isinstance(exc, ObjectDoesNotExist | NotAMemberError):
-        # Somebody else was faster, and it was found gone under the lock, or is no longer theirs.
+        # Another request deleted the row, or removed the user, before this one had its lock.
         return NotFound()
     if isinstance(exc, DjangoValidationError):
         if hasattr(exc, "error_dict"):

@@ -22,7 +22,7 @@ from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSe
 
 
 class InvitationViewSet(OrganizationScopedViewSet):
-    """Invitations by e-mail. The token is in the mail alone."""
+    """Invitations by e-mail. Only the e-mail contains the token."""
 
     serializer_class = InvitationSerializer
     filter_serializer_class = InvitationFilterSerializer
@@ -48,16 +48,16 @@ class InvitationViewSet(OrganizationScopedViewSet):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def resend(self, request: Request, **kwargs: str) -> Response:
-        """Mail another token, for another seven days; the earlier one is void."""
+        """Send a new token, valid for seven days. The previous token becomes invalid."""
         invitation = self.get_object()
-        # A body that holds anything is refused.
+        # This action accepts no fields.
         Serializer(data=request.data).is_valid(raise_exception=True)
         invitation.resend(by=self.user)
         return Response(self.get_serializer(invitation).data)
 
 
 class AcceptanceViewSet(ManagementViewSet):
-    """Accept an invitation, as the person whose e-mail address it is for."""
+    """Accept an invitation. Your account should have the invited e-mail address."""
 
     serializer_class = AcceptanceSerializer
     permission_classes = [IsAuthenticated, SessionOnly]

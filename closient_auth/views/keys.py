@@ -24,7 +24,7 @@ from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSe
 
 
 class ApiKeyViewSet(ManagementViewSet):
-    """Keys of one holder. A raw key is in the answer that made it, and nowhere else."""
+    """API keys. The full key is shown only once, in the response to its creation."""
 
     filter_serializer_class = ApiKeyFilterSerializer
     serializer_class = ApiKeySerializer
@@ -59,21 +59,21 @@ class ApiKeyViewSet(ManagementViewSet):
         return Response(self.get_serializer(api_key).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
-        """Revoke the key, for good. Its row stays, and so does what it tells."""
+        """Revoke the key permanently. You can still retrieve it."""
         self.get_object().revoke(by=self.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @sensitive_variables()
     def rotate(self, request: Request, **kwargs: str) -> Response:
-        """Make a successor, the same but for its secret; the old key ends now or after the grace."""
+        """Create a key with the same settings. The old key expires now or after the grace period."""
         api_key = self.get_object()
         return self._respond_new(*api_key.rotate(by=self.user, grace=self.get_validated().grace))
 
     @sensitive_variables()
     def _respond_new(self, api_key: ApiKey, raw_key: str) -> Response:
-        # An attribute keeps the key out of every ``repr`` on the way to the answer.
+        # An attribute is not part of the instance's ``repr``, so the raw key stays out of logs and error reports.
         api_key.raw_key = raw_key  # type: ignore[attr-defined]
-        # With ``DEBUG`` on, Django's page shows the variables of a frame, sensitive or not.
+        # With ``DEBUG``, Django's error page shows even sensitive variables.
         del raw_key
         return Response(NewUserKeySerializer(api_key).data, status=status.HTTP_201_CREATED)
 
@@ -97,7 +97,7 @@ class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
 
 
 class UserApiKeyViewSet(ApiKeyViewSet):
-    """The signed-in person's own keys."""
+    """Your own user keys."""
 
     permission_classes = [IsAuthenticated, SessionOnly]
 

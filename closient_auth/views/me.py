@@ -25,7 +25,7 @@ class MeViewSet(ManagementViewSet):
     permission_classes = [IsAuthenticated]
 
     def retrieve(self, request: Request, **kwargs: str) -> Response:
-        """Say who this credential is, what is left of its limits, and what it may do where."""
+        """Return the identity of this credential, its rate limits, and its permissions in each organization."""
         is_organization = isinstance(self.user, OrganizationPrincipal)
         me = {
             "type": "organization" if is_organization else "user",
@@ -38,14 +38,14 @@ class MeViewSet(ManagementViewSet):
 
 class OwnKeyViewSet(ManagementViewSet):
     permission_classes = [IsAuthenticated]
-    # Whoever uses up the limits of a leaked key must not thereby keep it alive.
+    # An attacker could otherwise use up the rate limit of a leaked key to prevent its revocation.
     throttle_classes = []
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """
-        Revoke the key that this request is made with: what to do with one that was found in a log.
+        Revoke the API key of this request, for example after you found it in a log.
 
-        Not for a publishable key: everybody can read it on a page, and could switch that page off.
+        Publishable keys are refused: they are public, so any visitor of a page could revoke its key.
         """
         if not isinstance(request.auth, ApiKey):
             raise ApiKeyRequired

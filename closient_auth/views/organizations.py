@@ -23,7 +23,7 @@ from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSe
 
 
 class OrganizationsViewSet(ManagementViewSet):
-    """The organizations of the credential: a person's, or the one of a key."""
+    """The organizations of a user, or the organization of a business key."""
 
     serializer_class = OrganizationSerializer
     creates = "organization"
@@ -70,7 +70,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
         "list": Permission.VIEW_ORGANIZATION,
         "retrieve": Permission.VIEW_ORGANIZATION,
         "partial_update": Permission.MANAGE_MEMBERS,
-        # Everybody may leave; who may remove others is the model's to say.
+        # Every member may leave. ``Membership.remove()`` checks who may remove others.
         "destroy": Permission.VIEW_ORGANIZATION,
     }
 
@@ -90,24 +90,23 @@ class MembershipViewSet(OrganizationScopedViewSet):
         return rows
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
-        """Give the member another role."""
+        """Change the role of the member."""
         membership = self.get_object()
         if role := self.get_validated(partial=True).validated_data.get("role"):
             membership.change_role(role, by=self.user)
         return Response(self.get_serializer(membership).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
-        """Remove the member, or leave; tells the keys that they made and that live on, so that someone can decide."""
+        """Remove a member, or leave. Return the active keys of this member, so you can revoke them."""
         live_keys = self.get_object().remove(by=self.user)
         return Response(RemovalSerializer({"live_keys": live_keys.select_related("created_by").order_by("pk")}).data)
 
 
 class AuditViewSet(OrganizationScopedViewSet):
-    """What was changed in the organization, by whom and from where; newest first."""
+    """The audit log of the organization, newest first."""
 
     serializer_class = AuditEntrySerializer
     filter_serializer_class = AuditFilterSerializer
-    # Owners and Managers.
     required_permissions = Permission.MANAGE_MEMBERS
 
     def get_queryset(self) -> QuerySet[AuditEntry]:

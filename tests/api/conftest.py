@@ -20,7 +20,7 @@ def acme():
 
 @pytest.fixture
 def people(acme):
-    """Return a user of each role in Acme, ``outsider``, who owns another organization, and ``root``, a superuser."""
+    """Return a user for each role in Acme, ``outsider`` (Owner of another organization) and ``root`` (superuser)."""
     people = {
         role: MembershipFactory.create(organization=acme, role=role, user__username=role).user
         for role in ("owner", "manager", "billing", "editor")
@@ -42,7 +42,7 @@ def send(call, people):
 
 @pytest.fixture
 def neighbour(people):
-    """The outsider's organization, its key and its member, which nothing in Acme may touch."""
+    """Return the outsider's organization with a key and a member. Assert after the test that they are unchanged."""
     organization = people["outsider"].organization_memberships.get().organization
     make_key(organization=organization)
 

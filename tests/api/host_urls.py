@@ -1,4 +1,4 @@
-"""A host that has organizations of its own, and an authenticator made from ours."""
+"""URLs of a project with its own organizations and a subclass of our authenticator."""
 
 from __future__ import annotations
 

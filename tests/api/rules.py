@@ -1,4 +1,4 @@
-"""The rules of the management API in plain Python: what an organization holds, and what a call is answered."""
+"""A plain Python model of the management API: the state of an organization, and the expected response of each call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 MANAGERS = ("owner", "manager")
 MEMBERS = (*MANAGERS, "billing", "editor")
 
-# A status, and the code that the body tells with it.
+# The status, and the error code of the body.
 Answer = tuple[int, str]
 
 
@@ -95,7 +95,7 @@ class Tenant:
     def withdraw(self, who: str, offer: Offer) -> Answer:
         if refusal := self._enter(who, MANAGERS) or self._find(offer):
             return refusal
-        # What nobody can accept any more may be cleared away by whoever manages members.
+        # Managers may withdraw an Owner's invitation if it is no longer valid.
         is_valid = offer.state == "pending" and not self.is_void(offer)
         if is_valid and not self.may_change(who, None, offer.role):
             return 403, ""

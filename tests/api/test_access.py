@@ -1,4 +1,4 @@
-"""Who gets through the door: sessions and keys, one's own organization and another's."""
+"""Access with sessions and API keys, to the own and to another organization."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_keys_may_read(call, tree, acme, people, path):
         "billing": member,
         "editor": member,
         "outsider": HTTPStatus.NOT_FOUND,
-        # A key acts with its user's membership and nothing more.
+        # Superuser status does not apply to API keys.
         "root": HTTPStatus.NOT_FOUND,
     }
 
@@ -111,7 +111,7 @@ def test_of_another_organization_is_as_what_never_was(send, tree, neighbour, peo
 @pytest.mark.parametrize("path", READS)
 def test_another_organization(send, neighbour, tree, path):
     assert send("owner", "get", f"/organizations/{neighbour.pk}{path}").status_code == HTTPStatus.NOT_FOUND
-    # URL and header must agree.
+    # The URL and the header must name the same organization.
     assert send("owner", "get", tree + path, x_organization=neighbour.slug).status_code == HTTPStatus.NOT_FOUND
     assert send("owner", "get", tree + path, x_organization="acme").status_code == HTTPStatus.OK
     assert send("root", "get", tree + path).status_code == HTTPStatus.OK
@@ -147,4 +147,4 @@ def test_deeply_nested_body_is_refused(people):
     client.force_login(people["owner"])
     response = client.post("/organizations", "[" * 100_000, content_type="application/json")
 
-    assert (response.status_code, response.json()) == (400, {"detail": "The JSON is nested too deep."})
+    assert (response.status_code, response.json()) == (400, {"detail": "The JSON is nested too deeply."})

@@ -1,4 +1,4 @@
-"""What a body may hold: on every route that takes one, what is not to be set there, and text that no database keeps."""
+"""Request bodies on every route that reads one: fields that cannot be set, and text that cannot be stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.api.test_matrix import OWN_ROWS
 from tests.api.world import snapshot
 
 KEY_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
-# By route: what is changed or made there, and what of it the body may say.
+# Each route has a model, and the fields that the body can set.
 WRITABLE = {
     "POST /me/keys": (ApiKey, KEY_FIELDS),
     "PATCH /me/keys/{id}": (ApiKey, KEY_FIELDS),
@@ -33,7 +33,7 @@ HOSTILE = ["\0", "\ud800", "a\udfffb"]
 
 @pytest.fixture
 def send_more(world):
-    """Send an Owner's request of a row with more in its body, and require that it changes nothing."""
+    """Send an Owner's request with additional fields, and assert that it changes no row."""
 
     def send_more(row, more):
         owner = world.people["owner"]
@@ -56,7 +56,7 @@ def test_what_is_not_to_be_set_is_named(send_more, row):
 
     for name in {*columns, "pk", "nonsense"} - set(writable):
         response = send_more(row, {name: "1"})
-        told = f"This field cannot be set here. These can: {', '.join(sorted(writable)) or '-'}."
+        told = f"This field cannot be set. Writable fields: {', '.join(sorted(writable)) or '-'}."
         assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, {name: [told]})
 
 
@@ -73,14 +73,14 @@ def test_text_that_cannot_be_kept(send_more, row, text):
 def test_half_a_surrogate_pair_is_told(send, tree, text):
     for body in (text, [text], {"name": {"deep": [text]}}, {"name": {text: 1}}):
         response = send("owner", "post", f"{tree}/keys", body)
-        assert response.json() == {"detail": "The JSON holds text that is no Unicode."}
+        assert response.json() == {"detail": "The JSON contains invalid Unicode."}
     whole = send("owner", "post", f"{tree}/keys", {"prefix": "csb", "name": "\U0001f511"})
     assert whole.json()["name"] == "\U0001f511"
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "punycode", "zip", "bz2", "utf-16", "nonsense"])
 def test_body_is_utf8_whatever_it_says(people, charset):
-    """Of Python's codecs one takes minutes, and another unpacks."""
+    """``punycode`` can take minutes, and ``zip`` and ``bz2`` decompress."""
     client = APIClient()
     client.force_authenticate(people["outsider"])
     body = '{"name": "Ácme"}'

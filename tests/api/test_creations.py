@@ -1,4 +1,4 @@
-"""How much one person may create, of each kind."""
+"""Creation limits for each user and kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from closient_auth.limits.windows import Window
 from tests.factories import make_invitation, make_key
 
 MINUTE, DAY = Window(60, 60), Window(1000, 86_400)
-# What counts together, and the routes that count.
+# The kinds, and the routes that count towards each.
 KINDS = {
     "organization": ["/organizations"],
     "invitation": ["{tree}/invitations", "{tree}/invitations/{invitation}/resend"],
@@ -22,13 +22,13 @@ KINDS = {
     "acceptance": ["/invitations/accept"],
 }
 CASES = [(kind, address) for kind, addresses in KINDS.items() for address in addresses]
-# Refused once it is counted, so that nothing is made and all is tried with one row.
+# The throttle counts an invalid body too, so no test has to create rows.
 NONSENSE = {"nonsense": 1}
 
 
 @pytest.fixture
 def clock(settings):
-    """A clock that stands still, for the counts too: Redis has one of its own."""
+    """Freeze the clock. The counters use the local memory cache, because Redis has its own clock."""
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
     with time_machine.travel(1_800_000_000, tick=False) as clock:
         yield clock
@@ -37,7 +37,7 @@ def clock(settings):
 
 @pytest.fixture
 def create(clock, call, tree, acme, people):
-    """Try to create as one of the people, each of them with one session; return the answer."""
+    """Send a creation request as one of the people, and return the response."""
     invitation, _ = make_invitation(acme, "grace@example.com", by=people["owner"])
     names = {"tree": tree, "invitation": invitation.pk, "key": make_key(organization=acme)[0].pk}
     clients, own = {}, {}
@@ -61,7 +61,7 @@ def test_too_many_in_a_minute(create, send, kind, address):
 
     assert refused.status_code == HTTPStatus.TOO_MANY_REQUESTS
     assert 0 < int(refused["Retry-After"]) <= MINUTE.period
-    # Its kind is refused on the other routes too; other kinds, other people and reading go on.
+    # The routes of the same kind are refused; other kinds, other users and reads are not.
     for other, addresses in KINDS.items():
         status = HTTPStatus.TOO_MANY_REQUESTS if other == kind else HTTPStatus.BAD_REQUEST
         assert {create("owner", address).status_code for address in addresses} == {status}
@@ -70,7 +70,7 @@ def test_too_many_in_a_minute(create, send, kind, address):
 
 
 def test_too_many_in_a_day(create, clock, people):
-    # From the beginning of a day on, as it is counted for this person.
+    # Start at the beginning of this user's daily window.
     clock.shift(read_usage(f"acceptance:{people['owner'].pk}", [DAY])[0].reset)
     for _ in range(DAY.limit):
         clock.shift(2)

@@ -1,4 +1,4 @@
-"""The views keep to their own, whatever the host's ``REST_FRAMEWORK`` says."""
+"""The management API ignores the defaults of the project's ``REST_FRAMEWORK`` setting."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class NoRows(BaseFilterBackend):
         return queryset.none()
 
 
-# REST framework reads its ``DEFAULT_`` settings once, into the attributes of the classes that all views inherit from.
+# REST framework copies its ``DEFAULT_`` settings once to class attributes, so the test sets the attributes.
 DEFAULTS = {
     APIView: {
         "authentication_classes": [BasicAuthentication],
@@ -93,7 +93,7 @@ def test_other_defaults(send, call, tree, acme, people):
 
 
 def test_standardized_errors(send, call, tree, acme, settings):
-    """What the documentation says of ``drf-standardized-errors``."""
+    """The documentation describes the combination with ``drf-standardized-errors``."""
     handler = "drf_standardized_errors.handler.exception_handler"
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": handler}
 

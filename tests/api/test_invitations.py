@@ -12,7 +12,7 @@ from tests.factories import UserFactory
 
 @pytest.fixture
 def invite(send, tree, django_capture_on_commit_callbacks):
-    """Invite over HTTP, and return the answer and the token of the mail."""
+    """Send an invitation; return the response and the tokens of the last e-mail."""
 
     def invite(who="owner", **body):
         with django_capture_on_commit_callbacks(execute=True):

@@ -117,7 +117,7 @@ def test_change(send, tree, key):
 
 
 def test_expired_key_lives_again(send, call, tree, acme):
-    """Whoever may manage a key may move its expiry; what is revoked stays so."""
+    """A new expiry reactivates an expired key, but not a revoked one."""
     expired = datetime(2020, 1, 1, tzinfo=UTC)
     key, raw_key = make_key(organization=acme, expires_at=expired)
     neighbour, _ = make_key(organization=acme, expires_at=expired)
@@ -153,7 +153,7 @@ def test_rotate(send, call, tree, acme):
 
     assert response.status_code == HTTPStatus.CREATED
     assert (response.json()["rotated_from"], response.json()["name"]) == (str(key.pk), "Shop")
-    # Both count in one window.
+    # Both keys share one window.
     assert call("/me", response.json()["key"])["RateLimit-Remaining"] == "1"
     assert call("/me", old_raw)["RateLimit-Remaining"] == "0"
     assert call("/me", response.json()["key"]).status_code == HTTPStatus.TOO_MANY_REQUESTS

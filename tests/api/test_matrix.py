@@ -1,4 +1,4 @@
-"""Who is answered what on every route of the management API, in their own organization and in another's."""
+"""The status of every route of the management API for each principal, in the own and in another organization."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ POST   /organizations/{organization}/invitations/{id}/resend 401 404 403 403 200
 GET    /organizations/{organization}/audit                   401 404 403 403 200 200 200 200 403 403 200 200 404 403
 POST   /invitations/accept                                   401 201 201 201 201 201 201 403 403 403 403 403 403 403
 """
-# What is in another organization's tree, another person's key, and an invitation to another address.
+# Requests for another organization, another user's key, and an invitation of another address.
 FOREIGN = """
 route                                                        ano out edi bil man own sup csb u-e u-b u-m u-o u-s cpk
 GET    /me/keys/{id}                                         401 404 404 404 404 404 404 403 403 403 403 403 403 403
@@ -72,7 +72,7 @@ POST   /organizations/{organization}/invitations/{id}/resend 401 404 404 404 404
 GET    /organizations/{organization}/audit                   401 404 404 404 404 404 200 404 404 404 404 404 404 403
 POST   /invitations/accept                                   401 409 409 409 409 409 409 403 403 403 403 403 403 403
 """
-# An organization and an id that never were, and what is no id at all.
+# Ids of an organization and an object: missing ones, and invalid ones.
 NEVER = [(uuid4(), uuid4()), ("nonsense", "nonsense")]
 METHODS = ["get", "post", "put", "patch", "delete", "trace"]
 
@@ -99,7 +99,7 @@ def walk(patterns, start="/"):
 
 
 def get_methods(view):
-    """Return the methods that the view answers: by the actions of its route, or by a handler of its class."""
+    """Return the methods of the view: the actions of its route, and the handlers of its class."""
     return {name for name in METHODS if name in view.actions or hasattr(view.cls, name)}
 
 
@@ -108,7 +108,7 @@ OWN_ROWS, FOREIGN_ROWS = read_table(OWN), read_table(FOREIGN)
 
 
 def tell(response):
-    """Return what a client could tell two answers apart by; what is left of a limit falls with every request."""
+    """Return the parts of a response to compare. Header values are left out, because the remaining limit changes."""
     return response.status_code, response.content, response["Content-Type"], tuple(response.headers)
 
 
@@ -129,7 +129,7 @@ def test_own(world, row):
             statuses[name] = status = world.ask(name, row, *own).status_code
             refused = status >= HTTPStatus.BAD_REQUEST
             assert (snapshot() == world.rows) == (refused or row.startswith("GET"))
-            # Whoever accepts becomes a member of the neighbour.
+            # Accepting an invitation adds a member to the neighbour.
             assert refused or row.endswith("/accept") or snapshot(world.neighbour) == world.neighbours_rows
             if row.startswith("GET"):
                 assert world.ask(name, row.replace("GET", "HEAD"), *own).status_code == status
@@ -141,7 +141,7 @@ def test_foreign(world, row):
     statuses = {}
     foreign = (world.neighbour.pk, world.get_id(row, world.neighbour, world.stranger))
     for name in PRINCIPALS.values():
-        # Of somebody else than who asks.
+        # Use the invitation of another user.
         token = world.tokens[world.people["outsider" if name != "outsider" else "owner"]]
         with undone():
             response = world.ask(name, row, *foreign, token)
@@ -155,7 +155,7 @@ def test_foreign(world, row):
 
 @pytest.mark.parametrize("row", [row for row in FOREIGN_ROWS if "{organization}" in row and "{id}" in row])
 def test_foreign_object_in_the_own_tree(world, row):
-    """Not found, unless the role is refused before anything is looked for; the object's own id tells nothing."""
+    """The response is a 404, or a 403 if the role is refused first. It is the same for foreign and for missing ids."""
     foreign_id = world.get_id(row, world.neighbour, world.stranger)
     for name, own_status in OWN_ROWS[row].items():
         response = world.ask(name, row, world.acme.pk, foreign_id)
@@ -168,7 +168,7 @@ def test_foreign_object_in_the_own_tree(world, row):
 
 @pytest.mark.parametrize("address", ROUTES)
 def test_other_methods(world, address):
-    """What has no row is refused to everybody; metadata, too, that would tell of serializers and choices."""
+    """Methods without a row are refused, also ``OPTIONS``: it would expose serializers and choices."""
     kind = "GET " + address
     ids = (world.acme.pk, world.get_id(kind, world.acme, world.people["owner"]))
     for method in {*METHODS, "options"} - ROUTES[address]:

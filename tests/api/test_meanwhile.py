@@ -1,4 +1,4 @@
-"""What somebody else did after a request was let in and before it has its lock: judged as it is under the lock."""
+"""Concurrent changes between the permission check and the lock: the models check again under the lock."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ BODIES = {
     ("post", "{tree}/invitations"): {"email": "new@example.com"},
 }
 IN_TREE = [write for write in WRITES if write[1].startswith("{tree}")]
-# What reads its row again under the lock. Revoking reads none, and is harmless.
+# These actions read their row again under the lock. Revoking a key does not need to.
 READ_AGAIN = [write for write in IN_TREE if "{id}" in write[1] and write != ("delete", "{tree}/keys/{id}")]
 GONE = (HTTPStatus.NOT_FOUND, {"detail": "Not found."})
 
 
 @pytest.fixture(autouse=True)
 def untouched(neighbour):
-    """Have the neighbour's rows compared after each test."""
+    """Assert after each test that the neighbour's rows are unchanged."""
 
 
 @pytest.fixture
 def request_of(send, tree, acme, people):
-    """Send one of the writes, about a key, a member or an invitation of Acme."""
+    """Send one of the writes to a key, a member or an invitation of Acme."""
     ids = {
         "keys": make_key(organization=acme)[0].pk,
         "members": Membership.objects.get(user=people["editor"]).pk,
@@ -51,7 +51,7 @@ def request_of(send, tree, acme, people):
 
 @pytest.fixture
 def meanwhile(monkeypatch):
-    """Do something once a method of the views has returned."""
+    """Call a function after a method of the views has returned."""
 
     def meanwhile(view, method, do):
         original = getattr(view, method)
@@ -83,7 +83,7 @@ def test_row_that_goes(request_of, meanwhile, method, address):
 
 
 def test_organization_that_goes(request_of, meanwhile):
-    """For a superuser, who has a role without a membership; that of all others went along."""
+    """A superuser keeps the role, because it needs no membership."""
     meanwhile(OrganizationViewSet, "get_object", lambda found: Organization.objects.get(pk=found.pk).delete())
 
     response = request_of("root", "patch", "{tree}")
@@ -104,14 +104,14 @@ def test_owner_who_is_demoted(request_of, meanwhile, people, method, address):
     response = request_of("owner", method, address)
 
     assert response.status_code == HTTPStatus.FORBIDDEN
-    # The domain's own words: the view's permission had let it pass.
+    # The message is the model's, because the permission class had allowed the request.
     assert response.json()["detail"].startswith("Your role does not allow this")
     assert snapshot() == before
 
 
 @pytest.mark.parametrize(("method", "address"), IN_TREE)
 def test_owner_who_is_removed(request_of, meanwhile, acme, people, method, address):
-    """They see what an outsider sees."""
+    """A removed Owner gets the response of an outsider."""
     MembershipFactory.create(organization=acme, role="owner")
     states = []
 
@@ -135,6 +135,6 @@ def test_organization_that_the_host_needs(request_of, acme, monkeypatch, on_dele
 
     response = request_of("owner", "delete", "{tree}")
 
-    body = {"detail": "Other data still needs this, so it cannot be deleted.", "code": "in_use"}
+    body = {"detail": "This cannot be deleted because other data refers to it.", "code": "in_use"}
     assert (response.status_code, response.json()) == (HTTPStatus.CONFLICT, body)
     assert snapshot() == before

@@ -1,4 +1,4 @@
-"""Lists keep one order over their pages, whatever is equal, so that no page repeats or leaves out a row."""
+"""Lists have a total order, so that no page repeats or omits a row."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTS = {
 
 @pytest.fixture
 def make(acme, people):
-    """Make what this list shows; return its row."""
+    """Create a row of the list, and return it."""
 
     def make(address, index):
         if address == "/me/keys":
@@ -44,7 +44,7 @@ def make(acme, people):
 def test_pages_are_in_one_order(send, tree, make, address):
     model, order = LISTS[address]
     made = [make(address, index).pk for index in range(12)]
-    # Three times four that are equal. The base manager, since entries of the trail refuse to be changed.
+    # Make three groups of four equal rows. The base manager can change audit entries.
     for index, pk in enumerate(made):
         rows = model._base_manager.filter(pk=pk)
         rows.update(created_at=OLD + timedelta(days=index % 3))

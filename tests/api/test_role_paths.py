@@ -1,4 +1,4 @@
-"""Who may grant, change and remove which role: four roles by four roles, on each path there is."""
+"""Which role may grant, change and remove which role, in the management API and in the admin."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from tests.factories import MembershipFactory, UserFactory, make_invitation
 
 ROLES = ["owner", "manager", "billing", "editor"]
 
-# Whether the actor (row) may make a member of this role (column), or take it from one: Owners anything, Managers
-# anything but an Owner, others nothing.
+# Whether the actor (row) may grant or remove the role (column).
 #              owner  manager billing editor
 MAY = {
     "owner":   (True,  True,  True,  True),
@@ -31,7 +30,7 @@ CHANGES = [
 
 @pytest.fixture
 def members(acme, people):
-    """Return each role's member of Acme, beside a second Owner, so that no refusal is the last Owner's."""
+    """Return a member of Acme for each role. A second Owner prevents ``last_owner`` errors."""
     MembershipFactory.create(organization=acme, role="owner")
     return {role: acme.memberships.get(user=people[role]) for role in ROLES}
 
@@ -44,7 +43,7 @@ def target(acme, members):
 
 @pytest.fixture(autouse=True)
 def untouched(neighbour):
-    """Have the neighbour's rows compared after each test."""
+    """Assert after each test that the neighbour's rows are unchanged."""
 
 
 def roles(organization):
@@ -64,7 +63,7 @@ def test_change(send, tree, acme, target, actor, old, new, may):
 
 @pytest.mark.parametrize(("actor", "new", "may"), CELLS)
 def test_change_of_oneself(send, tree, acme, members, actor, new, may):
-    """Nobody raises themselves: up to their own role, and only who may change roles at all."""
+    """You cannot raise your own role."""
     before = roles(acme)
 
     response = send(actor, "patch", f"{tree}/members/{members[actor].pk}", {"role": new})
@@ -103,7 +102,7 @@ def test_invite(send, tree, acme, members, actor, role, may):
 @pytest.mark.parametrize("method", ["resend", "withdraw"])
 @pytest.mark.parametrize(("actor", "role", "may"), CELLS)
 def test_resend_and_withdraw(send, tree, acme, people, members, actor, role, may, method):
-    """An Owner's invitation: resent by somebody else it would be theirs."""
+    """An Owner sent the invitation. Resending it changes the inviter."""
     invitation, _ = make_invitation(acme, "grace@example.com", by=people["owner"], role=role)
     before = acme.invitations.values().get()
     address = f"{tree}/invitations/{invitation.pk}"
@@ -121,7 +120,7 @@ def test_resend_and_withdraw(send, tree, acme, people, members, actor, role, may
 
 @pytest.mark.parametrize(("inviter", "role", "may"), CELLS)
 def test_accept(send, acme, people, members, inviter, role, may):
-    """The inviter's role counts as it is now: they were an Owner when they invited."""
+    """The inviter's current role decides, not the role at the time of the invitation."""
     people["grace"] = UserFactory.create(email="grace@example.com")
     _, token = make_invitation(acme, "grace@example.com", by=people[inviter], role=role)
     before = roles(acme)
@@ -135,7 +134,7 @@ def test_accept(send, acme, people, members, inviter, role, may):
 
 @pytest.fixture
 def submit(mount, client, acme, people, members):
-    """Send the admin's page of Acme as a member on the staff, whom Django lets change members."""
+    """Submit the admin page of Acme as a staff member with all Django permissions of this package."""
 
     def submit(actor, changes=None, joins=()):
         mount(path("admin/", admin.site.urls))
@@ -150,7 +149,7 @@ def submit(mount, client, acme, people, members):
     return submit
 
 
-# Staff who are no Owners had their permission from Django, and it goes as far as a Manager's.
+# Django's permissions give staff members the rights of a Manager, unless they are Owners.
 ADMIN_CHANGES = [
     (actor, old, new, actor == "owner" or "owner" not in (old, new) or old == new)
     for actor in ROLES
@@ -162,7 +161,7 @@ ADMIN_CHANGES = [
 
 @pytest.mark.parametrize(("actor", "old", "new", "may"), ADMIN_CHANGES)
 def test_admin(submit, acme, target, actor, old, new, may):
-    """``None`` as ``old`` is somebody who joins, as ``new`` somebody who goes."""
+    """``old`` is ``None`` for a new member, ``new`` is ``None`` for a removal."""
     member = target(old) if old else None
     user = member.user if member else UserFactory.create()
     before = roles(acme)

@@ -1,7 +1,7 @@
 """
-Random management by several people in two organizations, each call beside what ``rules.py`` says of it.
+Random calls by several users in two organizations, compared with the model in ``rules.py``.
 
-A broken rule fails the first call that it lets through, or keeps from going through. That there are such calls is counted.
+The test counts the responses, and fails if an expected one never occurs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from tests.api.rules import Key, Offer, Tenant
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 PEOPLE = ["ann", "bob", "cat", "dan", "eve", "fay"]
-# By their roles. One is in both.
+# The members by role. Ann is a member of both organizations.
 TENANTS = {
     "north": {"owner": "ann", "manager": "bob", "editor": "cat"},
     "south": {"owner": "dan", "manager": "eve", "billing": "ann"},
 }
 NEIGHBOURS = {"north": "south", "south": "north"}
 ROLES = ["owner", "manager", "billing", "editor"]
-# Each rule, and answers that it has to have met, whatever numbers hypothesis draws.
+# The responses of each rule that have to occur.
 ANSWERS = """
 create_key     201 403 404
 change_key     200 403 404
@@ -54,7 +54,7 @@ accept         201 invalid_invitation other_email void
 """
 RULES = [line.split()[0] for line in ANSWERS.strip().splitlines()]
 SLUGS = sorted(TENANTS)
-# An organization, and whose thing it is asked for: now and then its neighbour's.
+# The organization of the URL, and the organization of the object: one in five is foreign.
 PLACES = [(slug, slug) for slug in SLUGS] * 4 + [*NEIGHBOURS.items()]
 
 
@@ -89,7 +89,7 @@ class Management(RuleBasedStateMachine):
             self.rotate_key((slug, slug), members["owner"], 3600)
             self.invite(slug, members["manager"], "fay", "editor")
 
-    # One rule: of many hypothesis leaves some out in each run, and what needs several of them would hardly come about.
+    # Hypothesis disables some rules in each run, so that sequences of several would be rare. One rule avoids that.
     @rule(data=st.data(), name=st.sampled_from(RULES))
     def step(self, data, name):
         self.choose = lambda things: data.draw(st.sampled_from(things))
@@ -180,13 +180,13 @@ class Management(RuleBasedStateMachine):
             tenant.roles[who], offer.state = offer.role, "accepted"
 
     def choose_actor(self, slug):
-        """Return who asks something of an organization, more often somebody who may."""
+        """Return the acting user, more often one with permission."""
         roles = self.tenants[slug].roles
         managers = [name for name, role in roles.items() if role in ("owner", "manager")]
         return self.choose([*managers, *managers, *roles, *PEOPLE])
 
     def choose_thing(self, kind, place=None, who=None):
-        """Return an organization, what is known of it, who asks, and for which of its things, or its neighbour's."""
+        """Return the slug, the tenant, the acting user and the key or invitation of the next call."""
         slug, other = place or self.choose(PLACES)
         things = getattr(self.tenants[other], kind)[-4:]
         who = who or self.choose_actor(slug)
@@ -197,7 +197,7 @@ class Management(RuleBasedStateMachine):
         return member.pk if member else "nobody"
 
     def ask(self, name, who, slug, method, path, expected, **body):
-        """Send a request about one organization, to which its neighbour is deaf; return what a good answer holds."""
+        """Send a request to one organization and compare the other's rows. Return the body, or ``None`` for an error."""
         client = Client(headers={"X-API-Key": who.raw}) if isinstance(who, Key) else self.clients[who]
         with self.asleep(NEIGHBOURS[slug]):
             return self.send(name, client, method, f"/organizations/{slug}/{path}", expected, body)
@@ -219,7 +219,7 @@ class Management(RuleBasedStateMachine):
         assert self.look(slug) == before
 
     def look(self, slug):
-        """Return all rows of one organization, but for when its keys were used."""
+        """Return all rows of one organization, without ``last_used``."""
         pk = self.organizations[slug].pk
         rows = [
             model._default_manager.filter(organization_id=pk).order_by("pk").values()
@@ -252,7 +252,7 @@ def read_token():
 @pytest.mark.slow
 @pytest.mark.django_db
 def test_random_management():
-    # To find the shortest way to a failure takes minutes: add ``Phase.shrink`` for that.
+    # Add ``Phase.shrink`` to find the shortest failing sequence. It takes minutes.
     run_state_machine_as_test(
         Management,
         settings=settings(

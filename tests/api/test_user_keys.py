@@ -1,5 +1,3 @@
-"""A person's own keys."""
-
 from __future__ import annotations
 
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Two organizations with something of everything, and everybody who could ask for it."""
+"""Two organizations with a row of each model, and the credentials of every principal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db import transaction
 from closient_auth.models import Organization
 from tests.factories import MembershipFactory, make_invitation, make_key
 
-# The columns: sessions, a business key of the organization, user keys, a publishable key of the organization.
+# The columns: sessions, then a business key, user keys (``u-``) and a publishable key.
 PRINCIPALS = {
     "ano": "anonymous",
     "out": "outsider",
@@ -39,7 +39,7 @@ BODIES = {
 
 
 def snapshot(organization=None):
-    """Return all rows of this package but for when a key was used, or those of one organization."""
+    """Return all rows of this package, or of one organization, without ``last_used``."""
     tables = []
     for model in apps.get_app_config("closient_auth").get_models():
         rows = model._base_manager.order_by("pk")
@@ -51,14 +51,14 @@ def snapshot(organization=None):
 
 @contextmanager
 def undone():
-    """Let each principal find the same rows."""
+    """Roll back, so that every principal starts with the same rows."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 class World:
-    """Acme and its neighbour, each with a key, an invitation and a member besides those who ask."""
+    """Acme and its neighbour, each with a key, an invitation and another member."""
 
     def __init__(self, call, acme, people):
         self.call, self.acme, self.people = call, acme, people
@@ -91,12 +91,12 @@ class World:
         return self.people.get(name.removeprefix("csu "), self.people["owner"])
 
     def get_id(self, row, organization, user):
-        """Return the id of what the route names: something of the organization, or the user's key."""
+        """Return the id for the route: an object of the organization, or the user's key."""
         parts = row.split("/")
         return self.user_keys[user] if parts[1] == "me" else self.ids[organization].get("".join(parts[3:4]))
 
     def ask(self, name, row, organization_id, id, token="", more=None):
-        """Send the request of a row with its body, and what ``more`` adds to that."""
+        """Send the request of a row with its body, extended by ``more``."""
         method, route = row.split()
         body = {"token": token} if route.endswith("/accept") else BODIES.get(row, {})
         address = route.format(organization=organization_id, id=id)
