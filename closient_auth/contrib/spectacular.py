@@ -76,28 +76,18 @@ EXAMPLES: dict[type[serializers.Serializer], dict[str, Any]] = {
         "rate_limit_per_day": 0,
     },
 }
-ERRORS: dict[int, type[APIException]] = {
-    401: exceptions.InvalidApiKey,
-    403: exceptions.SessionRequired,
-    404: NotFound,
-    409: exceptions.Conflict,
-    429: Throttled,
-    503: exceptions.LimitsUnavailable,
+# The description of each error, and the exception for its example.
+ERRORS: dict[int, tuple[str, type[APIException] | None]] = {
+    400: ("The body or a query parameter is invalid.", None),
+    401: ("The credential is missing or invalid.", exceptions.InvalidApiKey),
+    403: ("The credential is not allowed to do this.", exceptions.SessionRequired),
+    404: ("Not found, or not accessible with this credential.", NotFound),
+    409: ("The request conflicts with the current state.", exceptions.Conflict),
+    429: ("Too many requests.", Throttled),
+    503: ("The rate limits are unavailable.", exceptions.LimitsUnavailable),
 }
-REFUSALS = {
-    401: "The credential is missing or invalid.",
-    403: "The credential is not allowed to do this.",
-    429: "Too many requests.",
-    503: "The rate limits are unavailable.",
-}
-NOT_FOUND = "Not found, or not accessible with this credential."
-CONFLICT = "The request conflicts with the current state."
-REFUSED_CHANGES = {400: "The request body is invalid.", 404: NOT_FOUND, 409: CONFLICT}
-BY_ACTION = {
-    "list": {400: "A query parameter is invalid.", 404: NOT_FOUND},
-    "retrieve": {404: NOT_FOUND},
-    "destroy": {404: NOT_FOUND, 409: CONFLICT},
-}
+# The errors that do not occur for an action.
+ABSENT = {"list": {409}, "retrieve": {400, 409}, "destroy": {400}}
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -161,10 +151,10 @@ class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
         success = operation.get("responses") or {201 if action == "create" else 200: self.target.serializer_class}
         if action == "list":
             success = {200: self.target.serializer_class(many=True)}
-        refusals = REFUSALS | BY_ACTION.get(action, REFUSED_CHANGES)
         errors = {
-            status: OpenApiResponse(OpenApiTypes.OBJECT, description=text, examples=_get_examples(status))
-            for status, text in sorted(refusals.items())
+            status: OpenApiResponse(OpenApiTypes.OBJECT, text, _get_examples(status, error))
+            for status, (text, error) in ERRORS.items()
+            if status not in ABSENT.get(action, ())
         }
         filters = [serializers.PageSerializer, self.target.filter_serializer_class] if action == "list" else []
         parameters = [serializer for serializer in filters if serializer]
@@ -172,8 +162,8 @@ class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
         return extend_schema(**operation | summary | {"parameters": parameters, "responses": success | errors})
 
 
-def _get_examples(status: int) -> list[OpenApiExample]:
-    if (error := ERRORS.get(status)) is None:
+def _get_examples(status: int, error: type[APIException] | None) -> list[OpenApiExample]:
+    if error is None:
         return []
     body = {"detail": str(error.default_detail)}
     if issubclass(error, exceptions.CodedException):
