@@ -1,34 +1,46 @@
 """
-System checks. They read settings and import what Django imports anyway: no query, no connection.
+System checks. ``rules.py`` is the table of all rules. The other modules find the places that break a rule.
 
-``E``: something is open, or cannot work. ``W``: it works, and in a way that is rarely meant.
+The checks read settings and classes. They send no query and open no connection.
 """
 
 from __future__ import annotations
 
-from django.core.checks import Tags, register
+from itertools import chain
 
-from closient_auth.checks import authentication, permissions, rows, settings, stores
+from django.core.checks import CheckMessage, Tags, register
+
+from closient_auth.checks.declarations import find_declarations, find_misspellings
+from closient_auth.checks.policies import find_policies
+from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
+from closient_auth.checks.rules import report
+from closient_auth.checks.settings import find_settings, has_valid_settings
+from closient_auth.checks.stores import find_caches, find_databases
+from closient_auth.checks.views import get_views
 
 
 def register_checks() -> None:
-    """Register all of them; once more changes nothing."""
-    register(settings.check_settings, Tags.compatibility)
-    register(settings.check_owner_permissions, Tags.compatibility)
-    register(authentication.check_keys_are_taken, Tags.security)
-    register(authentication.check_authenticator_order, Tags.security)
-    register(authentication.check_default_permission, Tags.security)
-    register(authentication.check_throttle, Tags.security)
-    register(permissions.check_open_views, Tags.security)
-    register(permissions.check_staff_permissions, Tags.security)
-    register(permissions.check_compositions, Tags.security)
-    register(permissions.check_required_permissions, Tags.security)
-    register(permissions.check_attributes, Tags.security)
-    register(rows.check_lists, Tags.security)
-    register(rows.check_members, Tags.security)
-    register(rows.check_organization_fields, Tags.security)
-    register(rows.check_serializers, Tags.security)
-    register(stores.check_limit_cache, Tags.caches)
-    register(stores.check_ratelimit_app, Tags.caches)
-    # Not ``Tags.database``, whose checks may connect and so run only when asked to.
-    register(stores.check_sqlite_transactions, Tags.compatibility)
+    """Register the checks. A second call changes nothing."""
+    # ``Tags.database`` is for checks with a connection. Django runs those only on request.
+    register(check_settings, Tags.compatibility)
+    # The rules of the cache depend on the views, and one function for both reads the URLconf only once.
+    register(check_views, Tags.security, Tags.caches)
+
+
+def check_settings(**kwargs: object) -> list[CheckMessage]:
+    """Check ``settings.CLOSIENT_AUTH`` and ``settings.DATABASES``."""
+    return report(chain(find_settings(), find_databases()))
+
+
+def check_views(**kwargs: object) -> list[CheckMessage]:
+    """Check the views of the URLconf, the defaults of REST framework and the cache of the rate limits."""
+    views = get_views()
+    rules = [find_misspellings, find_rows, find_open_fields]
+    # ``required_permissions`` is compared with the permissions of ``CLOSIENT_AUTH``, which has its own messages.
+    if has_valid_settings():
+        rules.append(find_declarations)
+    try:
+        in_views = (finding for view in views for find in rules for finding in find(view))
+        return report(chain(find_policies(views), in_views, find_caches(views)))
+    finally:
+        get_writable_fields.cache_clear()

@@ -1,127 +1,87 @@
-"""
-Which rows a view shows: that its queryset is narrowed to the organization, and by a path that leads there. And whose
-rows it writes: that no body says it.
-"""
+"""Rules of the rows in responses and request bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldError, ValidationError
 from rest_framework.mixins import ListModelMixin
 from rest_framework.permissions import IsAuthenticated, IsAuthenticatedOrReadOnly
 
-from closient_auth.checks.views import PERMISSION, View, asks_for_organization, get_views, includes, name_views, unique
+from closient_auth.checks.rules import Finding
+from closient_auth.checks.views import View, includes
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.models import Organization
 
 
-def check_lists(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check that a list is narrowed to the request's organization."""
-    if wide := [view for view in get_views() if asks_for_organization(view) and _lists_everything(view)]:
-        yield Warning(
-            f"OrganizationFilterBackend should be one of the filter backends in: {name_views(wide)}.",
-            hint="They list the rows of every organization. Add OrganizationFilterBackend, or override get_queryset().",
-            id="closient_auth.W011",
-        )
+def find_rows(view: View) -> Iterator[Finding]:
+    """Find querysets with rows of other organizations and an invalid ``organization_field``."""
+    queryset, backends = view.get("queryset"), view.get("filter_backends")
+    if queryset is None:
+        return
+    is_filtered = isinstance(backends, Collection) and includes(backends, OrganizationFilterBackend)
+    # The view's own methods may filter the rows.
+    if not view.overrides("get_queryset", "filter_queryset"):
+        if view.checks_organization and _is_list(view) and isinstance(backends, Collection) and not is_filtered:
+            yield Finding("W011", view)
+        if _requires_only_a_credential(view) and _belongs_to_organizations(queryset):
+            yield Finding("W018", view)
+    yield from _find_path(view, queryset, is_filtered)
 
 
-def check_members(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check that rows of organizations are not shown to whoever has some credential."""
-    if common := [view for view in get_views() if _asks_for_a_credential(view) and _shows_organizations(view)]:
-        yield Warning(
-            f"HasOrganizationPermission should be one of the permission classes in: {name_views(common)}.",
-            hint="IsAuthenticated admits the keys and users of every organization. Add HasOrganizationPermission to "
-            "permission_classes and OrganizationFilterBackend to filter_backends, or override get_queryset().",
-            id="closient_auth.W018",
-        )
+def _is_list(view: View) -> bool:
+    return issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
 
 
-def check_organization_fields(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check that ``organization_field`` is a path from the rows of the view's queryset."""
-    yield from unique(message for view in get_views() for message in _check_path(view))
-
-
-def check_serializers(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check that a request's body does not say to which organization a row belongs."""
-    yield from unique(message for view in get_views() for message in _check_serializer(view))
-
-
-def _is_narrowed(view: View) -> bool:
-    backends = view.get("filter_backends")
-    return isinstance(backends, Collection) and includes(backends, OrganizationFilterBackend)
-
-
-def _lists_everything(view: View) -> bool:
-    lists = issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
-    if not lists or view.get("queryset") is None or _is_narrowed(view):
-        return False
-    # What the view decides itself, at each request, may narrow as well.
-    chooses = _overrides(view, "get_queryset", "filter_queryset")
-    return not chooses and isinstance(view.get("filter_backends"), Collection)
-
-
-def _asks_for_a_credential(view: View) -> bool:
-    # Any other class may ask for more.
-    permissions = view.get_classes(PERMISSION) or ()
+def _requires_only_a_credential(view: View) -> bool:
+    # Another class may check more, and so may a subclass.
+    permissions = view.permissions or ()
     return (
-        view.takes_keys() and bool(permissions) and {IsAuthenticated, IsAuthenticatedOrReadOnly}.issuperset(permissions)
+        view.takes_keys and bool(permissions) and {IsAuthenticated, IsAuthenticatedOrReadOnly}.issuperset(permissions)
     )
 
 
-def _shows_organizations(view: View) -> bool:
-    model = getattr(view.get("queryset"), "model", None)
-    if model is None or _overrides(view, "get_queryset", "filter_queryset"):
-        return False
-    return model is Organization or any(field.related_model is Organization for field in model._meta.fields)
+def _belongs_to_organizations(queryset: Any) -> bool:
+    model = getattr(queryset, "model", None)
+    return model is not None and (
+        model is Organization or any(field.related_model is Organization for field in model._meta.fields)
+    )
 
 
-def _overrides(view: View, *methods: str) -> bool:
-    from rest_framework.generics import GenericAPIView
-
-    return any(getattr(view.cls, name, None) is not getattr(GenericAPIView, name) for name in methods)
-
-
-def _check_path(view: View) -> Iterator[CheckMessage]:
-    queryset, path = view.get("queryset"), view.get("organization_field")
-    # The permission alone reads it as well, though the default one only where it is asked about an object.
-    is_read = _is_narrowed(view) or (path is not None and asks_for_organization(view))
+def _find_path(view: View, queryset: Any, is_filtered: bool) -> Iterator[Finding]:
+    path = view.get("organization_field")
+    # The filter follows the default path too. The permission follows it only for an object, and a view may have none.
+    is_read = is_filtered or (path is not None and view.checks_organization)
     path = "organization" if path is None else path
-    # A property answers at each request, and only then.
+    # A property needs a request.
     if not is_read or not hasattr(queryset, "filter") or not isinstance(path, str):
         return
     try:
         queryset.filter(**{path: UUID(int=0)})
     except (FieldError, TypeError, ValueError, ValidationError) as error:
-        # The permission can follow a property of the model, the filter cannot.
-        if _is_narrowed(view) or not hasattr(queryset.model, path):
-            yield Error(
-                f"{view}.organization_field is {path!r}, which is not a path from {queryset.model._meta.label} "
-                "to an organization.",
-                hint=f"Write it as a lookup for filter(), such as 'product__organization'. Django's error: {error}",
-                id="closient_auth.E011",
-            )
+        # The permission can read a property of the model, but the filter cannot.
+        if is_filtered or not hasattr(queryset.model, path):
+            values = {"model": queryset.model._meta.label, "path": path, "error": str(error)}
+            yield Finding("E011", view, values)
 
 
-def _check_serializer(view: View) -> Iterator[CheckMessage]:
-    path = view.get("organization_field")
+def find_open_fields(view: View) -> Iterator[Finding]:
+    """Find fields that let a request body choose the organization of a row."""
+    path, cls = view.get("organization_field"), view.get("serializer_class")
     path = "organization" if path is None else path
-    if not isinstance(path, str) or not asks_for_organization(view) or not _takes_body(view):
+    # A property needs a request.
+    if not isinstance(path, str) or not isinstance(cls, type) or not view.checks_organization or not _takes_body(view):
         return
-    if _overrides(view, "get_serializer", "get_serializer_class"):
+    if view.overrides("get_serializer", "get_serializer_class"):
         return
-    cls, source = view.get("serializer_class"), path.split("__")[0]
-    for name in _get_open_fields(cls, source):
-        yield Warning(
-            f"{view} accepts {name!r} from the request body through {cls.__module__}.{cls.__qualname__}.",
-            hint="Members could move rows into another organization. Remove the field or make it read-only, and set "
-            "it from get_organization(request) in perform_create(). "
-            f"Or reject objects of another organization in the serializer's validate_{name}().",
-            id="closient_auth.W016",
-        )
+    source = path.split("__")[0].removesuffix("_id")
+    for name, field in get_writable_fields(cls).items():
+        # The project's own validation may compare the organizations.
+        if str(field.source).removesuffix("_id") == source and not hasattr(cls, f"validate_{name}"):
+            yield Finding("W016", view, {"name": name, "serializer": f"{cls.__module__}.{cls.__qualname__}"})
 
 
 def _takes_body(view: View) -> bool:
@@ -129,30 +89,31 @@ def _takes_body(view: View) -> bool:
     return any(method in view.actions if view.actions else hasattr(view.cls, method) for method in methods)
 
 
-def _get_open_fields(cls: Any, source: str) -> list[str]:
-    """Return the fields that write a source with whatever the body names."""
-    from rest_framework.serializers import Serializer
+@cache
+def get_writable_fields(cls: type) -> Mapping[str, Any]:
+    """Return, by name, the fields that accept any value from the request body."""
+    from rest_framework.relations import RelatedField
+    from rest_framework.serializers import HiddenField, ModelSerializer, Serializer
 
-    if not isinstance(cls, type) or not issubclass(cls, Serializer):
-        return []
+    if not issubclass(cls, Serializer):
+        return {}
+    base = ModelSerializer if issubclass(cls, ModelSerializer) else Serializer
+    # The project's own code may send a query, or build the fields for each request.
+    if any(getattr(cls, name) is not getattr(base, name) for name in ("__new__", "__init__", "fields", "get_fields")):
+        return {}
     try:
+        # REST framework derives the fields of a model in an instance only, so there is no other way to read them.
         fields = cls().fields
     except Exception:
-        # It needs a request, or is wrong: its first use tells.
-        return []
-    return [
-        name
+        # The first use of the serializer reports the error.
+        return {}
+
+    def is_fixed(field: Any) -> bool:
+        # A relation with its own get_queryset() may filter the objects for each request.
+        return getattr(type(field), "get_queryset", None) in (None, RelatedField.get_queryset)
+
+    return {
+        name: field
         for name, field in fields.items()
-        if str(field.source).removesuffix("_id") == source.removesuffix("_id")
-        and _takes_anything(field)
-        and not hasattr(cls, f"validate_{name}")
-    ]
-
-
-def _takes_anything(field: Any) -> bool:
-    from rest_framework.relations import RelatedField
-    from rest_framework.serializers import HiddenField
-
-    # A relation that chooses its queryset at each request may narrow it.
-    narrows = getattr(type(field), "get_queryset", None) not in (None, RelatedField.get_queryset)
-    return not (field.read_only or isinstance(field, HiddenField) or narrows)
+        if not field.read_only and not isinstance(field, HiddenField) and is_fixed(field)
+    }

@@ -1,72 +1,53 @@
+"""Rules of ``settings.CLOSIENT_AUTH``."""
+
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning
 
+from closient_auth.checks.rules import Finding
 from closient_auth.conf import AppSettings, conf
 from closient_auth.models.api_keys import MAX_LIMIT
 from closient_auth.roles import RESERVED_NAMESPACE, Role, get_all_permissions, get_role_permissions
 
-# Underscores are legal in HTTP, but servers drop such headers, since CGI cannot tell them from hyphens.
+# HTTP allows underscores, but servers drop such headers, because CGI cannot distinguish underscores from hyphens.
 HEADER_NAME = re.compile(r"[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*")
-# What clients, proxies and Django put there would be taken for a key, and refused.
-TAKEN_HEADERS = {
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cache-control",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "forwarded",
-    "host",
-    "origin",
-    "proxy-authorization",
-    "referer",
-    "user-agent",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-organization",
-}
+# Clients, proxies and Django send other values in these headers, and every value would be refused as an invalid key.
+TAKEN_HEADERS = re.compile(
+    "accept(-encoding|-language)?|authorization|cache-control|connection|content-(length|type)|cookie|forwarded|host|"
+    "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
+)
+EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
 
 
-def check_settings(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check the names, types and ranges in ``settings.CLOSIENT_AUTH``."""
-    user_settings: object = conf.user_settings
-    if not isinstance(user_settings, Mapping):
-        yield Error(
-            f"CLOSIENT_AUTH should be a dictionary, not a {type(user_settings).__name__}.",
-            hint='Write CLOSIENT_AUTH = {"RATE_LIMIT_PER_MINUTE": 300}, or remove the setting.',
-            id="closient_auth.E002",
-        )
-        return
-    for name, value in user_settings.items():
-        yield from _check_setting(name, value)
+class Defaults(AppSettings):
+    """The settings of a project without ``CLOSIENT_AUTH``."""
+
+    user_settings: Mapping[str, Any] = {}
 
 
-def check_owner_permissions(**kwargs: object) -> Iterator[CheckMessage]:
-    """Check that the owner has each of the host's extra permissions."""
-    # What is written wrongly has its own message.
-    if any(check_settings()):
-        return
-    if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
-        yield Warning(
-            f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {', '.join(lacking)}.",
-            hint="Roles do not inherit permissions. Add these to 'owner' too.",
-            id="closient_auth.W015",
-        )
+DEFAULTS = Defaults()
+NAMES = [name for name, member in vars(AppSettings).items() if isinstance(member, property) and name.isupper()]
+
+
+def find_settings() -> Iterator[Finding]:
+    """Find unknown names, invalid values, and extra permissions without the owner."""
+    yield from _find_invalid()
+    if has_valid_settings() and (lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER))):
+        yield Finding("W015", values={"permissions": ", ".join(lacking)})
+
+
+def has_valid_settings() -> bool:
+    """Return whether all names and values are valid."""
+    return not any(_find_invalid())
 
 
 def suggest(name: object, known: Collection[str]) -> str:
-    """Return a hint for a name that is none of the known ones: those it begins, the nearest, or all of them."""
+    """Return a hint for an unknown name: the known names with this beginning, the most similar one, or all."""
     spellings = {spelling.lower(): str(spelling) for spelling in known}
     start = str(name).lower()
     begun = [spelling for spelling in spellings if start and spelling.startswith(start)]
@@ -75,84 +56,58 @@ def suggest(name: object, known: Collection[str]) -> str:
     return f"Use one of: {', '.join(sorted(known))}."
 
 
-def _check_setting(name: object, value: object) -> Iterator[CheckMessage]:
-    known = [name for name, member in vars(AppSettings).items() if isinstance(member, property) and name.isupper()]
-    if name not in known:
-        hint = suggest(name, known)
-        yield Error(f"CLOSIENT_AUTH[{name!r}] is not a known setting.", hint=hint, id="closient_auth.E001")
-    elif name == "HEADER":
-        yield from _check_header(value)
-    elif name == "EXTRA_ROLE_PERMISSIONS":
-        yield from _check_extra_role_permissions(value)
-    else:
-        is_good, wanted = VALUES[type(getattr(DEFAULTS, str(name)))]
-        if not is_good(value):
-            message = f"CLOSIENT_AUTH[{name!r}] should be {wanted}, not {value!r}."
-            hint = f"Remove it to use the default, {getattr(DEFAULTS, str(name))!r}."
-            yield Error(message, hint=hint, id="closient_auth.E003")
-
-
-class Defaults(AppSettings):
-    """The settings of a host that wrote none."""
-
-    user_settings: Mapping[str, Any] = {}
-
-
-DEFAULTS = Defaults()
-
-
-def _is_whole_number(value: object) -> bool:
-    # ``True`` is an ``int`` to Python, and a limit of 1 to nobody.
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT
-
-
-# What a setting must be, by the type of its default.
-VALUES: Mapping[type, tuple[Callable[[object], bool], str]] = {
-    bool: (lambda value: isinstance(value, bool), "True or False"),
-    int: (_is_whole_number, f"an integer from 0 to {MAX_LIMIT}"),
-    str: (lambda value: isinstance(value, str) and value != "", "a non-empty string"),
-}
-
-
-def _check_header(value: object) -> Iterator[CheckMessage]:
-    if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
-        yield Error(
-            f"CLOSIENT_AUTH['HEADER'] should be a valid header name, not {value!r}.",
-            hint=f"Use letters, digits and single hyphens, such as {DEFAULTS.HEADER!r}. Servers drop other headers.",
-            id="closient_auth.E004",
-        )
+def _find_invalid() -> Iterator[Finding]:
+    user_settings: object = conf.user_settings
+    if not isinstance(user_settings, Mapping):
+        yield Finding("E002", values={"type": type(user_settings).__name__})
         return
+    for name, value in user_settings.items():
+        if name not in NAMES:
+            yield Finding("E001", values={"name": name, "suggestion": suggest(name, NAMES)})
+        elif name == "EXTRA_ROLE_PERMISSIONS":
+            yield from _find_extra_permissions(value)
+        elif wanted := _get_wanted(default := getattr(DEFAULTS, name), value):
+            values = {"name": name, "wanted": wanted, "value": repr(value), "default": default}
+            yield Finding("E004" if name == "HEADER" else "E003", values=values)
+
+
+def _get_wanted(default: object, value: object) -> str | None:
+    """Return what a setting with this default should be, or None if the value is valid."""
+    if isinstance(default, bool):
+        return None if isinstance(value, bool) else "True or False"
+    if isinstance(default, int):
+        # ``True`` is an ``int`` in Python, but not a limit.
+        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT
+        return None if is_count else f"an integer from 0 to {MAX_LIMIT}"
+    # HEADER is the only string.
+    if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
+        return "a valid header name"
     csrf_header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
-    if value.lower() in {*TAKEN_HEADERS, csrf_header}:
-        yield Error(
-            f"CLOSIENT_AUTH['HEADER'] should not be {value!r}, which already has another meaning.",
-            hint=f"Its values would be refused as invalid keys. Use a header of your own, such as {DEFAULTS.HEADER!r}.",
-            id="closient_auth.E004",
-        )
+    is_taken = value.lower() == csrf_header or TAKEN_HEADERS.fullmatch(value.lower())
+    return "a header without another meaning" if is_taken else None
 
 
-def _check_extra_role_permissions(value: object) -> Iterator[CheckMessage]:
+def _find_extra_permissions(value: object) -> Iterator[Finding]:
     if not isinstance(value, Mapping):
-        yield _bad_extra(f" should be a mapping from role to permissions, not {value!r}.")
+        yield _bad_extra(" should be a mapping from role to permissions", value)
         return
     for role, permissions in value.items():
         if role not in Role.values:
-            yield _bad_extra(f" names {role!r}, which is not a role.", suggest(role, Role.values))
-        # A text is iterable as well: each of its letters would be a permission.
+            yield _bad_extra(" should have only roles as keys", role, suggest(role, Role.values))
+        # Each letter of a string would be a permission.
         if not isinstance(permissions, list | tuple | set | frozenset):
-            yield _bad_extra(f"[{role!r}] should be a list of permissions, not {permissions!r}.")
+            yield _bad_extra(f"[{role!r}] should be a list of permissions", permissions)
             continue
         for permission in permissions:
             if not isinstance(permission, str) or not permission:
-                yield _bad_extra(f"[{role!r}] names {permission!r}, which is not a permission.")
+                yield _bad_extra(f"[{role!r}] should contain only permissions", permission)
             elif permission.startswith(RESERVED_NAMESPACE):
                 yield _bad_extra(
-                    f"[{role!r}] should not name {permission!r}: {RESERVED_NAMESPACE!r} is reserved.",
-                    "It is ignored. Name permissions after your own app, such as 'offers.publish'.",
+                    f"[{role!r}] should contain only your own permissions",
+                    permission,
+                    f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'.",
                 )
 
 
-def _bad_extra(
-    message: str, hint: str = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
-) -> Error:
-    return Error(f"CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{message}", hint=hint, id="closient_auth.E005")
+def _bad_extra(problem: str, value: object, advice: str = EXAMPLE) -> Finding:
+    return Finding("E005", values={"problem": problem, "value": repr(value), "advice": advice})

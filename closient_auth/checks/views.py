@@ -1,13 +1,11 @@
-"""What the URLconf serves, and what REST framework's settings say for the rest."""
+"""The views of the URLconf and their policies."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage
 from django.urls import get_resolver
 from rest_framework.permissions import AND, OR, AllowAny, BasePermission
 from rest_framework.settings import api_settings
@@ -15,123 +13,83 @@ from rest_framework.settings import api_settings
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.permissions import HasOrganizationPermission
 
-# Attribute of a view, and the method that overrides it.
-AUTHENTICATION = ("authentication_classes", "get_authenticators")
-PERMISSION = ("permission_classes", "get_permissions")
-THROTTLE = ("throttle_classes", "get_throttles")
+POLICIES = {"authentication_classes", "permission_classes", "throttle_classes"}
+# A class, and the arguments and actions of ``as_view()``.
+Route = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
 class View:
-    """A REST framework view as one route serves it: its class, and what ``as_view()`` was given."""
+    """A REST framework view: its class and the arguments and actions of ``as_view()``."""
 
-    cls: Any
-    initkwargs: Mapping[str, Any]
-    actions: Mapping[str, str]
+    def __init__(self, cls: Any, initkwargs: Mapping[str, Any], actions: Mapping[str, str]) -> None:
+        self.cls, self.initkwargs, self.actions = cls, initkwargs, actions
+        self.authenticators = self.get_classes("authentication_classes", "get_authenticators")
+        self.permissions = self.get_classes("permission_classes", "get_permissions")
+        self.throttles = self.get_classes("throttle_classes", "get_throttles")
+        self.takes_keys = includes(self.authenticators, ApiKeyAuthentication)
+        self.checks_organization = includes(self.permissions, HasOrganizationPermission)
+        self.is_public = bool(self.permissions) and is_open(self.permissions or ())
 
     def get(self, attribute: str) -> Any:
         return self.initkwargs.get(attribute, getattr(self.cls, attribute, None))
 
-    def get_classes(self, policy: tuple[str, str]) -> Collection[Any] | None:
-        """Return the classes of a policy; ``None`` where a method of the view chooses them at each request."""
+    def get_classes(self, attribute: str, method: str) -> Collection[Any] | None:
+        """Return the classes of a policy, or None if a method of the view chooses them for each request."""
         from rest_framework.views import APIView
 
-        attribute, method = policy
         classes = self.get(attribute)
-        if getattr(self.cls, method) is not getattr(APIView, method) or not isinstance(classes, Collection):
-            return None
-        return classes
+        is_fixed = getattr(self.cls, method) is getattr(APIView, method) and isinstance(classes, Collection)
+        return classes if is_fixed else None
 
-    def takes_keys(self) -> bool:
-        return includes(self.get_classes(AUTHENTICATION), ApiKeyAuthentication)
+    def overrides(self, *methods: str) -> bool:
+        """Return whether the view has methods other than those of ``GenericAPIView``."""
+        from rest_framework.generics import GenericAPIView
 
-    def is_public(self) -> bool:
-        """Return whether the view says itself, by ``AllowAny``, that anybody may come."""
-        classes = self.get_classes(PERMISSION)
-        return bool(classes) and is_open(classes or ())
+        return any(getattr(self.cls, name, None) is not getattr(GenericAPIView, name) for name in methods)
 
     def __str__(self) -> str:
         name = f"{self.cls.__module__}.{self.cls.__name__}"
-        # An action with policies of its own is a finding of its own.
-        has_own = self.actions and self.initkwargs.keys() & _ATTRIBUTES
+        # An action with its own policies is not the same place as its viewset.
+        has_own = self.actions and self.initkwargs.keys() & POLICIES
         return f"{name}.{'/'.join(self.actions.values())}" if has_own else name
 
 
-_ATTRIBUTES = {attribute for attribute, _ in (AUTHENTICATION, PERMISSION, THROTTLE)}
+class DefaultView(View):
+    """A view without policies of its own: it has the classes in REST framework's settings."""
+
+    def __init__(self) -> None:
+        super().__init__(None, {}, {})
+        # A view can be public on purpose, but a default cannot.
+        self.is_public = False
+
+    def get_classes(self, attribute: str, method: str) -> Collection[Any]:
+        """Return the classes of a policy, or none if they cannot be imported."""
+        try:
+            classes = getattr(api_settings, f"DEFAULT_{attribute.upper()}")
+        except ImportError:
+            # REST framework raises the same error when the project imports a view.
+            return ()
+        return classes if isinstance(classes, Collection) else (classes,)
 
 
 def get_views() -> list[View]:
-    """Return the views that the URLconf serves, this package's own aside, or none where it cannot be loaded."""
+    """
+    Return the distinct REST framework views of the URLconf, without those of this package.
+
+    Return an empty list if the URLconf cannot be loaded.
+    """
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     try:
-        return list(_walk(get_resolver().url_patterns))
+        routes = list(_walk(get_resolver().url_patterns))
     except Exception:
-        # Whatever is wrong with it, Django's own check of the URLconf tells.
+        # Django's own check of the URLconf reports the error.
         return []
+    return [View(*route) for route in {_get_key(*route): route for route in routes}.values()]
 
 
-def get_default(name: str) -> Collection[Any]:
-    """Return the classes that REST framework's settings name, or none where they cannot be imported."""
-    try:
-        classes = getattr(api_settings, name)
-    except ImportError:
-        # REST framework raises it again, with its own words, as soon as a view is imported.
-        return ()
-    return classes if isinstance(classes, Collection) else (classes,)
-
-
-def name_views(views: Iterable[View]) -> str:
-    return ", ".join(sorted({str(view) for view in views}))
-
-
-def unique(messages: Iterable[CheckMessage]) -> Iterable[CheckMessage]:
-    """Return each message once: a viewset has several routes."""
-    return {message.msg: message for message in messages}.values()
-
-
-def are_keys_taken_by_default() -> bool:
-    return includes(get_default("DEFAULT_AUTHENTICATION_CLASSES"), ApiKeyAuthentication)
-
-
-def are_keys_taken(views: Iterable[View]) -> bool:
-    """Return whether keys authenticate anywhere: by default, or on a view."""
-    return are_keys_taken_by_default() or any(view.takes_keys() for view in views)
-
-
-def is_open(permissions: Iterable[Any]) -> bool:
-    """Return whether permission classes let anybody in: none at all do, and so does ``AllowAny``."""
-    return all(map(_lets_anybody_in, permissions))
-
-
-def iter_classes(classes: Iterable[Any] | None) -> Iterator[Any]:
-    """Yield the classes of a policy, and what permissions composed with ``&``, ``|`` and ``~`` are made of."""
-    for cls in classes or ():
-        yield cls
-        yield from iter_classes(getattr(cls, name) for name in ("op1_class", "op2_class") if hasattr(cls, name))
-
-
-def includes(classes: Iterable[Any] | None, *wanted: type) -> bool:
-    """Return whether a policy is known to have one of the wanted classes, or a subclass, in whatever composition."""
-    return any(isinstance(cls, type) and issubclass(cls, wanted) for cls in iter_classes(classes))
-
-
-def asks_for_organization(view: View) -> bool:
-    return includes(view.get_classes(PERMISSION), HasOrganizationPermission)
-
-
-def _lets_anybody_in(permission: Any) -> bool:
-    operator = getattr(permission, "operator_class", None)
-    if operator is AND:
-        return _lets_anybody_in(permission.op1_class) and _lets_anybody_in(permission.op2_class)
-    if operator is OR:
-        return _lets_anybody_in(permission.op1_class) or _lets_anybody_in(permission.op2_class)
-    # A class that judges objects only inherits the answer of the base, which is yes.
-    return getattr(permission, "has_permission", None) in (AllowAny.has_permission, BasePermission.has_permission)
-
-
-def _walk(patterns: Iterable[Any]) -> Iterator[View]:
-    # Importing views evaluates the classes that settings name, so not before the URLconf does that.
+def _walk(patterns: Iterable[Any]) -> Iterator[Route]:
+    # This import evaluates the classes in REST framework's settings, so it waits until the URLconf is loaded.
     from rest_framework.views import APIView
 
     for pattern in patterns:
@@ -140,13 +98,43 @@ def _walk(patterns: Iterable[Any]) -> Iterator[View]:
             continue
         callback = _unwrap(getattr(pattern, "callback", None))
         cls = getattr(callback, "cls", None)
-        if not isinstance(cls, type) or not issubclass(cls, APIView) or cls.__module__.startswith("closient_auth."):
-            continue
-        yield View(cls, getattr(callback, "initkwargs", {}), getattr(callback, "actions", None) or {})
+        if isinstance(cls, type) and issubclass(cls, APIView) and not cls.__module__.startswith("closient_auth."):
+            yield cls, getattr(callback, "initkwargs", {}), getattr(callback, "actions", None) or {}
+
+
+def _get_key(cls: Any, initkwargs: Mapping[str, Any], actions: Mapping[str, str]) -> Hashable:
+    """Return a key for the routes of one view. The arguments need not be hashable, so the key has their ids."""
+    return cls, frozenset((name, id(value)) for name, value in initkwargs.items()), frozenset(actions.items())
 
 
 def _unwrap(callback: Any) -> Any:
-    # Decorators that use ``functools.wraps`` keep the attribute; others at least the way to what they wrap.
+    # ``functools.wraps`` copies the attribute ``cls``. Other wrappers have only a reference to the view.
     while callback is not None and not hasattr(callback, "cls"):
         callback = getattr(callback, "__wrapped__", None) or getattr(callback, "func", None)
     return callback
+
+
+def iter_classes(classes: Iterable[Any] | None) -> Iterator[Any]:
+    """Yield the classes of a policy and the operands of ``&``, ``|`` and ``~`` in them."""
+    for cls in classes or ():
+        yield cls
+        yield from iter_classes(getattr(cls, name) for name in ("op1_class", "op2_class") if hasattr(cls, name))
+
+
+def includes(classes: Iterable[Any] | None, *wanted: type) -> bool:
+    """Return whether a policy contains one of the wanted classes or a subclass, alone or as an operand."""
+    return any(isinstance(cls, type) and issubclass(cls, wanted) for cls in iter_classes(classes))
+
+
+def is_open(permissions: Iterable[Any]) -> bool:
+    """Return whether permission classes admit every request. An empty list does."""
+    return all(map(_admits_every_request, permissions))
+
+
+def _admits_every_request(permission: Any) -> bool:
+    operator = getattr(permission, "operator_class", None)
+    if operator in (AND, OR):
+        operands = map(_admits_every_request, (permission.op1_class, permission.op2_class))
+        return all(operands) if operator is AND else any(operands)
+    # A class with only ``has_object_permission`` inherits a ``has_permission`` that returns True.
+    return getattr(permission, "has_permission", None) in (AllowAny.has_permission, BasePermission.has_permission)

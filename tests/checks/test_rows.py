@@ -154,8 +154,8 @@ def test_path_that_leads_nowhere(find, mount, cls, queryset, path, choices):
     message = find("E011")
     assert (message.level, message.msg) == (
         ERROR,
-        f"tests.checks.views.Typo.organization_field is {path!r}, which is not a path from "
-        f"{queryset.model._meta.label} to an organization.",
+        f"organization_field should be a path from {queryset.model._meta.label} to an organization, not {path!r}, "
+        "in: tests.checks.views.Typo.",
     )
     assert choices in message.hint
 

@@ -55,9 +55,20 @@ class HiddenSerializer(OpenSerializer):
 
 
 class BrokenSerializer(OpenSerializer):
+    class Meta(OpenSerializer.Meta):
+        fields = ["unknown"]  # type: ignore[assignment]
+
+
+class ChoosingSerializer(OpenSerializer):
+    """The checks should not run ``get_fields()`` of a project, because it may send a query."""
+
     def get_fields(self):
-        assert self.context["request"]
-        return super().get_fields()
+        raise AssertionError
+
+
+class ConstructedSerializer(OpenSerializer):
+    def __init__(self, *args, **kwargs):
+        raise AssertionError
 
 
 class ValidatingSerializer(OpenSerializer):
@@ -94,7 +105,7 @@ def test_body_that_says_whose_a_row_is(find, mount, base):
     message = find("W016")
     assert (message.level, message.msg) == (
         WARNING,
-        f"{VIEWS}.Own accepts 'organization' from the request body through {HERE}.OpenSerializer.",
+        f"The field 'organization' of {HERE}.OpenSerializer should be read-only in: {VIEWS}.Own.",
     )
     assert "get_organization(request) in perform_create()" in message.hint
     assert "validate_organization()" in message.hint
@@ -118,7 +129,7 @@ def test_viewset_is_named_once(find, mount):
 def test_field_by_another_name(find, mount, serializer, path, name):
     mount(extend(ProjectList, "List", serializer_class=serializer, organization_field=path).as_view())
 
-    assert f"accepts {name!r} from" in find("W016").msg
+    assert f"The field {name!r} of" in find("W016").msg
 
 
 def test_field_on_the_way_to_the_organization(find, mount):
@@ -126,7 +137,7 @@ def test_field_on_the_way_to_the_organization(find, mount):
     mount(extend(ProjectList, "Notes", serializer_class=NoteSerializer, **attributes).as_view())
 
     message = find("W016")
-    assert message.msg == f"{VIEWS}.Notes accepts 'project' from the request body through {HERE}.NoteSerializer."
+    assert message.msg == f"The field 'project' of {HERE}.NoteSerializer should be read-only in: {VIEWS}.Notes."
     assert "validate_project()" in message.hint
 
 
@@ -137,6 +148,8 @@ def test_field_on_the_way_to_the_organization(find, mount):
         ReadOnlySerializer,
         HiddenSerializer,
         BrokenSerializer,
+        ChoosingSerializer,
+        ConstructedSerializer,
         ValidatingSerializer,
         NarrowedSerializer,
         serializers.BaseSerializer,

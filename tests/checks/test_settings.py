@@ -132,7 +132,7 @@ def test_header_that_is_no_name(find, settings, value):
 def test_header_that_is_taken(find, settings, value):
     settings.CLOSIENT_AUTH = {"HEADER": value}
 
-    assert find("E004").msg == f"CLOSIENT_AUTH['HEADER'] should not be {value!r}, which already has another meaning."
+    assert find("E004").msg == f"CLOSIENT_AUTH['HEADER'] should be a header without another meaning, not {value!r}."
 
 
 def test_header_that_the_hosts_csrf_token_takes(find, run, settings):
@@ -152,13 +152,13 @@ def test_header_that_the_hosts_csrf_token_takes(find, run, settings):
         ),
         ({"editor": "offers.publish"}, "['editor'] should be a list of permissions, not 'offers.publish'."),
         ({"editor": None}, "['editor'] should be a list of permissions, not None."),
-        ({"editor": [""]}, "['editor'] names '', which is not a permission."),
-        ({"editor": [1]}, "['editor'] names 1, which is not a permission."),
-        ({"editro": ["offers.publish"]}, " names 'editro', which is not a role."),
-        ({"Owner": ["offers.publish"]}, " names 'Owner', which is not a role."),
+        ({"editor": [""]}, "['editor'] should contain only permissions, not ''."),
+        ({"editor": [1]}, "['editor'] should contain only permissions, not 1."),
+        ({"editro": ["offers.publish"]}, " should have only roles as keys, not 'editro'."),
+        ({"Owner": ["offers.publish"]}, " should have only roles as keys, not 'Owner'."),
         (
             {"editor": ["offers.publish", "organization.manage_members"]},
-            "['editor'] should not name 'organization.manage_members': 'organization.' is reserved.",
+            "['editor'] should contain only your own permissions, not 'organization.manage_members'.",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from django.core.checks import ERROR, WARNING
 from django.core.checks.registry import registry
 from rest_framework.views import APIView
 
-from closient_auth.checks.stores import check_limit_cache
+from closient_auth.checks import check_views
 from closient_auth.throttling import ApiKeyRateThrottle
 
 BACKENDS = "django.core.cache.backends"
@@ -73,7 +73,7 @@ def test_cache_that_cannot_be_imported_is_told_by_django(settings, cache):
     cache("nowhere.Cache")
     settings.DEBUG = False
 
-    assert [*check_limit_cache()] == []
+    assert check_views() == []
     with pytest.raises(InvalidCacheBackendError, match="nowhere"):
         checks.run_checks(tags=[checks.Tags.caches])
 
@@ -131,7 +131,7 @@ def test_ratelimit_listed_as_an_app(run, settings, monkeypatch, cache, backend, 
     cache(backend)
     assert run() == []
 
-    # Without this copy, the check of django-ratelimit would stay registered for the other tests.
+    # The copy keeps the check of django-ratelimit out of the other tests.
     monkeypatch.setattr(registry, "registered_checks", set(registry.registered_checks))
     settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django_ratelimit"]
     from django_ratelimit.checks import check_caches
@@ -158,7 +158,7 @@ def test_sqlite_that_locks_late(find, database, options, engine):
     message = find("W009")
     assert message.level == WARNING
     assert message.msg.startswith(
-        "The SQLite database 'default' should use immediate transactions with ATOMIC_REQUESTS"
+        "The SQLite database 'default' should use immediate transactions with ATOMIC_REQUESTS."
     )
     assert "IMMEDIATE" in message.hint
 

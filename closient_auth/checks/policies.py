@@ -1,0 +1,67 @@
+"""Rules of authentication, permission and throttle classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from rest_framework.permissions import NOT, OR, DjangoModelPermissions, IsAdminUser
+
+from closient_auth.authentication import ApiKeyAuthentication
+from closient_auth.checks.rules import Finding
+from closient_auth.checks.views import DefaultView, View, includes, is_open, iter_classes
+from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.throttling import ApiKeyRateThrottle
+
+# If one of these settings breaks the rule, the message names the setting and not the views that inherit it.
+DEFAULTS = {
+    "W001": "REST_FRAMEWORK['DEFAULT_AUTHENTICATION_CLASSES']",
+    "W002": "REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES']",
+    "W004": "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES']",
+}
+
+
+def find_policies(views: Sequence[View]) -> Iterator[Finding]:
+    """Find broken rules in the policies of the views and in REST framework's settings."""
+    default = DefaultView()
+    by_default = DEFAULTS.keys() & _judge(default)
+    yield from (Finding(id, DEFAULTS[id]) for id in sorted(by_default))
+    yield from (Finding(id, view) for view in views for id in _judge(view) if id not in by_default)
+    if default.takes_keys or any(view.takes_keys for view in views):
+        if is_open(default.permissions or ()):
+            yield Finding("E006")
+        yield from (Finding("W003", view) for view in views if view.permissions in ((), []))
+    # Keys may be accepted by a view that chooses its authenticators, and by classes that cannot be imported.
+    elif default.authenticators and all(view.authenticators is not None for view in views):
+        yield Finding("W012")
+
+
+def _judge(view: View) -> Iterator[str]:
+    """Yield the id of each broken rule."""
+    if _is_late(view.authenticators or ()):
+        yield "W001"
+    if view.takes_keys:
+        if view.throttles is not None and not includes(view.throttles, ApiKeyRateThrottle) and not view.is_public:
+            yield "W002"
+        if includes(view.permissions, IsAdminUser, DjangoModelPermissions):
+            yield "W004"
+    if view.checks_organization:
+        parts = list(iter_classes(view.permissions))
+        if any(map(_is_inverted, parts)):
+            yield "E010"
+        if any(map(_hides_others, parts)):
+            yield "W010"
+
+
+def _is_late(classes: Collection[Any]) -> bool:
+    first, others = list(classes)[:1], list(classes)[1:]
+    return includes(others, ApiKeyAuthentication) and not includes(first, ApiKeyAuthentication)
+
+
+def _is_inverted(permission: Any) -> bool:
+    return getattr(permission, "operator_class", None) is NOT and includes([permission], HasOrganizationPermission)
+
+
+def _hides_others(permission: Any) -> bool:
+    is_either = getattr(permission, "operator_class", None) is OR
+    return is_either and includes([permission.op1_class], HasOrganizationPermission)
