@@ -98,22 +98,19 @@ def get_writable_fields(cls: type) -> Mapping[str, Any]:
     if not issubclass(cls, Serializer):
         return {}
     base = ModelSerializer if issubclass(cls, ModelSerializer) else Serializer
-    # The project's own code may send a query, or build the fields for each request.
+    # Code of the project may send a query or build the fields for each request, so it does not run here.
     if any(getattr(cls, name) is not getattr(base, name) for name in ("__new__", "__init__", "fields", "get_fields")):
         return {}
     try:
-        # REST framework derives the fields of a model in an instance only, so there is no other way to read them.
+        # REST framework builds the fields of a model only in an instance, so there is no other way to read them.
         fields = cls().fields
     except Exception:
         # The first use of the serializer reports the error.
         return {}
-
-    def is_fixed(field: Any) -> bool:
-        # A relation with its own get_queryset() may filter the objects for each request.
-        return getattr(type(field), "get_queryset", None) in (None, RelatedField.get_queryset)
-
+    # A relation with its own get_queryset() may filter the objects for each request.
     return {
         name: field
         for name, field in fields.items()
-        if not field.read_only and not isinstance(field, HiddenField) and is_fixed(field)
+        if not (field.read_only or isinstance(field, HiddenField))
+        and getattr(type(field), "get_queryset", None) in (None, RelatedField.get_queryset)
     }

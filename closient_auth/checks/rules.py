@@ -46,7 +46,7 @@ RULES = {
     ),
     "W012": Rule(
         "ApiKeyAuthentication is not used by any view, so API keys are not accepted anywhere.",
-        "Put 'closient_auth.authentication.ApiKeyAuthentication' first in the authentication classes.",
+        "Put 'closient_auth.authentication.ApiKeyAuthentication' first in DEFAULT_AUTHENTICATION_CLASSES or in a view.",
     ),
     "W002": Rule(
         "ApiKeyRateThrottle should be one of the throttle classes in: {place}.",
@@ -109,7 +109,7 @@ RULES = {
     ),
     "W018": Rule(
         "HasOrganizationPermission should be one of the permission classes in: {place}.",
-        "IsAuthenticated admits keys of every organization. Add OrganizationFilterBackend to filter_backends as well.",
+        "IsAuthenticated admits keys of every organization. Add OrganizationFilterBackend too, or override get_queryset().",
     ),
     # Caches and databases
     "E009": Rule("RATELIMIT_USE_CACHE should be a cache in CACHES, not {alias!r}.", "Use one of: {known}."),
