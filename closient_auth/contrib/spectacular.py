@@ -19,7 +19,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.exceptions import APIException, NotFound, Throttled
 
-from closient_auth import exceptions, serializers
+from closient_auth import exceptions
+from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.keys import KeyType
@@ -106,7 +107,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
-    target_class = "closient_auth.serializers.TextField"
+    target_class = "closient_auth.api.serializers.TextField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
         schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
@@ -116,7 +117,7 @@ class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-cal
 class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Declare that unknown fields are refused."""
 
-    target_class = "closient_auth.serializers.Serializer"
+    target_class = "closient_auth.api.serializers.Serializer"
     match_subclasses = True
 
     def get_name(self, auto_schema: Any, direction: Any) -> str:
@@ -136,7 +137,7 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
 
 
 class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
-    target_class = "closient_auth.views.base.ManagementViewSet"
+    target_class = "closient_auth.api.base.ManagementViewSet"
     match_subclasses = True
 
     def view_replacement(self) -> Any:

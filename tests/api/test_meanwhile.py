@@ -7,9 +7,9 @@ from http import HTTPStatus
 import pytest
 from django.db.models import PROTECT, RESTRICT
 
+from closient_auth.api.base import ManagementViewSet
+from closient_auth.api.organizations import OrganizationViewSet
 from closient_auth.models import Membership, Organization
-from closient_auth.views.base import ManagementViewSet
-from closient_auth.views.organizations import OrganizationViewSet
 from tests.api.test_access import WRITES
 from tests.api.world import snapshot
 from tests.factories import MembershipFactory, make_invitation, make_key

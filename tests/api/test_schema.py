@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from closient_auth import serializers
+from closient_auth.api import serializers
 
 PROGRAM = """
 import sys

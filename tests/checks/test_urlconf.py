@@ -70,7 +70,7 @@ def test_passes_by_what_is_no_rest_framework_view(run, mount):
 
 
 def test_passes_by_the_packages_own_views(run, mount):
-    cls: Any = type("OwnView", (SilentView,), {"__module__": "closient_auth.views.keys"})
+    cls: Any = type("OwnView", (SilentView,), {"__module__": "closient_auth.api.keys"})
     mount(cls.as_view())
 
     assert run() == []

@@ -7,9 +7,9 @@ from django.urls import reverse
 from django.utils.crypto import get_random_string
 from rest_framework.test import APIClient
 
+from closient_auth.api.serializers import NewUserKeySerializer
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey, Invitation, Membership
-from closient_auth.serializers import NewUserKeySerializer
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
 
 pytestmark = pytest.mark.django_db

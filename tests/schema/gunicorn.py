@@ -10,7 +10,7 @@ limit_request_field_size = 0
 
 
 def post_worker_init(worker: Any) -> None:
+    from closient_auth.api.base import CreationThrottle
     from closient_auth.limits.windows import Window
-    from closient_auth.views.base import CreationThrottle
 
     CreationThrottle.windows = (Window(10**9, 60), Window(10**9, 86_400))

@@ -9,26 +9,20 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from closient_auth.api import serializers
+from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey
 from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
-from closient_auth.serializers import (
-    ApiKeyFilterSerializer,
-    ApiKeySerializer,
-    NewApiKeySerializer,
-    NewUserKeySerializer,
-    RotationSerializer,
-)
-from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 
 
 class ApiKeyViewSet(ManagementViewSet):
     """API keys. The full key is shown only once, in the response to its creation."""
 
-    filter_serializer_class = ApiKeyFilterSerializer
-    serializer_class = ApiKeySerializer
-    creation_serializer_class: Any = NewUserKeySerializer
+    filter_serializer_class = serializers.ApiKeyFilterSerializer
+    serializer_class = serializers.ApiKeySerializer
+    creation_serializer_class: Any = serializers.NewUserKeySerializer
     creates = "api_key"
 
     if TYPE_CHECKING:
@@ -75,16 +69,16 @@ class ApiKeyViewSet(ManagementViewSet):
         api_key.raw_key = raw_key  # type: ignore[attr-defined]
         # With ``DEBUG``, Django's error page shows even sensitive variables.
         del raw_key
-        return Response(NewUserKeySerializer(api_key).data, status=status.HTTP_201_CREATED)
+        return Response(serializers.NewUserKeySerializer(api_key).data, status=status.HTTP_201_CREATED)
 
     def get_serializer_class(self) -> Any:
-        others = {"create": self.creation_serializer_class, "rotate": RotationSerializer}
+        others = {"create": self.creation_serializer_class, "rotate": serializers.RotationSerializer}
         return others.get(self.action, self.serializer_class)
 
 
 class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
     required_permissions = Permission.MANAGE_API_KEYS
-    creation_serializer_class = NewApiKeySerializer
+    creation_serializer_class = serializers.NewApiKeySerializer
 
     def get_keys(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(organization=get_organization(self.request))

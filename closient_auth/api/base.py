@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.exceptions import Conflict, SessionRequired
@@ -32,7 +33,6 @@ from closient_auth.models import ApiKey, LastOwnerError
 from closient_auth.models.audit import acting
 from closient_auth.models.organizations import NotAMemberError, read_uuid
 from closient_auth.permissions import HasOrganizationPermission
-from closient_auth.serializers import PageSerializer
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
 
 
@@ -43,7 +43,7 @@ class Pages(PageNumberPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
         """Raise ``ValidationError`` for an invalid page or page size. REST framework would ignore it."""
-        PageSerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
+        serializers.PageSerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
         return super().paginate_queryset(queryset, request, view)
 
 

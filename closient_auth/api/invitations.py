@@ -9,23 +9,18 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from closient_auth.api import serializers
+from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.models import Invitation
 from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
-from closient_auth.serializers import (
-    AcceptanceSerializer,
-    InvitationFilterSerializer,
-    InvitationSerializer,
-    Serializer,
-)
-from closient_auth.views.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 
 
 class InvitationViewSet(OrganizationScopedViewSet):
     """Invitations by e-mail. Only the e-mail contains the token."""
 
-    serializer_class = InvitationSerializer
-    filter_serializer_class = InvitationFilterSerializer
+    serializer_class = serializers.InvitationSerializer
+    filter_serializer_class = serializers.InvitationFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
     creates = "invitation"
 
@@ -51,7 +46,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
         """Send a new token, valid for seven days. The previous token becomes invalid."""
         invitation = self.get_object()
         # This action accepts no fields.
-        Serializer(data=request.data).is_valid(raise_exception=True)
+        serializers.Serializer(data=request.data).is_valid(raise_exception=True)
         invitation.resend(by=self.user)
         return Response(self.get_serializer(invitation).data)
 
@@ -59,7 +54,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
 class AcceptanceViewSet(ManagementViewSet):
     """Accept an invitation. Your account should have the invited e-mail address."""
 
-    serializer_class = AcceptanceSerializer
+    serializer_class = serializers.AcceptanceSerializer
     permission_classes = [IsAuthenticated, SessionOnly]
     creates = "acceptance"
 

@@ -8,20 +8,20 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from closient_auth.api import serializers
+from closient_auth.api.base import ManagementViewSet
 from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_usage
 from closient_auth.limits.windows import StoreUnavailable, Usage
 from closient_auth.models import ApiKey, Membership
 from closient_auth.principals import OrganizationPrincipal
-from closient_auth.serializers import MeSerializer
 from closient_auth.throttling import get_windows
-from closient_auth.views.base import ManagementViewSet
 
 
 @publishable
 class MeViewSet(ManagementViewSet):
-    serializer_class = MeSerializer
+    serializer_class = serializers.MeSerializer
     permission_classes = [IsAuthenticated]
 
     def retrieve(self, request: Request, **kwargs: str) -> Response:

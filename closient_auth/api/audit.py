@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from closient_auth.api import serializers
+from closient_auth.api.base import OrganizationScopedViewSet
+from closient_auth.models import AuditEntry
+from closient_auth.organizations import get_organization
+from closient_auth.roles import Permission
+
+
+class AuditViewSet(OrganizationScopedViewSet):
+    """The audit log of the organization, newest first."""
+
+    serializer_class = serializers.AuditEntrySerializer
+    filter_serializer_class = serializers.AuditFilterSerializer
+    required_permissions = Permission.MANAGE_MEMBERS
+
+    def get_queryset(self) -> QuerySet[AuditEntry]:
+        entries = AuditEntry.objects.filter(organization_id=get_organization(self.request).pk)
+        return entries.order_by("-created_at", "pk")
+
+    def filter_rows(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        lookups = {"since": "created_at__gte", "until": "created_at__lt"}
+        return rows.filter(**{lookups.get(name, name): value for name, value in self.get_filters().items()})

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from closient_auth.api import serializers
+from closient_auth.api.base import OrganizationScopedViewSet
+from closient_auth.models import Membership
+from closient_auth.models.addresses import get_address_field
+from closient_auth.organizations import get_organization
+from closient_auth.roles import Permission
+
+
+class MembershipViewSet(OrganizationScopedViewSet):
+    serializer_class = serializers.MembershipSerializer
+    filter_serializer_class = serializers.MembershipFilterSerializer
+    required_permissions = {
+        "list": Permission.VIEW_ORGANIZATION,
+        "retrieve": Permission.VIEW_ORGANIZATION,
+        "partial_update": Permission.MANAGE_MEMBERS,
+        # Every member may leave. ``Membership.remove()`` checks who may remove others.
+        "destroy": Permission.VIEW_ORGANIZATION,
+    }
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        memberships = Membership.objects.filter(organization=get_organization(self.request))
+        return memberships.select_related("user", "organization").order_by("created_at", "pk")
+
+    def filter_rows(self, rows: QuerySet[Membership]) -> QuerySet[Membership]:
+        filters = self.get_filters()
+        if "role" in filters:
+            rows = rows.filter(role=filters["role"])
+        if text := filters.get("q"):
+            matches = Q(**{f"user__{get_user_model().USERNAME_FIELD}__icontains": text})
+            if address_field := get_address_field():
+                matches |= Q(**{f"user__{address_field}__icontains": text})
+            rows = rows.filter(matches)
+        return rows
+
+    def partial_update(self, request: Request, **kwargs: str) -> Response:
+        """Change the role of the member."""
+        membership = self.get_object()
+        if role := self.get_validated(partial=True).validated_data.get("role"):
+            membership.change_role(role, by=self.user)
+        return Response(self.get_serializer(membership).data)
+
+    def destroy(self, request: Request, **kwargs: str) -> Response:
+        """Remove a member, or leave. Return the active keys of this member, so you can revoke them."""
+        live_keys = self.get_object().remove(by=self.user).select_related("created_by").order_by("pk")
+        return Response(serializers.RemovalSerializer({"live_keys": live_keys}).data)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from closient_auth.api import serializers
+from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet
+from closient_auth.models import Organization
+from closient_auth.organizations import get_organization
+from closient_auth.principals import OrganizationPrincipal
+from closient_auth.roles import Permission
+
+
+class OrganizationsViewSet(ManagementViewSet):
+    """The organizations of a user, or the organization of a business key."""
+
+    serializer_class = serializers.OrganizationSerializer
+    creates = "organization"
+
+    def get_queryset(self) -> QuerySet[Organization]:
+        if isinstance(self.user, OrganizationPrincipal):
+            organizations = Organization.objects.filter(pk=self.user.organization.pk)
+        else:
+            organizations = Organization.objects.filter(memberships__user=self.user.pk)
+        return organizations.order_by("name", "pk")
+
+    def create(self, request: Request, **kwargs: str) -> Response:
+        values = self.get_validated().validated_data
+        organization = Organization.objects.create_organization(owner=self.user, **values)
+        return Response(self.get_serializer(organization).data, status=status.HTTP_201_CREATED)
+
+
+class OrganizationViewSet(OrganizationScopedViewSet):
+    serializer_class = serializers.OrganizationSerializer
+    required_permissions = {
+        "retrieve": Permission.VIEW_ORGANIZATION,
+        "partial_update": Permission.DELETE_ORGANIZATION,
+        "destroy": Permission.DELETE_ORGANIZATION,
+    }
+
+    def get_object(self) -> Organization:
+        return get_organization(self.request)
+
+    def partial_update(self, request: Request, **kwargs: str) -> Response:
+        organization = self.get_object()
+        organization.rename(**self.get_validated(partial=True).validated_data, by=self.user)
+        return Response(self.get_serializer(organization).data)
+
+    def destroy(self, request: Request, **kwargs: str) -> Response:
+        """Delete the organization with its members, invitations and keys."""
+        self.get_object().delete(by=self.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
