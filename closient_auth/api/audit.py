@@ -12,6 +12,7 @@ from closient_auth.roles import Permission
 class AuditViewSet(OrganizationScopedViewSet):
     """The audit log of the organization, newest first."""
 
+    tag, nouns = "audit", "audit log entries"
     serializer_class = serializers.AuditEntrySerializer
     filter_serializer_class = serializers.AuditFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
@@ -21,5 +22,4 @@ class AuditViewSet(OrganizationScopedViewSet):
         return entries.order_by("-created_at", "pk")
 
     def filter_rows(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        lookups = {"since": "created_at__gte", "until": "created_at__lt"}
-        return rows.filter(**{lookups.get(name, name): value for name, value in self.get_filters().items()})
+        return rows.filter(**self.get_filters())

@@ -108,6 +108,10 @@ class ManagementViewSet(GenericViewSet[Any]):
     lookup_url_kwarg = "id"
     filter_serializer_class: Any = None
     creates = "other"
+    # OpenAPI: the tag, the nouns and verbs of the summaries, and the arguments of ``extend_schema`` for each action.
+    tag = noun = nouns = ""
+    verbs: dict[str, str] = {}
+    operations: dict[str, dict[str, Any]] = {}
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with ExitStack() as self.stack:
@@ -143,18 +147,17 @@ class ManagementViewSet(GenericViewSet[Any]):
             raise NotFound
         return found
 
-    def get_validated(self, **kwargs: Any) -> Any:
-        """Return the serializer of a valid request body; raise ``ValidationError`` for an invalid one."""
+    def get_values(self, **kwargs: Any) -> Any:
+        """Return the values of the request body; raise ``ValidationError`` for an invalid body."""
         serializer = self.get_serializer(data=self.request.data, **kwargs)
         serializer.is_valid(raise_exception=True)
-        return serializer
+        return serializer.validated_data
 
-    def get_filters(self) -> dict[str, Any]:
+    def get_filters(self) -> Any:
         """Return the filters of the query string; raise ``ValidationError`` for an invalid value."""
         query = self.filter_serializer_class(data=self.request.query_params.dict())
         query.is_valid(raise_exception=True)
-        filters: dict[str, Any] = query.validated_data
-        return filters
+        return query.validated_data
 
     def filter_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows matching the query string."""

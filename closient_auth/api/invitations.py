@@ -19,6 +19,9 @@ from closient_auth.roles import Permission
 class InvitationViewSet(OrganizationScopedViewSet):
     """Invitations by e-mail. Only the e-mail contains the token."""
 
+    tag, noun, nouns = "invitations", "an invitation", "invitations"
+    verbs = {"create": "Send", "destroy": "Withdraw"}
+    operations = {"resend": {"request": None}}
     serializer_class = serializers.InvitationSerializer
     filter_serializer_class = serializers.InvitationFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
@@ -33,8 +36,8 @@ class InvitationViewSet(OrganizationScopedViewSet):
         return rows.in_state(filters["status"]) if "status" in filters else rows
 
     def create(self, request: Request, **kwargs: str) -> Response:
-        values = self.get_validated().validated_data
-        invitation = Invitation.objects.invite(organization=get_organization(request), by=self.user, **values)
+        organization = get_organization(request)
+        invitation = Invitation.objects.invite(organization=organization, by=self.user, **self.get_values())
         return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
@@ -54,11 +57,12 @@ class InvitationViewSet(OrganizationScopedViewSet):
 class AcceptanceViewSet(ManagementViewSet):
     """Accept an invitation. Your account should have the invited e-mail address."""
 
+    tag, noun, verbs = "invitations", "an invitation", {"create": "Accept"}
     serializer_class = serializers.AcceptanceSerializer
     permission_classes = [IsAuthenticated, SessionOnly]
     creates = "acceptance"
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
-        membership = Invitation.objects.accept(self.get_validated().validated_data["token"], self.user)
+        membership = Invitation.objects.accept(self.get_values()["token"], self.user)
         return Response(self.get_serializer(membership).data, status=status.HTTP_201_CREATED)

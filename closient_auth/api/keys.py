@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
@@ -24,14 +26,13 @@ class ApiKeyViewSet(ManagementViewSet):
     serializer_class = serializers.ApiKeySerializer
     creation_serializer_class: Any = serializers.NewUserKeySerializer
     creates = "api_key"
+    verbs = {"destroy": "Revoke"}
+    operations = dict.fromkeys(["create", "rotate"], {"responses": {201: serializers.NewUserKeySerializer}})
+    create_key: Callable[..., tuple[ApiKey, str]]
 
-    if TYPE_CHECKING:
-
-        def get_keys(self) -> QuerySet[ApiKey]: ...
-        def create_key(self, **values: Any) -> tuple[ApiKey, str]: ...
-
-    def get_queryset(self) -> QuerySet[ApiKey]:
-        return self.get_keys().select_related("organization", "user", "created_by").order_by("-created_at", "pk")
+    def get_rows(self) -> QuerySet[Any]:
+        rows = super().get_rows().select_related("organization", "user", "created_by")
+        return rows.order_by("-created_at", "pk")
 
     def filter_rows(self, rows: Any) -> Any:
         filters = self.get_filters()
@@ -45,11 +46,11 @@ class ApiKeyViewSet(ManagementViewSet):
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
-        return self._respond_new(*self.create_key(**self.get_validated().validated_data, created_by=self.user))
+        return self._respond_new(*self.create_key(**self.get_values(), created_by=self.user))
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         api_key = self.get_object()
-        api_key.change(**self.get_validated(partial=True).validated_data, by=self.user)
+        api_key.change(**self.get_values(partial=True), by=self.user)
         return Response(self.get_serializer(api_key).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
@@ -60,8 +61,8 @@ class ApiKeyViewSet(ManagementViewSet):
     @sensitive_variables()
     def rotate(self, request: Request, **kwargs: str) -> Response:
         """Create a key with the same settings. The old key expires now or after the grace period."""
-        api_key = self.get_object()
-        return self._respond_new(*api_key.rotate(by=self.user, grace=self.get_validated().grace))
+        api_key, grace = self.get_object(), timedelta(seconds=self.get_values()["grace_seconds"])
+        return self._respond_new(*api_key.rotate(by=self.user, grace=grace))
 
     @sensitive_variables()
     def _respond_new(self, api_key: ApiKey, raw_key: str) -> Response:
@@ -77,10 +78,11 @@ class ApiKeyViewSet(ManagementViewSet):
 
 
 class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
+    tag, noun, nouns = "keys", "a key", "keys"
     required_permissions = Permission.MANAGE_API_KEYS
     creation_serializer_class = serializers.NewApiKeySerializer
 
-    def get_keys(self) -> QuerySet[ApiKey]:
+    def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(organization=get_organization(self.request))
 
     @sensitive_variables()
@@ -93,9 +95,10 @@ class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
 class UserApiKeyViewSet(ApiKeyViewSet):
     """Your own user keys."""
 
+    tag, noun, nouns = "me", "a user key", "your user keys"
     permission_classes = [IsAuthenticated, SessionOnly]
 
-    def get_keys(self) -> QuerySet[ApiKey]:
+    def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(user=self.user.pk)
 
     @sensitive_variables()

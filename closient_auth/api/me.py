@@ -21,6 +21,7 @@ from closient_auth.throttling import get_windows
 
 @publishable
 class MeViewSet(ManagementViewSet):
+    tag, noun = "me", "the current credential"
     serializer_class = serializers.MeSerializer
     permission_classes = [IsAuthenticated]
 
@@ -37,6 +38,7 @@ class MeViewSet(ManagementViewSet):
 
 
 class OwnKeyViewSet(ManagementViewSet):
+    tag, noun, verbs = "me", "the current key", {"destroy": "Revoke"}
     permission_classes = [IsAuthenticated]
     # An attacker could otherwise use up the rate limit of a leaked key to prevent its revocation.
     throttle_classes = []
@@ -55,7 +57,7 @@ class OwnKeyViewSet(ManagementViewSet):
 
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:
     names = ("id", "prefix", "hint", "name", "expires_at")
-    return {**{name: getattr(api_key, name) for name in names}, "limits": _read_limits(api_key)}
+    return {name: getattr(api_key, name) for name in names} | {"limits": _read_limits(api_key)}
 
 
 def _read_limits(api_key: ApiKey) -> tuple[Usage, ...] | None:

@@ -14,6 +14,8 @@ from closient_auth.roles import Permission
 
 
 class MembershipViewSet(OrganizationScopedViewSet):
+    tag, noun, nouns, verbs = "members", "a member", "members", {"destroy": "Remove"}
+    operations = {"destroy": {"responses": {200: serializers.RemovalSerializer}}}
     serializer_class = serializers.MembershipSerializer
     filter_serializer_class = serializers.MembershipFilterSerializer
     required_permissions = {
@@ -42,7 +44,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         """Change the role of the member."""
         membership = self.get_object()
-        if role := self.get_validated(partial=True).validated_data.get("role"):
+        if role := self.get_values(partial=True).get("role"):
             membership.change_role(role, by=self.user)
         return Response(self.get_serializer(membership).data)
 

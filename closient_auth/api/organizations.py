@@ -16,6 +16,7 @@ from closient_auth.roles import Permission
 class OrganizationsViewSet(ManagementViewSet):
     """The organizations of a user, or the organization of a business key."""
 
+    tag, noun, nouns = "organizations", "an organization", "your organizations"
     serializer_class = serializers.OrganizationSerializer
     creates = "organization"
 
@@ -27,12 +28,12 @@ class OrganizationsViewSet(ManagementViewSet):
         return organizations.order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
-        values = self.get_validated().validated_data
-        organization = Organization.objects.create_organization(owner=self.user, **values)
+        organization = Organization.objects.create_organization(owner=self.user, **self.get_values())
         return Response(self.get_serializer(organization).data, status=status.HTTP_201_CREATED)
 
 
 class OrganizationViewSet(OrganizationScopedViewSet):
+    tag, noun = "organizations", "an organization"
     serializer_class = serializers.OrganizationSerializer
     required_permissions = {
         "retrieve": Permission.VIEW_ORGANIZATION,
@@ -45,7 +46,7 @@ class OrganizationViewSet(OrganizationScopedViewSet):
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         organization = self.get_object()
-        organization.rename(**self.get_validated(partial=True).validated_data, by=self.user)
+        organization.rename(**self.get_values(partial=True), by=self.user)
         return Response(self.get_serializer(organization).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:

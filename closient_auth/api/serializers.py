@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -24,9 +24,7 @@ class UtcDateTimeField(serializers.DateTimeField):
     """Accept ISO 8601 with a time zone and return UTC, whatever ``USE_TZ`` is."""
 
     default_error_messages = {"naive": _("Include a time zone, for example 2030-01-31T12:00:00Z.")}
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(input_formats=["iso-8601"], **kwargs)
+    input_formats = ["iso-8601"]
 
     def enforce_timezone(self, value: datetime) -> datetime:
         if timezone.is_naive(value):
@@ -43,18 +41,11 @@ class UtcDateTimeField(serializers.DateTimeField):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-class FutureDateTimeField(UtcDateTimeField):
-    default_error_messages = {"past": _("Choose a time in the future, or null for no expiry.")}
-
-    def to_internal_value(self, value: Any) -> datetime:
-        moment: datetime = super().to_internal_value(value)
-        if moment <= timezone.now():
-            self.fail("past")
-        return moment
-
-
 class Serializer(serializers.Serializer[Any]):
     """Refuse unknown and read-only fields, because a client would expect an ignored field to be set."""
+
+    # Examples of the fields for the OpenAPI document.
+    examples: dict[str, Any] = {}
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
@@ -82,35 +73,37 @@ class EmailField(TextField, serializers.EmailField):
     pass
 
 
-class UsernameField(serializers.CharField):
-    """Represent a user by the username."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(read_only=True, **kwargs)
-
-    def to_representation(self, value: Any) -> str:
-        return str(value.get_username())
-
-
 class PageSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, required=False)
     page_size = serializers.IntegerField(min_value=1, required=False, help_text=_("25 by default, at most 100."))
 
 
 class ApiKeySerializer(Serializer):
+    examples = {
+        "name": "warehouse",
+        "description": "Counts the stock.",
+        "expires_at": None,
+        "rate_limit_per_minute": 0,
+        "rate_limit_per_day": 0,
+    }
     id = serializers.UUIDField(read_only=True)
     prefix = serializers.ChoiceField(choices=KeyType.choices, read_only=True)
     hint = serializers.CharField(read_only=True)
     name = TextField(max_length=255, required=False, allow_blank=True)
     description = TextField(max_length=255, required=False, allow_blank=True)
     state = serializers.ChoiceField(choices=KeyState.choices, read_only=True)
-    expires_at = FutureDateTimeField(required=False, allow_null=True)
+    expires_at = UtcDateTimeField(required=False, allow_null=True)
     rate_limit_per_minute = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
     rate_limit_per_day = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
-    created_by = UsernameField(allow_null=True)
+    created_by = serializers.CharField(source="created_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     last_used = UtcDateTimeField(read_only=True, allow_null=True)
     rotated_from = serializers.UUIDField(source="rotated_from_id", read_only=True, allow_null=True)
+
+    def validate_expires_at(self, expires_at: datetime | None) -> datetime | None:
+        if expires_at and expires_at <= timezone.now():
+            raise serializers.ValidationError(_("Choose a time in the future, or null for no expiry."), "past")
+        return expires_at
 
 
 class NewUserKeySerializer(ApiKeySerializer):
@@ -134,10 +127,6 @@ class RotationSerializer(Serializer):
         help_text=_("Seconds until the old key expires, at most until its own expiry."),
     )
 
-    @property
-    def grace(self) -> timedelta:
-        return timedelta(seconds=self.validated_data["grace_seconds"])
-
 
 class ApiKeyFilterSerializer(serializers.Serializer[Any]):
     prefix = serializers.ChoiceField(choices=KeyType.choices, required=False)
@@ -146,6 +135,7 @@ class ApiKeyFilterSerializer(serializers.Serializer[Any]):
 
 
 class OrganizationSerializer(Serializer):
+    examples = {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
     id = serializers.UUIDField(read_only=True)
     name = TextField(max_length=255)
     slug = SlugField(max_length=50, required=False)
@@ -154,7 +144,7 @@ class OrganizationSerializer(Serializer):
 
 class MembershipSerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
-    username = UsernameField(source="user")
+    username = serializers.CharField(source="user.get_username", read_only=True)
     email = serializers.SerializerMethodField()
     role = serializers.ChoiceField(choices=Role.choices)
     created_at = UtcDateTimeField(read_only=True)
@@ -177,7 +167,7 @@ class InvitationSerializer(Serializer):
     email = EmailField(max_length=254)
     role = serializers.ChoiceField(choices=Role.choices, default=Role.EDITOR)
     status = serializers.ChoiceField(choices=InvitationState.choices, source="state", read_only=True)
-    invited_by = UsernameField(allow_null=True)
+    invited_by = serializers.CharField(source="invited_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True)
 
@@ -213,8 +203,8 @@ class AuditFilterSerializer(serializers.Serializer[Any]):
     event = serializers.ChoiceField(choices=Event.choices, required=False)
     actor = TextField(max_length=255, required=False)
     target_id = serializers.UUIDField(required=False)
-    since = UtcDateTimeField(required=False)
-    until = UtcDateTimeField(required=False)
+    since = UtcDateTimeField(source="created_at__gte", required=False)
+    until = UtcDateTimeField(source="created_at__lt", required=False)
 
 
 class WindowSerializer(Serializer):

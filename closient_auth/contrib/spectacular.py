@@ -28,55 +28,7 @@ from closient_auth.keys import KeyType
 # REST framework refuses NUL, because PostgreSQL cannot store it.
 TEXT = r"^[^\x00]+$"
 NOT_BLANK = r"^[^\x00]*[^\x00\s][^\x00]*$"
-# Request and response of the actions that do not use the view's serializer for both.
-EMPTY = {"request": None, "responses": {204: None}}
-NEW_KEY = {"responses": {201: serializers.NewUserKeySerializer}}
-OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
-    ("OwnKeyViewSet", "destroy"): EMPTY,
-    ("OrganizationApiKeyViewSet", "create"): NEW_KEY,
-    ("OrganizationApiKeyViewSet", "rotate"): NEW_KEY,
-    ("UserApiKeyViewSet", "create"): NEW_KEY,
-    ("UserApiKeyViewSet", "rotate"): NEW_KEY,
-    ("MembershipViewSet", "destroy"): {"request": None, "responses": {200: serializers.RemovalSerializer}},
-    ("InvitationViewSet", "resend"): {"request": None, "responses": {200: serializers.InvitationSerializer}},
-}
-VERBS = {
-    "list": "List",
-    "retrieve": "Get",
-    "create": "Create",
-    "partial_update": "Update",
-    "destroy": "Revoke",
-    "rotate": "Rotate",
-    "resend": "Resend",
-}
-# For each view: tag, singular noun, plural noun, and verbs other than the default.
-VIEWS: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    "MeViewSet": ("me", "the current credential", "", {}),
-    "OwnKeyViewSet": ("me", "the current key", "", {}),
-    "UserApiKeyViewSet": ("me", "a user key", "your user keys", {}),
-    "OrganizationsViewSet": ("organizations", "an organization", "your organizations", {}),
-    "OrganizationViewSet": ("organizations", "an organization", "", {"destroy": "Delete"}),
-    "OrganizationApiKeyViewSet": ("keys", "a key", "keys", {}),
-    "MembershipViewSet": ("members", "a member", "members", {"destroy": "Remove"}),
-    "InvitationViewSet": ("invitations", "an invitation", "invitations", {"create": "Send", "destroy": "Withdraw"}),
-    "AcceptanceViewSet": ("invitations", "an invitation", "", {"create": "Accept"}),
-    "AuditViewSet": ("audit", "", "audit log entries", {}),
-}
-SUMMARIES: dict[tuple[str, str], dict[str, Any]] = {
-    (view, action): {"tags": [tag], "summary": f"{verb} {many if action == 'list' else one}"}
-    for view, (tag, one, many, verbs) in VIEWS.items()
-    for action, verb in (VERBS | verbs).items()
-}
-EXAMPLES: dict[type[serializers.Serializer], dict[str, Any]] = {
-    serializers.OrganizationSerializer: {"name": "Alpine Outdoor", "slug": "alpine-outdoor"},
-    serializers.ApiKeySerializer: {
-        "name": "warehouse",
-        "description": "Counts the stock.",
-        "expires_at": None,
-        "rate_limit_per_minute": 0,
-        "rate_limit_per_day": 0,
-    },
-}
+VERBS = {"retrieve": "Get", "partial_update": "Update", "destroy": "Delete"}
 # The description of each error, and the exception for its example.
 ERRORS: dict[int, tuple[str, type[APIException] | None]] = {
     400: ("The body or a query parameter is invalid.", None),
@@ -127,9 +79,8 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     def map_serializer(self, auto_schema: Any, direction: Any) -> Any:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         schema["additionalProperties"] = False
-        for serializer, examples in EXAMPLES.items():
-            for name in examples if isinstance(self.target, serializer) else ():
-                schema["properties"][name]["example"] = examples[name]
+        for name, example in self.target.examples.items():
+            schema["properties"][name]["example"] = example
         if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
             # drf-spectacular warns about a second enum for ``prefix``, so a pattern excludes user keys.
             schema["properties"]["prefix"]["pattern"] = f"^({KeyType.BUSINESS}|{KeyType.PUBLISHABLE})$"
@@ -141,26 +92,30 @@ class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
     match_subclasses = True
 
     def view_replacement(self) -> Any:
-        name = self.target.__name__
-        view = type(name, (self.target,), {"__doc__": self.target.__doc__})
+        view = type(self.target.__name__, (self.target,), {})
         for action in self.target_callback.actions.values():
-            self._describe(name, action)(isolate_view_method(view, action))  # type: ignore[no-untyped-call]
+            extend_schema(**_describe(view, action))(isolate_view_method(view, action))  # type: ignore[no-untyped-call]
         return view
 
-    def _describe(self, view: str, action: str) -> Any:
-        operation = OPERATIONS.get((view, action)) or (EMPTY if action == "destroy" else {})
-        success = operation.get("responses") or {201 if action == "create" else 200: self.target.serializer_class}
-        if action == "list":
-            success = {200: self.target.serializer_class(many=True)}
-        errors = {
-            status: OpenApiResponse(OpenApiTypes.OBJECT, text, _get_examples(status, error))
-            for status, (text, error) in ERRORS.items()
-            if status not in ABSENT.get(action, ())
-        }
-        filters = [serializers.PageSerializer, self.target.filter_serializer_class] if action == "list" else []
-        parameters = [serializer for serializer in filters if serializer]
-        summary = SUMMARIES.get((view, action), {})
-        return extend_schema(**operation | summary | {"parameters": parameters, "responses": success | errors})
+
+def _describe(view: Any, action: str) -> dict[str, Any]:
+    """Return the arguments of ``extend_schema`` for an action of the view."""
+    is_list, status = action == "list", {"create": 201, "destroy": 204}.get(action, 200)
+    filters = [serializers.PageSerializer, view.filter_serializer_class] if is_list else []
+    verb = (VERBS | view.verbs).get(action, action.capitalize())
+    operation = {
+        "tags": [view.tag],
+        "summary": f"{verb} {view.nouns if is_list else view.noun}",
+        "parameters": [serializer for serializer in filters if serializer],
+        "responses": {status: view.serializer_class if status != 204 else None},
+        **view.operations.get(action, {}),
+    }
+    errors = {
+        status: OpenApiResponse(OpenApiTypes.OBJECT, text, _get_examples(status, error))
+        for status, (text, error) in ERRORS.items()
+        if status not in ABSENT.get(action, ())
+    }
+    return operation | {"responses": operation["responses"] | errors}
 
 
 def _get_examples(status: int, error: type[APIException] | None) -> list[OpenApiExample]:
