@@ -10,7 +10,12 @@ from typing import Any
 
 from django.urls import include, path
 
-from closient_auth.api import audit, invitations, keys, me, members, organizations
+from closient_auth.api.audit import AuditViewSet
+from closient_auth.api.invitations import AcceptanceViewSet, InvitationViewSet
+from closient_auth.api.keys import OrganizationApiKeyViewSet, UserApiKeyViewSet
+from closient_auth.api.me import MeViewSet, OwnKeyViewSet
+from closient_auth.api.members import MembershipViewSet
+from closient_auth.api.organizations import OrganizationsViewSet, OrganizationViewSet
 
 app_name = "closient_auth"
 
@@ -20,33 +25,25 @@ ROTATE: dict[str, Any] = {"post": "rotate"}
 DETAIL: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
 organization_urlpatterns = [
-    path("keys", keys.OrganizationApiKeyViewSet.as_view(LIST), name="organization-key-list"),
-    path("keys/<str:id>", keys.OrganizationApiKeyViewSet.as_view(DETAIL), name="organization-key-detail"),
-    path("keys/<str:id>/rotate", keys.OrganizationApiKeyViewSet.as_view(ROTATE), name="organization-key-rotate"),
-    path("members", members.MembershipViewSet.as_view({"get": "list"}), name="member-list"),
-    path("members/<str:id>", members.MembershipViewSet.as_view(DETAIL), name="member-detail"),
-    path("invitations", invitations.InvitationViewSet.as_view(LIST), name="invitation-list"),
-    path("invitations/<str:id>", invitations.InvitationViewSet.as_view(READ_DELETE), name="invitation-detail"),
-    path(
-        "invitations/<str:id>/resend",
-        invitations.InvitationViewSet.as_view({"post": "resend"}),
-        name="invitation-resend",
-    ),
-    path("audit", audit.AuditViewSet.as_view({"get": "list"}), name="audit-list"),
+    path("keys", OrganizationApiKeyViewSet.as_view(LIST), name="organization-key-list"),
+    path("keys/<str:id>", OrganizationApiKeyViewSet.as_view(DETAIL), name="organization-key-detail"),
+    path("keys/<str:id>/rotate", OrganizationApiKeyViewSet.as_view(ROTATE), name="organization-key-rotate"),
+    path("members", MembershipViewSet.as_view({"get": "list"}), name="member-list"),
+    path("members/<str:id>", MembershipViewSet.as_view(DETAIL), name="member-detail"),
+    path("invitations", InvitationViewSet.as_view(LIST), name="invitation-list"),
+    path("invitations/<str:id>", InvitationViewSet.as_view(READ_DELETE), name="invitation-detail"),
+    path("invitations/<str:id>/resend", InvitationViewSet.as_view({"post": "resend"}), name="invitation-resend"),
+    path("audit", AuditViewSet.as_view({"get": "list"}), name="audit-list"),
 ]
 
 urlpatterns = [
-    path("me", me.MeViewSet.as_view({"get": "retrieve"}), name="me"),
-    path("me/key", me.OwnKeyViewSet.as_view({"delete": "destroy"}), name="own-key"),
-    path("me/keys", keys.UserApiKeyViewSet.as_view(LIST), name="user-key-list"),
-    path("me/keys/<str:id>", keys.UserApiKeyViewSet.as_view(DETAIL), name="user-key-detail"),
-    path("me/keys/<str:id>/rotate", keys.UserApiKeyViewSet.as_view(ROTATE), name="user-key-rotate"),
-    path("organizations", organizations.OrganizationsViewSet.as_view(LIST), name="organization-list"),
-    path(
-        "organizations/<str:organization_id>",
-        organizations.OrganizationViewSet.as_view(DETAIL),
-        name="organization-detail",
-    ),
+    path("me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
+    path("me/key", OwnKeyViewSet.as_view({"delete": "destroy"}), name="own-key"),
+    path("me/keys", UserApiKeyViewSet.as_view(LIST), name="user-key-list"),
+    path("me/keys/<str:id>", UserApiKeyViewSet.as_view(DETAIL), name="user-key-detail"),
+    path("me/keys/<str:id>/rotate", UserApiKeyViewSet.as_view(ROTATE), name="user-key-rotate"),
+    path("organizations", OrganizationsViewSet.as_view(LIST), name="organization-list"),
+    path("organizations/<str:organization_id>", OrganizationViewSet.as_view(DETAIL), name="organization-detail"),
     path("organizations/<str:organization_id>/", include(organization_urlpatterns)),
-    path("invitations/accept", invitations.AcceptanceViewSet.as_view({"post": "create"}), name="invitation-accept"),
+    path("invitations/accept", AcceptanceViewSet.as_view({"post": "create"}), name="invitation-accept"),
 ]

@@ -31,8 +31,7 @@ class ApiKeyViewSet(ManagementViewSet):
     create_key: Callable[..., tuple[ApiKey, str]]
 
     def get_rows(self) -> QuerySet[Any]:
-        rows = super().get_rows().select_related("organization", "user", "created_by")
-        return rows.order_by("-created_at", "pk")
+        return super().get_rows().select_related("organization", "user", "created_by").order_by("-created_at", "pk")
 
     def filter_rows(self, rows: Any) -> Any:
         filters = self.get_filters()

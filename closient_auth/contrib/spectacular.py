@@ -111,17 +111,15 @@ def _describe(view: Any, action: str) -> dict[str, Any]:
         **view.operations.get(action, {}),
     }
     errors = {
-        status: OpenApiResponse(OpenApiTypes.OBJECT, text, _get_examples(status, error))
+        status: OpenApiResponse(OpenApiTypes.OBJECT, text, [_get_example(status, error)] if error else [])
         for status, (text, error) in ERRORS.items()
         if status not in ABSENT.get(action, ())
     }
     return operation | {"responses": operation["responses"] | errors}
 
 
-def _get_examples(status: int, error: type[APIException] | None) -> list[OpenApiExample]:
-    if error is None:
-        return []
+def _get_example(status: int, error: type[APIException]) -> OpenApiExample:
     body = {"detail": str(error.default_detail)}
     if issubclass(error, exceptions.CodedException):
         body["code"] = error.default_code
-    return [OpenApiExample(error.__name__, body, response_only=True, status_codes=[str(status)])]
+    return OpenApiExample(error.__name__, body, response_only=True, status_codes=[str(status)])
