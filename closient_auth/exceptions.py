@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import status
-from rest_framework.exceptions import APIException, AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, NotFound
+
+from closient_auth.core.refusals import REFUSALS, Refused
 
 
 class CodedException(APIException):
@@ -20,32 +24,29 @@ class CodedException(APIException):
 class InvalidApiKey(CodedException, AuthenticationFailed):
     """401 for a malformed, unknown, revoked or expired key, or an inactive user. The client cannot tell the causes apart."""
 
-    default_detail = _("Invalid API key.")
     default_code = "invalid_api_key"
+    status_code, default_detail = REFUSALS[default_code]
 
 
 class PublishableKeyRefused(CodedException):
     """403 for a publishable key with an unsafe method or on a view without ``@publishable``."""
 
-    status_code = status.HTTP_403_FORBIDDEN
-    default_detail = _("Publishable keys cannot make this request. Use a business or user key.")
     default_code = "publishable_key_refused"
+    status_code, default_detail = REFUSALS[default_code]
 
 
 class OrganizationRequired(CodedException):
     """400 if the request names no organization and the user does not have exactly one membership."""
 
-    status_code = status.HTTP_400_BAD_REQUEST
-    default_detail = _("Set the X-Organization header to the id or slug of your organization.")
     default_code = "organization_required"
+    status_code, default_detail = REFUSALS[default_code]
 
 
 class LimitsUnavailable(CodedException):
     """503 if requests cannot be counted and ``RATE_LIMIT_FAIL_OPEN`` is ``False``."""
 
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_detail = _("The service is temporarily unavailable. Try again.")
     default_code = "limits_unavailable"
+    status_code, default_detail = REFUSALS[default_code]
     # REST framework sends this as ``Retry-After``, in seconds.
     wait = 1
 
@@ -72,3 +73,25 @@ class Conflict(CodedException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = _("Another request changed this at the same time. Reload it and try again.")
     default_code = "conflict"
+
+
+_EXCEPTIONS: dict[str, type[APIException]] = {
+    cls.default_code: cls
+    for cls in (
+        InvalidApiKey,
+        PublishableKeyRefused,
+        OrganizationRequired,
+        LimitsUnavailable,
+        NotAuthenticated,
+        NotFound,
+    )
+}
+
+
+@contextmanager
+def raise_api_exceptions() -> Iterator[None]:
+    """Raise the ``APIException`` of a ``Refused`` request."""
+    try:
+        yield
+    except Refused as refused:
+        raise _EXCEPTIONS[refused.code](refused.detail) from refused.__cause__

@@ -8,6 +8,8 @@ from typing import Any
 from django.http import HttpRequest
 from rest_framework.request import Request
 
+from closient_auth.core import responses
+
 
 def get_view(request: object) -> Any:
     """Return the REST framework view of the request, or ``None`` outside a view."""
@@ -15,29 +17,17 @@ def get_view(request: object) -> Any:
     return parser_context.get("view")
 
 
-def set_headers(request: object, headers: Mapping[str, str]) -> None:
-    """Set headers of the response. REST framework copies the view's ``headers`` to it; outside a view, do nothing."""
-    view_headers = getattr(get_view(request), "headers", None)
-    if view_headers is not None:
-        view_headers.update(headers)
+def get_headers(request: object) -> dict[str, str]:
+    """Return the headers of the response to come. REST framework copies the view's ``headers``; others get lost."""
+    headers: dict[str, str] | None = getattr(get_view(request), "headers", None)
+    return {} if headers is None else headers
 
 
 def vary_on(request: object, header: str) -> None:
     """Add a request header to the response's ``Vary`` header. Outside a view, do nothing."""
-    view_headers = getattr(get_view(request), "headers", None)
-    if view_headers is not None:
-        named = [name.strip() for name in view_headers.get("Vary", "").split(",") if name.strip()]
-        if header.lower() not in map(str.lower, named):
-            view_headers["Vary"] = ", ".join([*named, header])
+    responses.vary_on(get_headers(request), header)
 
 
 def forbid_storing(request: Request | HttpRequest) -> None:
-    """
-    Keep the response out of every cache.
-
-    Shared caches do not store responses to requests with ``Authorization`` (RFC 9111, section 3.5), but they do not know
-    the API key header. Without this, a request without a key could get the cached response to a valid key.
-    """
-    set_headers(request, {"Cache-Control": "private, no-store"})
-    # A decorator around the view may still replace ``Cache-Control``; Django's cache middleware checks this first.
-    getattr(request, "_request", request)._cache_update_cache = False  # type: ignore[union-attr]
+    """Keep the response out of every cache, see ``closient_auth.core.responses``. Outside a view, only out of Django's."""
+    responses.forbid_storing(get_headers(request), getattr(request, "_request", request))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
+from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import Group
 from django.contrib.auth.models import Permission as DjangoPermission
 from django.db.models import Manager
 from django.db.models.manager import EmptyManager
 
-from closient_auth.keys import KeyType
+from closient_auth.backends import OrganizationBackend
 from closient_auth.models import ApiKey, Organization
-from closient_auth.roles import Permission, get_all_permissions
+from closient_auth.roles import KEY_RULES
 
 
 class OrganizationPrincipal:
@@ -38,16 +41,10 @@ class OrganizationPrincipal:
         self.pk = self.id = f"organization:{self.organization.pk}"
         # Django's default usernames cannot contain a colon, so this name never equals the name of a user.
         self.username = self.pk
-        self.permissions = self._get_permissions(api_key.prefix)
-
-    @staticmethod
-    def _get_permissions(prefix: str) -> frozenset[str]:
-        match prefix:
-            case KeyType.BUSINESS:
-                return get_all_permissions()
-            case KeyType.PUBLISHABLE:
-                return frozenset({Permission.VIEW_ORGANIZATION})
-        raise ValueError(f"Keys of type {prefix!r} do not belong to an organization.")
+        rules = KEY_RULES.get(api_key.prefix)
+        if rules is None or rules.get_permissions is None:
+            raise ValueError(f"Keys of type {api_key.prefix!r} do not belong to an organization.")
+        self.permissions = rules.get_permissions()
 
     def __str__(self) -> str:
         return self.username
@@ -124,3 +121,28 @@ class OrganizationPrincipal:
 
     def _refuse(self) -> NoReturn:
         raise NotImplementedError("An OrganizationPrincipal is not a row of the user table.")
+
+
+def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:
+    """
+    Return the user of a user key, or the ``OrganizationPrincipal`` of any other key.
+
+    Superuser status is ignored for API keys. Django's ``has_perm()`` returns ``True`` to a superuser without asking any
+    backend, so that method of this instance asks for the membership when it is called with an organization.
+    """
+    user = api_key.user
+    if user is None:
+        return OrganizationPrincipal(api_key)
+    if getattr(user, "is_superuser", False):
+        vars(user).update(has_perm=partial(_has_perm, user), ahas_perm=partial(_ahas_perm, user))
+    return user
+
+
+def _has_perm(user: Any, perm: str, obj: object = None) -> bool:
+    if isinstance(obj, Organization):
+        return perm in OrganizationBackend().get_user_permissions(user, obj)
+    return bool(type(user).has_perm(user, perm, obj))
+
+
+async def _ahas_perm(user: Any, perm: str, obj: object = None) -> bool:
+    return await sync_to_async(_has_perm)(user, perm, obj)

@@ -1,14 +1,21 @@
-"""Roles and their permissions (specification, "Organization Roles" and "Permission Reference")."""
+"""
+Roles, key types and their permissions (specification, "Organization Roles", "Permission Reference" and "Key Types").
+
+To add a role, extend ``Role`` and ``ROLE_PERMISSIONS``. To add a key type, extend ``KeyType`` and ``KEY_RULES``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
+from closient_auth.keys import KeyType
 
 
 class Role(TextChoices):
@@ -85,3 +92,44 @@ def may_change_role(actor: str, old: str | None, new: str | None, *, own: bool) 
     if Permission.MANAGE_MEMBERS not in get_role_permissions(actor):
         return False
     return actor == Role.OWNER or Role.OWNER not in (old, new)
+
+
+class KeyHolder(StrEnum):
+    """The field of ``ApiKey`` that names the holder of a key."""
+
+    ORGANIZATION = "organization"
+    USER = "user"
+
+
+class KeyRules(NamedTuple):
+    """
+    The rules of one key type.
+
+    ``get_permissions`` returns what the key may do in its organization; ``None`` stands for the role of its user.
+    ``is_public`` keys only reach views marked ``@publishable``, with safe methods. ``get_rate_limit`` returns the default
+    for requests per minute.
+    """
+
+    holder: KeyHolder
+    get_permissions: Callable[[], frozenset[str]] | None
+    is_public: bool = False
+    get_rate_limit: Callable[[], int] = lambda: conf.RATE_LIMIT_PER_MINUTE
+
+
+KEY_RULES: Mapping[str, KeyRules] = MappingProxyType(
+    {
+        KeyType.BUSINESS: KeyRules(KeyHolder.ORGANIZATION, get_all_permissions),
+        KeyType.USER: KeyRules(KeyHolder.USER, None),
+        KeyType.PUBLISHABLE: KeyRules(
+            KeyHolder.ORGANIZATION,
+            lambda: frozenset({Permission.VIEW_ORGANIZATION}),
+            is_public=True,
+            get_rate_limit=lambda: conf.PUBLISHABLE_RATE_LIMIT_PER_MINUTE,
+        ),
+    }
+)
+
+
+def get_key_types(holder: KeyHolder) -> list[str]:
+    """Return the key types with this holder."""
+    return [key_type for key_type, rules in KEY_RULES.items() if rules.holder == holder]

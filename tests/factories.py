@@ -49,11 +49,15 @@ def make_key(prefix: str = KeyType.BUSINESS, **kwargs: Any) -> tuple[ApiKey, str
         kwargs["user"] = UserFactory.create()
     elif prefix != KeyType.USER and "organization" not in kwargs:
         kwargs["organization"] = OrganizationFactory.create()
+    # ``create_key()`` refuses an expiry in the past, so such a key is created first and then expires.
+    is_expired = kwargs.get("expires_at") and kwargs["expires_at"] <= timezone.now()
+    expires_at = kwargs.pop("expires_at") if is_expired else kwargs.get("expires_at")
     api_key, raw_key = ApiKey.objects.create_key(prefix=prefix, **kwargs)
     # The rate-limit window depends on the family. Choose a window with at least 21 s left, so it lasts for the test.
     while (crc32(str(api_key.family).encode()) - int(time.time())) % 60 <= 20:
         api_key.family = uuid4()
-    ApiKey.objects.filter(pk=api_key.pk).update(family=api_key.family)
+    api_key.expires_at = expires_at
+    ApiKey.objects.filter(pk=api_key.pk).update(family=api_key.family, expires_at=expires_at)
     return api_key, raw_key
 
 

@@ -13,8 +13,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from closient_auth.core.lookup import find_key
 from closient_auth.keys import KeyType
-from closient_auth.lookup import find_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
 from tests.factories import OrganizationFactory, UserFactory, make_key

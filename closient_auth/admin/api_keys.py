@@ -24,12 +24,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from closient_auth.admin.audit import AuditedAdmin, acting_staff
+from closient_auth.actors import acting, get_actor
+from closient_auth.admin.audit import AuditedAdmin
 from closient_auth.admin.filters import OrganizationFilter, StateFilter
 from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, get_pk
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet
+from closient_auth.roles import KEY_RULES
 
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
 # This matches a key as shown on the pages, or the beginning of a key.
@@ -89,9 +91,8 @@ class ApiKeyAdmin(AuditedAdmin):
                 (None, {"fields": ["name", "description"]}),
                 (_("Limits"), {"fields": LIMITS}),
             ]
-        holder_field = "user" if obj.organization_id is None else "organization"
         return [
-            (None, {"fields": ["masked_key", "prefix", holder_field, "state", "name", "description"]}),
+            (None, {"fields": ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]}),
             (_("Limits"), {"fields": LIMITS}),
             (_("History"), {"fields": ["id", "last_used", "created_at", "created_by"]}),
         ]
@@ -180,7 +181,7 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def _revoke(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
         staff: Any = request.user
-        with acting_staff(request), transaction.atomic(using=router.db_for_write(ApiKey)):
+        with acting(get_actor(request)), transaction.atomic(using=router.db_for_write(ApiKey)):
             revoked = list(queryset.filter(is_active=True))
             queryset.revoke()
             LogEntry.objects.log_actions(staff.pk, revoked, CHANGE, gettext("Revoked."))

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
 from django.db import router
 from django.http import HttpRequest, HttpResponse
 
+from closient_auth.actors import Actor, acting, get_actor
 from closient_auth.models import AuditEntry
-from closient_auth.models.audit import acting
 
 
-def acting_staff(request: HttpRequest) -> AbstractContextManager[None]:
-    """Return a context manager to record changes with the request's staff user as the actor."""
-    user: Any = request.user
-    return acting(user=user, address=request.META.get("REMOTE_ADDR") or "")
+def get_staff(request: HttpRequest) -> Actor:
+    """Return the actor of a request to the admin. Its site has already checked Django's permissions of the user."""
+    return replace(get_actor(request), is_staff=True)
 
 
 class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -26,15 +25,15 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return super().get_queryset(request).using(router.db_for_write(self.model))
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting_staff(request):
+        with acting(get_actor(request)):
             return super().changeform_view(request, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting_staff(request):
+        with acting(get_actor(request)):
             return super().delete_view(request, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting_staff(request):
+        with acting(get_actor(request)):
             return super().changelist_view(request, *args, **kwargs)
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
-from django.utils import timezone
 from django.utils.crypto import get_random_string, salted_hmac
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from closient_auth.keys import KeyType, find_api_keys
+from closient_auth.keys import find_api_keys
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import EDITABLE_FIELDS
+from closient_auth.roles import KEY_RULES, KeyHolder
 
 
 def get_nonce() -> str:
@@ -32,12 +31,11 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         model = ApiKey
         fields = [*EDITABLE_FIELDS]
 
-    def clean_expires_at(self) -> datetime | None:
-        expires_at: datetime | None = self.cleaned_data["expires_at"]
-        # An expired key can still be renamed: only a changed expiry must be in the future.
-        if "expires_at" in self.changed_data and expires_at is not None and expires_at <= timezone.now():
-            raise ValidationError(_("Choose a time in the future, or leave this empty."), code="past")
-        return expires_at
+    def clean(self) -> None:
+        super().clean()
+        # An expired key can still be renamed: only a changed expiry is checked. ``ApiKey.clean()`` checks a new key.
+        if not self.instance._state.adding and "expires_at" in self.cleaned_data.keys() & set(self.changed_data):
+            self.instance.validate_expiry(self.cleaned_data["expires_at"])
 
 
 class ApiKeyCreationForm(ApiKeyForm):
@@ -64,7 +62,8 @@ class ApiKeyCreationForm(ApiKeyForm):
         errors = self.errors.pop(NON_FIELD_ERRORS, None)
         if errors is None or "prefix" in self.errors:
             return
-        holder, other = ("user", "organization") if self.instance.prefix == KeyType.USER else ("organization", "user")
+        holder = KEY_RULES[self.instance.prefix].holder
+        other = next(name for name in KeyHolder if name != holder)
         name = holder if getattr(self.instance, f"{holder}_id") is None else other
         if name not in self.errors:
             self.add_error(name, errors.as_data())

@@ -7,21 +7,22 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
-from django.db import models, router
+from django.db import models, router, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
 
-from closient_auth.admin.audit import AuditedAdmin
+from closient_auth.actors import Actor
+from closient_auth.admin.audit import AuditedAdmin, get_staff
 from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
+from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
-from closient_auth.models.ownership import OwnerGuard
+from closient_auth.models.organizations import read_uuid
 from closient_auth.roles import Role, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
@@ -59,7 +60,7 @@ class MembershipForm(ModelForm):  # type: ignore[type-arg]
 class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
     """Validate the members as they are after the save, so that one submit can replace the only Owner."""
 
-    staff: Any
+    actor: Actor
 
     def clean(self) -> None:
         super().clean()
@@ -79,15 +80,12 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
             raise ValidationError(OWNER_NEEDED, code="last_owner")
 
     def _require_permission(self) -> None:
-        if self.instance._state.adding or getattr(self.staff, "is_superuser", False):
+        if self.instance._state.adding:
             return
-        owners = self.get_queryset().filter(role=Role.OWNER)
-        # Staff with Django's permission, but without the Owner role here, have the rights of a Manager.
-        actor = Role.OWNER if owners.filter(user_id=self.staff.pk).exists() else Role.MANAGER
         for member, old, new in self._changes():
-            own = member.user_id == self.staff.pk
-            # Staff have only their current role over their own membership, so they cannot raise it.
-            if old == new or may_change_role(old or "" if own else actor, old, new, own=own):
+            own = self.actor.is_user(member.user_id)
+            rank = self.instance.get_rank(self.actor, own=own) if old != new else None
+            if old == new or may_change_role(rank or "", old, new, own=own):
                 continue
             message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
             raise ValidationError(message, code="owners_only", params={"user": member.user})
@@ -120,7 +118,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
     def get_formset(self, request: HttpRequest, obj: Organization | None = None, **kwargs: Any) -> Any:
         formset: Any = super().get_formset(request, obj, **kwargs)
-        formset.staff = request.user
+        formset.actor = get_staff(request)
         return formset
 
 
@@ -154,18 +152,6 @@ class OrganizationAdmin(AuditedAdmin):
         # A new organization needs an Owner, so staff must also be allowed to add memberships.
         return super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Organization | None:
-        organization: Organization | None = super().get_object(request, object_id, from_field)
-        if organization is not None and request.method == "POST":
-            # Lock the row before reading the members, so that the validated state is still current at the save.
-            OwnerGuard(organization, router.db_for_write(Organization, instance=organization))
-        return organization
-
-    @method_decorator(require_safe)
-    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        # Refuse POST: ``get_object()`` would take a lock, and this view has no transaction.
-        return super().history_view(request, object_id, extra_context)
-
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         with form.instance.keep_owner():
             super().save_related(request, form, formsets, change)
@@ -173,8 +159,15 @@ class OrganizationAdmin(AuditedAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        try:
+        pk = read_uuid(unquote(object_id or ""))
+        if request.method != "POST" or pk is None:
             return super().changeform_view(request, object_id, form_url, extra_context)
+        using = router.db_for_write(Organization)
+        try:
+            with transaction.atomic(using=using):
+                # Lock the row before reading the members, so that the validated state is still current at the save.
+                lock_rows(Organization, [pk], using)
+                return super().changeform_view(request, object_id, form_url, extra_context)
         except LastOwnerError:
             # The form was valid, but an Owner was deactivated before it was saved. All changes were rolled back.
             self.message_user(request, OWNER_NEEDED, messages.ERROR)

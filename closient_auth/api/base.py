@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from closient_auth.actors import Actor, get_actor
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
@@ -30,7 +30,7 @@ from closient_auth.exceptions import Conflict, SessionRequired
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError
-from closient_auth.models.audit import acting
+from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import NotAMemberError, read_uuid
 from closient_auth.permissions import HasOrganizationPermission
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
@@ -113,23 +113,21 @@ class ManagementViewSet(GenericViewSet[Any]):
     verbs: dict[str, str] = {}
     operations: dict[str, dict[str, Any]] = {}
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with ExitStack() as self.stack:
-            return super().dispatch(request, *args, **kwargs)
-
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         forbid_storing(request)
         # The authenticator sets it too, but a 406 is raised before authentication.
         vary_on(request, conf.HEADER)
         super().initial(request, *args, **kwargs)
-        api_key = request.auth if isinstance(request.auth, ApiKey) else None
-        user = self.user if api_key is None else api_key.user
-        self.stack.enter_context(acting(user=user, api_key=api_key, address=request.META.get("REMOTE_ADDR") or ""))
 
     @property
     def user(self) -> Any:
         """Return the user or principal of the request."""
         return self.request.user
+
+    @property
+    def actor(self) -> Actor:
+        """Return the actor of the request, for the ``by`` argument of the models' methods."""
+        return get_actor(self.request)
 
     def handle_exception(self, exc: Exception) -> Response:
         return super().handle_exception(_translate(exc))
@@ -183,7 +181,7 @@ def _translate(exc: Exception) -> Exception:
         return Conflict(str(exc.args[0]), "last_owner")
     if isinstance(exc, ProtectedError | RestrictedError):
         return Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
-    if isinstance(exc, IntegrityError):
+    if isinstance(exc, IntegrityError) or is_deadlock(exc):
         return Conflict()
     if isinstance(exc, ObjectDoesNotExist | NotAMemberError):
         # Another request deleted the row, or removed the user, before this one had its lock.

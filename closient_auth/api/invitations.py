@@ -37,12 +37,12 @@ class InvitationViewSet(OrganizationScopedViewSet):
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = get_organization(request)
-        invitation = Invitation.objects.invite(organization=organization, by=self.user, **self.get_values())
+        invitation = Invitation.objects.invite(organization=organization, by=self.actor, **self.get_values())
         return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """Withdraw the invitation."""
-        self.get_object().withdraw(by=self.user)
+        self.get_object().withdraw(by=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def resend(self, request: Request, **kwargs: str) -> Response:
@@ -50,7 +50,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
         invitation = self.get_object()
         # This action accepts no fields.
         serializers.Serializer(data=request.data).is_valid(raise_exception=True)
-        invitation.resend(by=self.user)
+        invitation.resend(by=self.actor)
         return Response(self.get_serializer(invitation).data)
 
 
@@ -64,5 +64,5 @@ class AcceptanceViewSet(ManagementViewSet):
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
-        membership = Invitation.objects.accept(self.get_values()["token"], self.user)
+        membership = Invitation.objects.accept(self.get_values()["token"], self.user, by=self.actor)
         return Response(self.get_serializer(membership).data, status=status.HTTP_201_CREATED)

@@ -28,7 +28,7 @@ class ApiKeyViewSet(ManagementViewSet):
     creates = "api_key"
     verbs = {"destroy": "Revoke"}
     operations = dict.fromkeys(["create", "rotate"], {"responses": {201: serializers.NewUserKeySerializer}})
-    create_key: Callable[..., tuple[ApiKey, str]]
+    get_holder: Callable[[], dict[str, Any]]
 
     def get_rows(self) -> QuerySet[Any]:
         return super().get_rows().select_related("organization", "user", "created_by").order_by("-created_at", "pk")
@@ -45,23 +45,23 @@ class ApiKeyViewSet(ManagementViewSet):
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
-        return self._respond_new(*self.create_key(**self.get_values(), created_by=self.user))
+        return self._respond_new(*ApiKey.objects.create_key(**self.get_holder(), **self.get_values(), by=self.actor))
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         api_key = self.get_object()
-        api_key.change(**self.get_values(partial=True), by=self.user)
+        api_key.change(**self.get_values(partial=True), by=self.actor)
         return Response(self.get_serializer(api_key).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """Revoke the key permanently. You can still retrieve it."""
-        self.get_object().revoke(by=self.user)
+        self.get_object().revoke(by=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @sensitive_variables()
     def rotate(self, request: Request, **kwargs: str) -> Response:
         """Create a key with the same settings. The old key expires now or after the grace period."""
         api_key, grace = self.get_object(), timedelta(seconds=self.get_values()["grace_seconds"])
-        return self._respond_new(*api_key.rotate(by=self.user, grace=grace))
+        return self._respond_new(*api_key.rotate(by=self.actor, grace=grace))
 
     @sensitive_variables()
     def _respond_new(self, api_key: ApiKey, raw_key: str) -> Response:
@@ -84,11 +84,8 @@ class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
     def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(organization=get_organization(self.request))
 
-    @sensitive_variables()
-    def create_key(self, **values: Any) -> tuple[ApiKey, str]:
-        organization = get_organization(self.request)
-        with organization.authorize(values["created_by"], Permission.MANAGE_API_KEYS):
-            return ApiKey.objects.create_key(organization=organization, **values)
+    def get_holder(self) -> dict[str, Any]:
+        return {"organization": get_organization(self.request)}
 
 
 class UserApiKeyViewSet(ApiKeyViewSet):
@@ -100,6 +97,5 @@ class UserApiKeyViewSet(ApiKeyViewSet):
     def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.filter(user=self.user.pk)
 
-    @sensitive_variables()
-    def create_key(self, **values: Any) -> tuple[ApiKey, str]:
-        return ApiKey.objects.create_key(prefix=KeyType.USER, user=values["created_by"], **values)
+    def get_holder(self) -> dict[str, Any]:
+        return {"prefix": KeyType.USER, "user": self.user}

@@ -8,15 +8,16 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from closient_auth.actors import acting
 from closient_auth.api import serializers
 from closient_auth.api.base import ManagementViewSet
+from closient_auth.core.rates import get_windows
 from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_usage
 from closient_auth.limits.windows import StoreUnavailable, Usage
 from closient_auth.models import ApiKey, Membership
 from closient_auth.principals import OrganizationPrincipal
-from closient_auth.throttling import get_windows
 
 
 @publishable
@@ -51,7 +52,8 @@ class OwnKeyViewSet(ManagementViewSet):
         """
         if not isinstance(request.auth, ApiKey):
             raise ApiKeyRequired
-        request.auth.revoke()
+        with acting(self.actor):
+            request.auth.revoke()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -45,10 +45,10 @@ class MembershipViewSet(OrganizationScopedViewSet):
         """Change the role of the member."""
         membership = self.get_object()
         if role := self.get_values(partial=True).get("role"):
-            membership.change_role(role, by=self.user)
+            membership.change_role(role, by=self.actor)
         return Response(self.get_serializer(membership).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """Remove a member, or leave. Return the active keys of this member, so you can revoke them."""
-        live_keys = self.get_object().remove(by=self.user).select_related("created_by").order_by("pk")
+        live_keys = self.get_object().remove(by=self.actor).select_related("created_by").order_by("pk")
         return Response(serializers.RemovalSerializer({"live_keys": live_keys}).data)

@@ -28,7 +28,7 @@ class OrganizationsViewSet(ManagementViewSet):
         return organizations.order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
-        organization = Organization.objects.create_organization(owner=self.user, **self.get_values())
+        organization = Organization.objects.create_organization(owner=self.user, by=self.actor, **self.get_values())
         return Response(self.get_serializer(organization).data, status=status.HTTP_201_CREATED)
 
 
@@ -46,10 +46,10 @@ class OrganizationViewSet(OrganizationScopedViewSet):
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         organization = self.get_object()
-        organization.rename(**self.get_values(partial=True), by=self.user)
+        organization.rename(**self.get_values(partial=True), by=self.actor)
         return Response(self.get_serializer(organization).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """Delete the organization with its members, invitations and keys."""
-        self.get_object().delete(by=self.user)
+        self.get_object().delete(by=self.actor)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -17,7 +17,7 @@ from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
-from closient_auth.roles import Role
+from closient_auth.roles import KeyHolder, Role, get_key_types
 
 
 class UtcDateTimeField(serializers.DateTimeField):
@@ -100,21 +100,18 @@ class ApiKeySerializer(Serializer):
     last_used = UtcDateTimeField(read_only=True, allow_null=True)
     rotated_from = serializers.UUIDField(source="rotated_from_id", read_only=True, allow_null=True)
 
-    def validate_expires_at(self, expires_at: datetime | None) -> datetime | None:
-        if expires_at and expires_at <= timezone.now():
-            raise serializers.ValidationError(_("Choose a time in the future, or null for no expiry."), "past")
-        return expires_at
-
 
 class NewUserKeySerializer(ApiKeySerializer):
     key = serializers.CharField(source="raw_key", read_only=True, help_text=_("The full key, shown only once."))
 
 
 class NewApiKeySerializer(NewUserKeySerializer):
-    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=_("csb (business) or cpk (publishable)."))
+    prefix = serializers.ChoiceField(
+        choices=KeyType.choices, help_text=" / ".join(get_key_types(KeyHolder.ORGANIZATION))
+    )
 
     def validate_prefix(self, prefix: str) -> str:
-        if prefix == KeyType.USER:
+        if prefix not in get_key_types(KeyHolder.ORGANIZATION):
             raise serializers.ValidationError(_("An organization cannot have user keys. Users create their own."))
         return prefix
 

@@ -23,7 +23,7 @@ from closient_auth import exceptions
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.keys import KeyType
+from closient_auth.roles import KeyHolder, get_key_types
 
 # REST framework refuses NUL, because PostgreSQL cannot store it.
 TEXT = r"^[^\x00]+$"
@@ -83,7 +83,7 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
             schema["properties"][name]["example"] = example
         if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
             # drf-spectacular warns about a second enum for ``prefix``, so a pattern excludes user keys.
-            schema["properties"]["prefix"]["pattern"] = f"^({KeyType.BUSINESS}|{KeyType.PUBLISHABLE})$"
+            schema["properties"]["prefix"]["pattern"] = f"^({'|'.join(get_key_types(KeyHolder.ORGANIZATION))})$"
         return schema
 
 

@@ -1,38 +1,40 @@
-"""The API key model."""
+"""API keys: creating, changing, rotating and revoking them, and the rules about who may do so."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.keys import HINT_LENGTH, KeyType
-from closient_auth.models.api_key_querysets import ApiKeyQuerySet, KeyState
+from closient_auth.keys import HINT_LENGTH, KeyType, generate_api_key, get_hint, hash_api_key
+from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
-from closient_auth.models.key_access import authorized, managed
+from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
-from closient_auth.models.ownership import lock_row
-
-__all__ = ["EDITABLE_FIELDS", "MAX_GRACE", "MAX_LIMIT", "ApiKey", "ApiKeyQuerySet", "KeyState"]
+from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_key_types
 
 # The fields accepted by ``ApiKey.change()``.
 EDITABLE_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
-_CHANGING_FIELDS = ("is_active", *EDITABLE_FIELDS)
 MAX_GRACE = timedelta(days=7)
 # The maximum of an integer column. SQLite would store larger values, but the other databases refuse them.
 MAX_LIMIT = 2**31 - 1
 
 HOLDER_ERRORS = {
-    True: _("A user key belongs to a user, not to an organization."),
-    False: _("A business or publishable key belongs to an organization, not to a user."),
+    KeyHolder.USER: _("A user key belongs to a user, not to an organization."),
+    KeyHolder.ORGANIZATION: _("A business or publishable key belongs to an organization, not to a user."),
 }
 
 
@@ -46,6 +48,117 @@ def validate_expires_at(expires_at: datetime) -> None:
         raise ValidationError(_("Add a time zone to this time, as in timezone.now()."), code="naive")
     if not datetime.min.year < expires_at.year < datetime.max.year:
         raise ValidationError(_("Choose a time before the year 9999, or set no expiry."), code="out_of_range")
+
+
+class KeyState(models.TextChoices):
+    """The state of a key. If several reasons apply, the first of revoked, expired and user inactive counts."""
+
+    ACTIVE = "active", _("Active")
+    REVOKED = "revoked", _("Revoked")
+    EXPIRED = "expired", _("Expired")
+    USER_INACTIVE = "user_inactive", _("User inactive")
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """The manager and queryset of ``ApiKey``."""
+
+    def create_key(
+        self,
+        *,
+        prefix: str,
+        organization: Organization | None = None,
+        user: AbstractBaseUser | None = None,
+        name: str = "",
+        description: str = "",
+        created_by: AbstractBaseUser | None = None,
+        expires_at: datetime | None = None,
+        rate_limit_per_minute: int = 0,
+        rate_limit_per_day: int = 0,
+        id: UUID | None = None,
+        rotated_from: ApiKey | None = None,
+        by: By = None,
+    ) -> tuple[ApiKey, str]:
+        """
+        Create a key on behalf of ``by``. Return the row and the raw key; the raw key is not stored anywhere.
+
+        ``csb`` and ``cpk`` keys need ``organization``, ``csu`` keys need ``user``. The limits are numbers of requests;
+        0 uses the default. ``created_by`` defaults to the user of ``by``.
+
+        Raise ``PermissionDenied`` if ``by`` may not manage the keys of this holder, ``ValidationError`` for an invalid
+        value or an expiry in the past, and ``IntegrityError`` for a duplicate ``id``.
+        """
+        api_key = self.model(  # type: ignore[misc]
+            id=id or uuid4(),
+            prefix=prefix,
+            organization=organization,
+            user=user,
+            name=name,
+            description=description,
+            created_by=created_by or (as_actor(by).user if by is not None else None),
+            expires_at=expires_at,
+            rate_limit_per_minute=rate_limit_per_minute,
+            rate_limit_per_day=rate_limit_per_day,
+            rotated_from=rotated_from,
+            family=rotated_from.family if rotated_from else uuid4(),
+        )
+        api_key.clean_fields(exclude={"organization", "user", "created_by", "rotated_from"})
+        api_key.clean()
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        with api_key._authorized(by, using):
+            api_key.hint, api_key.hashed_key, reveal = _generate(prefix)
+            api_key.save(using=using, force_insert=True)
+        return api_key, reveal()
+
+    def active(self) -> ApiKeyQuerySet:
+        """Return the keys in the state ``ACTIVE``."""
+        return self.in_state(KeyState.ACTIVE)
+
+    def in_state(self, state: str) -> ApiKeyQuerySet:
+        """Return the keys in this ``KeyState``. Raise ``ValueError`` for an unknown state."""
+        revoked = Q(is_active=False)
+        expired = Q(expires_at__isnull=False, expires_at__lte=timezone.now())
+        state = KeyState(state)
+        if state == KeyState.REVOKED:
+            return self.filter(revoked)
+        if state == KeyState.EXPIRED:
+            return self.filter(~revoked & expired)
+        user_inactive = self._user_inactive()
+        return self.filter(~revoked & ~expired, user_inactive if state == KeyState.USER_INACTIVE else ~user_inactive)
+
+    def _user_inactive(self) -> Q:
+        user_model = get_user_model()
+        if any(field.name == "is_active" for field in user_model._meta.concrete_fields):
+            return Q(user__isnull=False, user__is_active=False)
+        # A user model without this column computes ``is_active`` in Python.
+        holders = self.order_by().filter(user__isnull=False).values("user")
+        users = user_model._base_manager.using(self.db).filter(pk__in=holders)
+        return Q(user__in=[user.pk for user in users.iterator() if not user.is_active])
+
+    def unused_since(self, moment: datetime) -> ApiKeyQuerySet:
+        """Return the keys last used before ``moment``, and the unused keys created before ``moment``."""
+        return self.filter(Q(last_used__lt=moment) | Q(last_used__isnull=True, created_at__lt=moment))
+
+    def revoke(self) -> int:
+        """
+        Revoke these keys permanently and return the number of newly revoked keys.
+
+        Each key is revoked in its own transaction. If the database fails, the keys revoked so far stay revoked.
+        """
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        # One transaction for all keys could deadlock with the deletion of a user, as it locks the user's keys in
+        # another order. The fixed order avoids deadlocks between calls inside transactions of the host project.
+        return sum(api_key.revoke() for api_key in self.using(using).filter(is_active=True).order_by("pk"))
+
+
+def _one_holder() -> Q:
+    """Return the condition that a key has the holder of its type and no other."""
+    return reduce(
+        or_,
+        (
+            Q(prefix__in=get_key_types(holder), **{f"{other}__isnull": other != holder for other in KeyHolder})
+            for holder in KeyHolder
+        ),
+    )
 
 
 class ApiKey(AuditedModel):
@@ -72,7 +185,7 @@ class ApiKey(AuditedModel):
         models.CASCADE,
         null=True,
         blank=True,
-        related_name="organization_api_keys",
+        related_name="closient_auth_api_keys",
         verbose_name=_("user"),
     )
     hashed_key = models.CharField(max_length=64, editable=False)
@@ -125,28 +238,34 @@ class ApiKey(AuditedModel):
         constraints = [
             # ``unique=True`` would create a second index on PostgreSQL.
             models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
-            models.CheckConstraint(
-                condition=Q(prefix=KeyType.USER, user__isnull=False, organization__isnull=True)
-                | Q(
-                    prefix__in=[KeyType.BUSINESS, KeyType.PUBLISHABLE],
-                    user__isnull=True,
-                    organization__isnull=False,
-                ),
-                name="closient_auth_apikey_one_holder",
-            ),
+            models.CheckConstraint(condition=_one_holder(), name="closient_auth_apikey_one_holder"),
         ]
 
     def __str__(self) -> str:
         return f"{self.prefix}_{self.hint}… {self.name}".rstrip()
 
     def clean(self) -> None:
-        """Raise ``ValidationError`` if the holder does not fit the type, or a rotated key would expire later."""
-        is_user_key = self.prefix == KeyType.USER
-        if (self.user_id is not None) != is_user_key or (self.organization_id is None) != is_user_key:
-            raise ValidationError(HOLDER_ERRORS[is_user_key], code="holder")
-        end = None if self._state.adding else self._get_end(router.db_for_write(type(self), instance=self))
-        if end is not None and (self.expires_at is None or self.expires_at > end):
-            raise ValidationError({"expires_at": _("You cannot extend a rotated key.")}, code="already_rotated")
+        """Raise ``ValidationError`` if the holder does not fit the type, or a new key has expired already."""
+        # ``clean_fields()`` and the database refuse an unknown type.
+        rules = KEY_RULES.get(self.prefix)
+        if rules and {name for name in KeyHolder if getattr(self, f"{name}_id") is not None} != {rules.holder}:
+            raise ValidationError(HOLDER_ERRORS[rules.holder], code="holder")
+        if self._state.adding:
+            self.validate_expiry(self.expires_at)
+
+    def validate_expiry(self, expires_at: datetime | None) -> None:
+        """
+        Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key.
+        """
+        if expires_at is not None and expires_at <= timezone.now():
+            error = ValidationError(_("Choose a time in the future, or set no expiry."), code="past")
+            raise ValidationError({"expires_at": error})
+        if self._state.adding:
+            return
+        end = self._get_end(router.db_for_write(type(self), instance=self))
+        if end is not None and (expires_at is None or expires_at > end):
+            error = ValidationError(_("You cannot extend a rotated key."), code="already_rotated")
+            raise ValidationError({"expires_at": error})
 
     @property
     def state(self) -> KeyState:
@@ -159,23 +278,24 @@ class ApiKey(AuditedModel):
             return KeyState.USER_INACTIVE
         return KeyState.ACTIVE
 
-    def change(self, *, by: AbstractBaseUser | None = None, **values: Any) -> None:
+    def change(self, *, by: By = None, **values: Any) -> None:
         """
-        Change some of ``EDITABLE_FIELDS`` on behalf of the user ``by``; ``None`` skips the permission check.
+        Change some of ``EDITABLE_FIELDS`` on behalf of ``by``; ``None`` skips the permission check.
 
-        Raise ``PermissionDenied`` if ``by`` may not manage the key, ``ValidationError`` for an invalid value and
-        ``TypeError`` for another field.
+        Raise ``PermissionDenied`` if ``by`` may not manage the key, ``ValidationError`` for an invalid value or an expiry
+        that ``validate_expiry()`` refuses, and ``TypeError`` for another field.
         """
         if unknown := values.keys() - set(EDITABLE_FIELDS):
             raise TypeError(f"These fields of an API key cannot be changed: {', '.join(sorted(unknown))}.")
-        with managed(self, by, _CHANGING_FIELDS):
+        with self._managed(by):
             for name, value in values.items():
                 setattr(self, name, value)
             self.clean_fields(exclude={field.name for field in self._meta.fields} - values.keys())
-            self.clean()
+            if "expires_at" in values:
+                self.validate_expiry(self.expires_at)
             self.save(update_fields=list(values))
 
-    def rotate(self, *, by: AbstractBaseUser | None = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
+    def rotate(self, *, by: By = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
         """
         Create a successor with the same settings and a new secret. Return the successor and its raw key.
 
@@ -185,12 +305,13 @@ class ApiKey(AuditedModel):
         """
         if not timedelta(0) <= grace <= MAX_GRACE:
             raise ValidationError(_("The grace period should be between 0 and 7 days."), code="grace")
-        with managed(self, by, _CHANGING_FIELDS) as using:
+        with self._managed(by) as using:
             if self.state != KeyState.ACTIVE:
                 raise ValidationError(_("Only an active key can be rotated."), code="not_active")
             if type(self)._base_manager.using(using).filter(rotated_from=self).exists():
                 raise ValidationError(_("This key has already been rotated."), code="already_rotated")
             same = {name: getattr(self, name) for name in ("prefix", "organization", "user", *EDITABLE_FIELDS)}
+            creator = as_actor(by).user if by is not None else self.created_by
             # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:
                 end = timezone.now() + grace
@@ -198,29 +319,33 @@ class ApiKey(AuditedModel):
                 self.save(update_fields=["expires_at"])
             else:
                 self._revoke(using)
-            keys = type(self).objects.using(using)
-            return keys.create_key(**same, created_by=by or self.created_by, rotated_from=self)
+            return type(self).objects.using(using).create_key(**same, created_by=creator, rotated_from=self)
 
-    def revoke(self, *, by: AbstractBaseUser | None = None) -> bool:
+    def revoke(self, *, by: By = None) -> bool:
         """
         Revoke the key permanently, from the next request on. Return ``False`` if it was already revoked.
 
-        Raise ``PermissionDenied`` if the user ``by`` may not manage the key.
+        Raise ``PermissionDenied`` if ``by`` may not manage the key.
         """
-        with authorized(self, by) as using:
+        using = router.db_for_write(type(self), instance=self)
+        with self._authorized(by, using):
             return self._revoke(using)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
         Save. A stale instance cannot activate a revoked key or extend a rotated key.
 
+        Raise ``ValueError`` for a new key without a hash.
+
         ``last_used`` is saved only if ``update_fields`` includes it, as a stale instance would move it backwards.
         """
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
+            if not self.hashed_key:
+                raise ValueError("This API key has no hash. Create keys with ApiKey.objects.create_key().")
             with transaction.atomic(using=using):
                 if self.organization_id:
-                    lock_row(Organization(pk=self.organization_id), using)
+                    lock_rows(Organization, [self.organization_id], using)
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
         deferred = self.get_deferred_fields()
@@ -233,7 +358,7 @@ class ApiKey(AuditedModel):
             elif "is_active" in names:
                 self.refresh_from_db(using=using, fields=["is_active"])
             if "expires_at" in names:
-                lock_row(self, using)
+                lock_rows(type(self), [self.pk], using)
                 end = self._get_end(using)
                 self.expires_at = min(self.expires_at or end, end) if end else self.expires_at
             super().save(*args, **{**kwargs, "update_fields": names - {"is_active"}})
@@ -241,6 +366,28 @@ class ApiKey(AuditedModel):
     def get_created_event(self) -> Event:
         """Return ``API_KEY_ROTATED`` for the successor of a rotation, else ``API_KEY_CREATED``."""
         return Event.API_KEY_ROTATED if self.rotated_from_id else Event.API_KEY_CREATED
+
+    @contextmanager
+    def _authorized(self, by: By, using: str) -> Iterator[None]:
+        """Open a transaction, and check under the organization's lock if ``by`` may manage the keys of this holder."""
+        with ExitStack() as stack:
+            stack.enter_context(transaction.atomic(using=using))
+            if by is not None and self.organization is not None:
+                stack.enter_context(self.organization.authorize(by, Permission.MANAGE_API_KEYS))
+            elif by is not None and not as_actor(by).is_user(self.user_id):
+                raise PermissionDenied(_("This API key belongs to another user."))
+            stack.enter_context(acting(by))
+            yield
+
+    @contextmanager
+    def _managed(self, by: By) -> Iterator[str]:
+        """Do the same as ``_authorized()``, lock the row, read it again, and yield the database alias."""
+        using = router.db_for_write(type(self), instance=self)
+        with self._authorized(by, using):
+            lock_rows(type(self), [self.pk], using)
+            rows = type(self)._base_manager.using(using).select_for_update()
+            self.refresh_from_db(fields=["is_active", *EDITABLE_FIELDS], from_queryset=rows)
+            yield using
 
     def _revoke(self, using: str) -> bool:
         # Update one column only: saving a stale instance would undo concurrent changes.
@@ -253,6 +400,12 @@ class ApiKey(AuditedModel):
         return is_news
 
     def _get_end(self, using: str) -> datetime | None:
-        # A rotated key with its old expiry would be a second, unnoticed valid key.
+        # A rotated key with a later expiry would be a second, unnoticed valid key.
         rotated = type(self)._base_manager.using(using).filter(pk=self.pk, successor__isnull=False)
         return rotated.values_list("expires_at", flat=True).first()
+
+
+def _generate(prefix: str) -> tuple[str, str, Callable[[], str]]:
+    """Return the hint, the hash and a function for the raw key, to keep it out of the error report of a failed save."""
+    raw_key = generate_api_key(prefix)
+    return get_hint(raw_key), hash_api_key(raw_key), lambda: raw_key

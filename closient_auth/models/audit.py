@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NoReturn
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth import signals
+from closient_auth.models.actors import get_current_actor
 
 
 class Event(models.TextChoices):
@@ -39,47 +36,15 @@ class Event(models.TextChoices):
     API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """The actor of the current changes: a user, an API key or both; without either, the system."""
+class AuditJSONEncoder(DjangoJSONEncoder):
+    """Encode any value, such as the primary key of a custom user model (``ULID``, ``Hashid``), at least as text."""
 
-    user: Any = None
-    api_key: Any = None
-    address: str = ""
-
-    def __str__(self) -> str:
-        if self.user is not None:
-            return str(self.user.get_username())
-        return str(self.api_key or "system")
-
-
-SYSTEM = Actor()
-
-_actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
-
-
-@contextmanager
-def acting(*, user: AbstractBaseUser | None = None, api_key: object = None, address: str = "") -> Iterator[None]:
-    """
-    Attribute the changes in this block to a user, a key or both, and to an IP address (``REMOTE_ADDR``).
-
-    Behind a proxy, ``REMOTE_ADDR`` is the address of the proxy unless the host project sets it to the client's address.
-    """
-    token = _actor.set(Actor(user, api_key, address))
-    try:
-        yield
-    finally:
-        _actor.reset(token)
-
-
-@contextmanager
-def acting_for(user: AbstractBaseUser | None) -> Iterator[None]:
-    """Attribute the changes in this block to the user, unless ``acting()`` has already set an actor."""
-    if user is None or _actor.get() is not SYSTEM:
-        yield
-        return
-    with acting(user=user):
-        yield
+    def default(self, o: Any) -> Any:
+        """Return what JSON can represent."""
+        try:
+            return super().default(o)
+        except TypeError:
+            return str(o)
 
 
 class AppendOnlyError(TypeError):
@@ -129,7 +94,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         The actor comes from ``acting()``. ``using`` is the alias of the database with the change; ``instance`` may come
         from a replica.
         """
-        actor = _actor.get()
+        actor = get_current_actor()
         entry = self.using(using).create(
             event=event,
             # An organization has no ``organization_id``; its own changes appear in its audit log too.
@@ -171,8 +136,8 @@ class AuditEntry(models.Model):
     target_model = models.CharField(_("kind"), max_length=32)
     target_id = models.UUIDField(_("id"))
     target = models.CharField(_("target"), max_length=255)
-    old_values = models.JSONField(_("old values"), default=dict, encoder=DjangoJSONEncoder)
-    new_values = models.JSONField(_("new values"), default=dict, encoder=DjangoJSONEncoder)
+    old_values = models.JSONField(_("old values"), default=dict, encoder=AuditJSONEncoder)
+    new_values = models.JSONField(_("new values"), default=dict, encoder=AuditJSONEncoder)
 
     objects = AuditEntryQuerySet.as_manager()
 

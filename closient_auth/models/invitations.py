@@ -22,8 +22,9 @@ from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
+from closient_auth.models.actors import Actor, By, acting, as_actor
 from closient_auth.models.addresses import fold_address, get_address_field
-from closient_auth.models.audit import AuditEntry, Event, acting_for
+from closient_auth.models.audit import AuditEntry, Event
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.roles import Role, may_change_role
@@ -64,10 +65,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return self.filter(conditions[InvitationState(state)])
 
     def invite(
-        self, *, organization: Organization, email: str, by: AbstractBaseUser, role: str = Role.EDITOR
+        self, *, organization: Organization, email: str, by: Actor | AbstractBaseUser, role: str = Role.EDITOR
     ) -> Invitation:
         """
-        Create an invitation on behalf of the user ``by``, send the mail after the commit, and return the invitation.
+        Create an invitation on behalf of ``by``, send the mail after the commit, and return the invitation.
 
         Raise ``PermissionDenied`` if ``by`` may not add a member with this role, and ``ValidationError`` if the address
         is invalid, belongs to a member or has a pending invitation.
@@ -75,7 +76,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         invitation = self.model(organization=organization, email=fold_address(email), role=role)
         invitation.clean_fields(exclude={"organization", "hashed_token", "invited_by", "expires_at"})
         using = router.db_for_write(self.model, instance=organization)
-        with organization.keep_owner(), acting_for(by):
+        with organization.keep_owner(), acting(by):
             organization.require_role_change(by, None, role)
             invitation.require_free_address(using)
             invitation.issue(by, using)
@@ -84,9 +85,11 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return invitation
 
     @sensitive_variables("token")
-    def accept(self, token: str, user: AbstractBaseUser) -> Membership:
+    def accept(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Membership:
         """
         Accept the invitation with this token for the user, and return the new membership.
+
+        ``by`` is the actor in the audit log, by default the user.
 
         Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown, used, withdrawn or expired, or
         the inviter may no longer invite; with other messages if the user has another or no address, or is a member.
@@ -96,7 +99,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         invitation = found.select_related("organization").first()
         if invitation is None:
             raise ValidationError(INVALID, code="invalid_invitation")
-        with invitation.organization.keep_owner(), acting_for(user):
+        with invitation.organization.keep_owner(), acting(by or user):
             # Read the row again under the lock: a concurrent ``resend()`` may have replaced the token.
             locked = found.select_for_update().first()
             if locked is not None:
@@ -151,10 +154,11 @@ class Invitation(models.Model):
         inviter = users.filter(pk=self.invited_by_id).first() if self.invited_by_id else None
         if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
             return False
-        actor = self.organization.get_role(inviter)
-        return may_change_role(actor or "", None, self.role, own=False)
+        # A superuser's status counts: keys cannot invite, so the inviter had a session.
+        rank = self.organization.get_rank(Actor(inviter, is_superuser=getattr(inviter, "is_superuser", False)))
+        return may_change_role(rank or "", None, self.role, own=False)
 
-    def resend(self, *, by: AbstractBaseUser) -> None:
+    def resend(self, *, by: Actor | AbstractBaseUser) -> None:
         """
         Send the invitation again on behalf of ``by``, with a new token and expiry; the old token becomes invalid.
 
@@ -169,7 +173,7 @@ class Invitation(models.Model):
             self.issue(by, using)
             AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=self._get_term())
 
-    def withdraw(self, *, by: AbstractBaseUser | None = None) -> None:
+    def withdraw(self, *, by: By = None) -> None:
         """
         Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
 
@@ -194,16 +198,22 @@ class Invitation(models.Model):
             raise ValidationError(_("This address has a pending invitation. Resend it."), code="already_invited")
 
     @sensitive_variables()
-    def issue(self, by: AbstractBaseUser, using: str) -> None:
+    def issue(self, by: Actor | AbstractBaseUser, using: str) -> None:
         """Set a new token, expiry and inviter (``by``), save, and send the mail with the token after the commit."""
-        token = get_random_string(TOKEN_LENGTH)
-        self.invited_by_id = by.pk
+        token, inviter = get_random_string(TOKEN_LENGTH), as_actor(by).user
+        self.invited_by_id = inviter.pk
         self.hashed_token = hash_token(token)
         self.expires_at = timezone.now() + LIFETIME
         self.save(using=using)
         # Replace control and bidi characters, so an organization name cannot inject lines or reverse text in the mail.
         name = "".join(character if character.isprintable() else " " for character in self.organization.name)
-        context = {"invitation": self, "organization": self.organization, "name": name, "inviter": by, "token": token}
+        context = {
+            "invitation": self,
+            "organization": self.organization,
+            "name": name,
+            "inviter": inviter,
+            "token": token,
+        }
         subject = " ".join(render_to_string("closient_auth/invitation_subject.txt", context).split())
         body = render_to_string("closient_auth/invitation.txt", context)
         # A failing ``partial`` would put its arguments, with the token, into Django's log.
@@ -237,10 +247,10 @@ class Invitation(models.Model):
         AuditEntry.objects.record(event, self, using=using, old=old, new={"state": self.state})
 
     @contextmanager
-    def _managed(self, by: AbstractBaseUser | None) -> Iterator[str]:
+    def _managed(self, by: By) -> Iterator[str]:
         """Lock the organization, read the row again, and yield the database alias."""
         using, organization = router.db_for_write(type(self), instance=self), self.organization
-        with organization.keep_owner(), acting_for(by):
+        with organization.keep_owner(), acting(by):
             self.refresh_from_db(using=using, from_queryset=type(self)._base_manager.select_for_update())
             self.organization = organization
             yield using

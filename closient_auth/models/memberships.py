@@ -8,16 +8,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models, router, transaction
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.api_keys import ApiKeyQuerySet
-from closient_auth.models.audit import AuditedModel, AuditEntry, Event, acting_for
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
-from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner, lock_row
+from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner
 from closient_auth.roles import Role, get_role_permissions
 
 MEMBER_ALREADY = _("This user is already a member of the organization.")
@@ -31,8 +32,7 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         with transaction.atomic(using=using):
             # Lock in a fixed order to avoid deadlocks; Django would follow the order of the memberships.
-            for pk in sorted(set(self.using(using).order_by().values_list("organization_id", flat=True))):
-                lock_row(Organization(pk=pk), using)
+            lock_rows(Organization, self.using(using).order_by().values_list("organization_id", flat=True), using)
             return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ class Membership(AuditedModel):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         cascade_unless_last_owner,
-        related_name="organization_memberships",
+        related_name="closient_auth_memberships",
         verbose_name=_("user"),
     )
     role = models.CharField(_("role"), max_length=16, choices=Role.choices)
@@ -86,7 +86,7 @@ class Membership(AuditedModel):
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
             with transaction.atomic(using=using):
-                lock_row(Organization(pk=self.organization_id), using)
+                lock_rows(Organization, [self.organization_id], using)
                 # An UPDATE of an existing row with this primary key would bypass the last-owner rule.
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
@@ -105,9 +105,9 @@ class Membership(AuditedModel):
         """Return the permissions of the role, including ``EXTRA_ROLE_PERMISSIONS``."""
         return get_role_permissions(self.role)
 
-    def change_role(self, role: str, *, by: AbstractBaseUser | None = None) -> None:
+    def change_role(self, role: str, *, by: By = None) -> None:
         """
-        Change the role on behalf of the user ``by``; ``None`` skips the permission check, not the last-owner rule.
+        Change the role on behalf of ``by``; ``None`` skips the permission check, not the last-owner rule.
 
         Raise ``ValueError`` for an unknown role, ``PermissionDenied`` if ``by`` may not make this change,
         ``LastOwnerError`` for the last active Owner, and ``DoesNotExist`` if the membership was deleted.
@@ -118,9 +118,9 @@ class Membership(AuditedModel):
             self.role = new
             self.save(update_fields=["role"])
 
-    def remove(self, *, by: AbstractBaseUser | None = None) -> ApiKeyQuerySet:
+    def remove(self, *, by: By = None) -> ApiKeyQuerySet:
         """
-        Remove the member, on behalf of the user ``by``; members may remove themselves. Raise as ``change_role()``.
+        Remove the member, on behalf of ``by``; members may remove themselves. Raise as ``change_role()``.
 
         Return the active organization keys created by the member, for review: the member may have a copy of them.
         """
@@ -130,7 +130,7 @@ class Membership(AuditedModel):
         return self.organization.api_keys.using(using).active().filter(created_by=self.user_id)
 
     @contextmanager
-    def _authorized(self, by: AbstractBaseUser | None, new: str | None, using: str) -> Iterator[None]:
+    def _authorized(self, by: By, new: str | None, using: str) -> Iterator[None]:
         """Lock the organization for the block. Raise ``PermissionDenied`` if ``by`` may not set the role ``new``."""
         rows = type(self)._base_manager.using(using)
         # Read the organization from the row: an attribute set in memory would redirect the permission check.
@@ -140,9 +140,9 @@ class Membership(AuditedModel):
             # Read both roles again under the lock, as they may have changed. A locking read sees committed rows; a
             # plain read on InnoDB (REPEATABLE READ) would see the old snapshot of the transaction.
             self.refresh_from_db(fields=["role"], from_queryset=rows.select_for_update())
-            own = by is not None and by.pk == self.user_id
+            own = by is not None and as_actor(by).is_user(self.user_id)
             self.organization.require_role_change(by, self.role, new, own=own)
-            with acting_for(by):
+            with acting(by):
                 yield
 
     @contextmanager
@@ -159,16 +159,16 @@ class Membership(AuditedModel):
 @receiver(pre_delete, sender=Membership, dispatch_uid="closient_auth.guard_owners")
 def guard_owners(instance: Membership, using: str, origin: object, **kwargs: object) -> None:
     """Lock the organizations before the first delete: one deletion may cover many organizations and members."""
-    instance.owner_guard = None  # type: ignore[attr-defined]
+    instance._owner_guard = None  # type: ignore[attr-defined]
     if _organization_goes_too(origin):
         return
-    left_together: list[UUID] = getattr(instance, "left_together", [])
-    while left_together:
-        lock_row(Organization(pk=left_together.pop(0)), using)
+    left_together: list[UUID] = getattr(instance, "_left_together", [])
+    lock_rows(Organization, left_together, using)
+    left_together.clear()
     rows = Membership._base_manager.using(using).select_related("organization", "user")
     stored = rows.filter(pk=instance.pk).first() or instance
     if not is_guarded(stored.organization, using):
-        instance.owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
+        instance._owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
     # Record before the delete: if the user is deleted too, Django can then set the ``user`` of the entry to null.
     old = {"user": stored.user_id, "role": stored.role}
     AuditEntry.objects.record(Event.MEMBER_REMOVED, stored, using=using, old=old)
@@ -177,7 +177,7 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
 @receiver(post_delete, sender=Membership, dispatch_uid="closient_auth.require_owner")
 def require_owner(instance: Membership, **kwargs: object) -> None:
     """Check the last-owner rule. Django sends this signal after it deleted all memberships of a deletion."""
-    guard: OwnerGuard | None = instance.owner_guard  # type: ignore[attr-defined]
+    guard: OwnerGuard | None = instance._owner_guard  # type: ignore[attr-defined]
     if guard is not None:
         guard.check()
 

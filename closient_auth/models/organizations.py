@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,9 +18,10 @@ from django.utils.crypto import get_random_string
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.models.audit import AuditedModel, AuditEntry, Event, acting_for
-from closient_auth.models.deadlocks import retry_deadlocks
-from closient_auth.models.ownership import keep_owner, lock_row
+from closient_auth.models.actors import Actor, By, acting, as_actor
+from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.locks import lock_rows
+from closient_auth.models.ownership import keep_owner
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
@@ -30,10 +30,8 @@ SLUG_STEM_LENGTH = 40
 # No vowels (no accidental words) and no hexadecimal digits (a slug with a suffix is never a UUID).
 SLUG_SUFFIX_ALPHABET = "ghjkmnpqrstvwxyz"
 
-# The authenticator sets this attribute on the user of a user key.
-ACTS_BY_KEY = "closient_auth_acts_by_key"
 # The audit log names at most this many (newest) keys and members of a deleted organization.
-MOST_TOLD = 1000
+AUDITED_ROWS = 1000
 
 
 class NotAMemberError(PermissionDenied):
@@ -74,23 +72,22 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         # MariaDB and MySQL compare "ACME" and "acme" as equal, except in regular expressions.
         return self.filter(slug=name, slug__regex=f"^{name}$")
 
-    def create_organization(self, *, name: str, owner: AbstractBaseUser, slug: str | None = None) -> Organization:
+    def create_organization(
+        self, *, name: str, owner: AbstractBaseUser, slug: str | None = None, by: By = None
+    ) -> Organization:
         """
         Create an organization and its first Owner in one transaction, and return the organization.
 
-        ``slug`` defaults to one made from the name. Raise ``ValidationError`` for an invalid name, an invalid or
-        duplicate slug, or an inactive owner.
+        ``slug`` defaults to one made from the name. ``by`` is the actor in the audit log. Raise ``ValidationError`` for an
+        invalid name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
+        can deadlock, if a row with it was just deleted: one of them gets ``OperationalError`` and can retry.
         """
         if not owner.is_active:
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        return retry_deadlocks(partial(self.using(using)._create_organization, name, owner, slug), using)
-
-    def _create_organization(self, name: str, owner: AbstractBaseUser, slug: str | None) -> Organization:
-        using = self.db
-        organization = self.model(name=name, slug=slug or self._free_slug(name))
+        organization = self.model(name=name, slug=slug or self.using(using)._free_slug(name))
         organization.full_clean(validate_unique=False)
-        with transaction.atomic(using=using):
+        with acting(by), transaction.atomic(using=using):
             try:
                 organization.save_slug(using, force_insert=True)
             except ValidationError:
@@ -99,7 +96,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
                 # Another request took the free slug in the meantime.
                 organization.slug = _add_suffix(organization.slug)
                 organization.save(using=using, force_insert=True)
-            organization.memberships.create(user=owner, role=Role.OWNER)  # type: ignore[misc]
+            organization.memberships.using(using).create(organization=organization, user=owner, role=Role.OWNER)  # type: ignore[misc]
         return organization
 
     def _free_slug(self, name: str) -> str:
@@ -148,58 +145,55 @@ class Organization(AuditedModel):
         """
         return keep_owner(self, router.db_for_write(type(self), instance=self))
 
-    def get_role(self, user: AbstractBaseUser) -> str | None:
+    def get_rank(self, actor: Actor, *, own: bool = False) -> str | None:
         """
-        Return the role of a member, ``OWNER`` for a superuser, or ``None`` for other users.
+        Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
 
-        Superuser status is ignored for API keys; organization keys have no role. Call this under the organization's
-        lock, as the role could change otherwise.
+        A superuser ranks as ``OWNER``, a member by their role, and staff in Django's admin at least as ``MANAGER``, except
+        for their ``own`` membership. Organization keys have no rank. Call this under the organization's lock, as the role
+        could change otherwise.
         """
-        if not isinstance(user, get_user_model()):
-            return None
-        if getattr(user, "is_superuser", False) and not hasattr(user, ACTS_BY_KEY):
+        if actor.is_superuser:
             return Role.OWNER
-        membership = self.memberships.select_for_update().filter(user_id=user.pk).first()
-        return membership.role if membership else None
+        role = None
+        if isinstance(actor.user, get_user_model()):
+            membership = self.memberships.select_for_update().filter(user_id=actor.user.pk).first()
+            role = membership.role if membership else None
+        return Role.MANAGER if actor.is_staff and not own and role != Role.OWNER else role
 
     @contextmanager
-    def authorize(self, by: AbstractBaseUser | None, permission: str) -> Iterator[None]:
+    def authorize(self, by: By, permission: str) -> Iterator[None]:
         """
-        Lock the organization for the block, and attribute the changes in the block to the user ``by``.
+        Lock the organization for the block, and attribute the changes in the block to ``by``.
 
         Raise ``PermissionDenied`` if ``by`` lacks the permission; ``None`` as ``by`` skips this check. Raise
         ``LastOwnerError`` like ``keep_owner()``.
         """
         with self.keep_owner():
-            if by is not None and permission not in get_role_permissions(self._require_role(by)):
+            if by is not None and permission not in get_role_permissions(self._require_rank(by)):
                 raise PermissionDenied(_("Your role does not allow this."))
-            with acting_for(by):
+            with acting(by):
                 yield
 
-    def require_role_change(
-        self, by: AbstractBaseUser | None, old: str | None, new: str | None, *, own: bool = False
-    ) -> None:
+    def require_role_change(self, by: By, old: str | None, new: str | None, *, own: bool = False) -> None:
         """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
-        if by is not None and not may_change_role(self._require_role(by), old, new, own=own):
+        if by is not None and not may_change_role(self._require_rank(by), old, new, own=own):
             raise PermissionDenied(_("Your role does not allow this change to members."))
 
-    def _require_role(self, user: AbstractBaseUser) -> str:
-        role = self.get_role(user)
-        if role is None:
+    def _require_rank(self, by: Actor | AbstractBaseUser) -> str:
+        rank = self.get_rank(as_actor(by))
+        if rank is None:
             raise NotAMemberError(_("You are not a member of this organization."))
-        return role
+        return rank
 
-    def rename(self, *, name: str | None = None, slug: str | None = None, by: AbstractBaseUser | None = None) -> None:
+    def rename(self, *, name: str | None = None, slug: str | None = None, by: By = None) -> None:
         """
-        Change the name, the slug or both, on behalf of the user ``by``.
+        Change the name, the slug or both, on behalf of ``by``.
 
-        Raise ``PermissionDenied`` if ``by`` may not edit the organization, and ``ValidationError`` for an invalid name,
-        or an invalid or duplicate slug.
+        Raise ``PermissionDenied`` if ``by`` may not edit the organization, ``ValidationError`` for an invalid name, or an
+        invalid or duplicate slug, and ``OperationalError`` like ``create_organization()``.
         """
         using = router.db_for_write(type(self), instance=self)
-        retry_deadlocks(partial(self._rename, name, slug, by, using), using)
-
-    def _rename(self, name: str | None, slug: str | None, by: AbstractBaseUser | None, using: str) -> None:
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
             self.refresh_from_db(using=using)
             self.name, self.slug = name or self.name, slug or self.slug
@@ -220,9 +214,9 @@ class Organization(AuditedModel):
     def _slug_taken(self) -> ValidationError:
         return ValidationError({"slug": self.unique_error_message(type(self), ("slug",))})
 
-    def delete(self, *args: Any, by: AbstractBaseUser | None = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *args: Any, by: By = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """
-        Delete the organization with its members, invitations and keys, on behalf of the user ``by``.
+        Delete the organization with its members, invitations and keys, on behalf of ``by``.
 
         Raise ``PermissionDenied`` if ``by`` may not delete the organization.
         """
@@ -233,10 +227,10 @@ class Organization(AuditedModel):
 @receiver(pre_delete, sender=Organization, dispatch_uid="closient_auth.lock_organization")
 def lock_before_members(instance: Organization, using: str, **kwargs: object) -> None:
     """Lock the organization before its members, as everywhere in this package, against deadlocks; record the event."""
-    lock_row(instance, using)
+    lock_rows(Organization, [instance.pk], using)
     # The audit log outlives the organization, so record its name, members and active keys.
-    keys = instance.api_keys.using(using).filter(is_active=True).order_by("-created_at")[:MOST_TOLD]
-    members = instance.memberships.using(using).order_by("-created_at")[:MOST_TOLD]
+    keys = instance.api_keys.using(using).filter(is_active=True).order_by("-created_at")[:AUDITED_ROWS]
+    members = instance.memberships.using(using).order_by("-created_at")[:AUDITED_ROWS]
     old = {
         "name": instance.name,
         "slug": instance.slug,

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connections, models, transaction
 
+from closient_auth.models.locks import held, is_held, lock_rows
 from closient_auth.roles import Role
-
-if TYPE_CHECKING:
-    from closient_auth.models.api_keys import ApiKey
-    from closient_auth.models.memberships import Membership
-    from closient_auth.models.organizations import Organization
-
-_held: ContextVar[frozenset[tuple[str, UUID]]] = ContextVar("closient_auth_owner_guards", default=frozenset())
 
 
 class LastOwnerError(models.ProtectedError):
@@ -32,7 +25,7 @@ class LastOwnerError(models.ProtectedError):
     Django's admin and many projects already handle ``ProtectedError`` for refused deletions.
     """
 
-    def __init__(self, memberships: Iterable[Membership] = ()) -> None:
+    def __init__(self, memberships: Iterable[models.Model] = ()) -> None:
         super().__init__("An organization must keep at least one active Owner.", set(memberships))
 
     def __str__(self) -> str:
@@ -47,9 +40,9 @@ class OwnerGuard:
     did not help. Only a lock on one shared row serialises the two changes.
     """
 
-    def __init__(self, organization: Organization, using: str) -> None:
+    def __init__(self, organization: Any, using: str) -> None:
         self.organization, self.using = organization, using
-        lock_row(organization, using)
+        lock_rows(type(organization), [organization.pk], using)
         self.owners = organization.memberships.using(using).filter(role=Role.OWNER)
         # A locking read sees committed rows; a plain read on InnoDB (REPEATABLE READ) would see an old snapshot. On a
         # small table InnoDB locks rows of other organizations too, so SKIP LOCKED avoids deadlocks with their changes.
@@ -63,51 +56,35 @@ class OwnerGuard:
         if self.had_owner and not self._has_active(self.owners_now) and self._goes_on():
             raise LastOwnerError
 
-    def _has_active(self, owners: models.QuerySet[Membership]) -> bool:
+    def _has_active(self, owners: models.QuerySet[Any]) -> bool:
         user_ids = list(owners.values_list("user_id", flat=True))
         # Check in Python, as a custom user model may compute ``is_active``.
         users = get_user_model()._base_manager.using(self.using).filter(pk__in=user_ids)
         return any(user.is_active for user in users)
 
     def _goes_on(self) -> bool:
-        return type(self.organization)._base_manager.using(self.using).filter(pk=self.organization.pk).exists()
+        rows = type(self.organization)._base_manager.using(self.using)
+        return bool(rows.filter(pk=self.organization.pk).exists())
 
 
 @contextmanager
-def keep_owner(organization: Organization, using: str) -> Iterator[None]:
+def keep_owner(organization: Any, using: str) -> Iterator[None]:
     """Implement ``Organization.keep_owner()``."""
     if is_guarded(organization, using):
         yield
         return
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using), held(type(organization), organization.pk, using):
         guard = OwnerGuard(organization, using)
-        token = _held.set(_held.get() | {(using, organization.pk)})
-        try:
-            yield
-        finally:
-            _held.reset(token)
+        yield
         guard.check()
 
 
-def lock_row(instance: Organization | ApiKey, using: str) -> None:
-    """
-    Lock the row until the end of the transaction. Lock an organization before its members, invitations and keys.
-
-    The lock is an UPDATE without a change. Unlike SELECT FOR UPDATE, it does not block the foreign-key checks of new
-    keys, it takes SQLite's write lock before reading, and it fails on a stale snapshot of PostgreSQL.
-    """
-    if is_guarded(instance, using):
-        return
-    rows = type(instance)._base_manager.using(using).filter(pk=instance.pk)
-    rows.update(created_at=models.F("created_at"))
-
-
-def is_guarded(instance: Organization | ApiKey, using: str) -> bool:
+def is_guarded(organization: Any, using: str) -> bool:
     """Return whether an enclosing ``keep_owner()`` block has locked this organization and will check its Owners."""
-    return (using, instance.pk) in _held.get()
+    return is_held(type(organization), organization.pk, using)
 
 
-def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Membership], using: str) -> None:
+def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Any], using: str) -> None:
     """
     Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners.
 
@@ -128,10 +105,10 @@ def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.Query
     # can lock them in a fixed order, whichever membership is first.
     organization_ids = sorted(membership.organization_id for membership in sub_objs)
     for membership in sub_objs:
-        membership.left_together = organization_ids  # type: ignore[attr-defined]
+        membership._left_together = organization_ids
 
 
-def _is_last(membership: Membership, going: set[UUID]) -> bool:
+def _is_last(membership: Any, going: set[UUID]) -> bool:
     if membership.role != Role.OWNER or not membership.user.is_active:
         return False
     owners = membership.organization.memberships.using(membership._state.db).filter(role=Role.OWNER)

@@ -126,7 +126,7 @@ def test_expired_key_can_be_renamed_and_renewed_but_not_backdated(root, change):
 
     response = change(root, api_key, name="Again", expires_at_0="2020-01-01")
     assert response.context["adminform"].form.errors == {
-        "expires_at": ["Choose a time in the future, or leave this empty."]
+        "expires_at": ["Choose a time in the future, or set no expiry."]
     }
     assert stored(api_key)["name"] == "Renamed"
 

@@ -21,7 +21,7 @@ from tests.factories import OrganizationFactory, UserFactory, make_key
 def canary(monkeypatch):
     """Return the raw key of the next creation."""
     key = generate_api_key("csb")
-    monkeypatch.setattr("closient_auth.models.api_key_querysets.generate_api_key", lambda prefix: key)
+    monkeypatch.setattr("closient_auth.models.api_keys.generate_api_key", lambda prefix: key)
     return key
 
 

@@ -43,7 +43,7 @@ def send(call, people):
 @pytest.fixture
 def neighbour(people):
     """Return the outsider's organization with a key and a member. Assert after the test that they are unchanged."""
-    organization = people["outsider"].organization_memberships.get().organization
+    organization = people["outsider"].closient_auth_memberships.get().organization
     make_key(organization=organization)
 
     def look():

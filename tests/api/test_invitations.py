@@ -47,7 +47,7 @@ def test_from_invitation_to_member(invite, send, tree, acme, grace):
     accepted = send("grace", "post", "/invitations/accept", {"token": token})
     assert accepted.status_code == HTTPStatus.CREATED
     assert accepted.json() == {
-        "id": str(grace.organization_memberships.get().pk),
+        "id": str(grace.closient_auth_memberships.get().pk),
         "organization": accepted.json()["organization"],
         "role": "editor",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.db import OperationalError
 from django.db.models import PROTECT, RESTRICT
 
 from closient_auth.api.base import ManagementViewSet
@@ -125,6 +126,30 @@ def test_owner_who_is_removed(request_of, meanwhile, acme, people, method, addre
 
     assert (response.status_code, response.json()) == GONE
     assert states == [snapshot()]
+
+
+def test_deadlock(request_of, monkeypatch):
+    def rename(self, **kwargs):
+        raise OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction")
+
+    monkeypatch.setattr(Organization, "rename", rename)
+    before = snapshot()
+
+    response = request_of("owner", "patch", "{tree}")
+
+    body = {"detail": "Another request changed this at the same time. Reload it and try again.", "code": "conflict"}
+    assert (response.status_code, response.json()) == (HTTPStatus.CONFLICT, body)
+    assert snapshot() == before
+
+
+def test_other_errors_of_the_database_are_not_hidden(request_of, monkeypatch):
+    def rename(self, **kwargs):
+        raise OperationalError(2013, "Lost connection to server during query")
+
+    monkeypatch.setattr(Organization, "rename", rename)
+
+    with pytest.raises(OperationalError, match="Lost connection"):
+        request_of("owner", "patch", "{tree}")
 
 
 @pytest.mark.parametrize("on_delete", [PROTECT, RESTRICT])

@@ -114,7 +114,7 @@ REFUSED = {
     ),
     "past": (
         ["csb", "--organization", "acme", "--expires-at", "2020-01-31T12:00Z"],
-        "--expires-at should be in the future.",
+        "--expires-at: Choose a time in the future, or set no expiry.",
     ),
     "no days": (
         ["csb", "--organization", "acme", "--expires-in-days", "0"],

@@ -10,8 +10,9 @@ from django.db import connection, transaction
 from django.dispatch import Signal
 
 from closient_auth import signals
+from closient_auth.actors import Actor, acting
 from closient_auth.models import AuditEntry, Invitation, LastOwnerError, Organization
-from closient_auth.models.audit import AppendOnlyError, Event, acting
+from closient_auth.models.audit import AppendOnlyError, Event
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
 
 LATER = datetime(2031, 1, 1, tzinfo=UTC)
@@ -69,7 +70,7 @@ def test_deleted_organization_tells_what_went_along(record, organization, join):
 
 
 def test_deleted_organization_tells_of_so_many_and_no_more(record, organization, join, monkeypatch):
-    monkeypatch.setattr("closient_auth.models.organizations.MOST_TOLD", 1)
+    monkeypatch.setattr("closient_auth.models.organizations.AUDITED_ROWS", 1)
     join("owner"), join("editor"), make_key(organization=organization), make_key(organization=organization)
 
     ((*_, told, _),) = record(organization.delete)
@@ -154,7 +155,7 @@ def test_accepted_invitation(record, organization, join):
     grace = UserFactory.create(username="grace", email="grace@example.com")
     invitation, token = make_invitation(organization, grace.email, by=join("owner").user)
 
-    with acting(user=grace):
+    with acting(grace):
         recorded = record(lambda: Invitation.objects.accept(token, grace))
 
     assert recorded == [
@@ -191,7 +192,7 @@ def test_on_whose_behalf(organization, join):
     assert [seen(operation) for operation in operations] == [{(ada.username, ada.pk)}] * len(operations)
     assert seen(lambda: Invitation.objects.accept(token, guest)) == {("grace", guest.pk)}
     assert seen(organization.save) == set()
-    with acting(user=guest):
+    with acting(guest):
         assert seen(lambda: organization.rename(name="Acme", by=ada)) == {("grace", guest.pk)}
     assert seen(lambda: organization.rename(name="Acme Inc")) == {("system", None)}
 
@@ -202,7 +203,7 @@ def test_who_and_from_where(organization):
     business, _ = make_key(organization=organization)
 
     def seen(**actor):
-        with acting(**actor):
+        with acting(Actor(**actor)):
             make_key(organization=organization)
         entry = AuditEntry.objects.latest("created_at")
         return entry.user, entry.api_key_id, entry.actor, entry.address
@@ -219,7 +220,7 @@ def test_actor_who_deletes_themselves(join):
     join("owner")
     eli = join("editor", user__username="eli").user
 
-    with acting(user=eli):
+    with acting(eli):
         eli.delete()
 
     entry = AuditEntry.objects.get(event="member_removed")

@@ -1,74 +1,43 @@
-"""Retries after a simulated deadlock, and the order of locks; ``races/`` provokes real deadlocks."""
+"""Deadlocks are recognised, and locks are taken in one order; ``races/`` provokes real deadlocks."""
 
 from __future__ import annotations
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection
 
 from closient_auth.models import Membership, Organization
-from closient_auth.models.deadlocks import TRIES, retry_deadlocks
+from closient_auth.models.locks import is_deadlock
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-DEADLOCK = (1213, "Deadlock found when trying to get lock; try restarting transaction")
+
+class DeadlockDetected(Exception):
+    """The error of psycopg."""
+
+    sqlstate = "40P01"
 
 
-class Operation:
-    """Write a row; each of the first calls raises one of the errors."""
-
-    def __init__(self, *errors):
-        self.errors, self.calls = list(errors), 0
-
-    def __call__(self):
-        self.calls += 1
-        with transaction.atomic():
-            organization = OrganizationFactory.create()
-            if self.errors:
-                raise OperationalError(*self.errors.pop(0))
-        return organization
-
-
-@pytest.mark.parametrize("deadlocks", [0, 1, TRIES - 1])
-def test_begun_anew_until_it_is_done(deadlocks):
-    operation = Operation(*[DEADLOCK] * deadlocks)
-
-    organization = retry_deadlocks(operation, "default")
-
-    assert operation.calls == deadlocks + 1
-    assert list(Organization.objects.all()) == [organization]
-
-
-def test_not_for_ever():
-    operation = Operation(*[DEADLOCK] * TRIES)
-
-    with pytest.raises(OperationalError, match="Deadlock"):
-        retry_deadlocks(operation, "default")
-
-    assert operation.calls == TRIES
-    assert not Organization.objects.exists()
+def from_psycopg(cause):
+    error = OperationalError("...")
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
-    "error", [(2013, "Lost connection to server during query"), ("the connection is closed",), ()], ids=repr
+    ("error", "expected"),
+    [
+        (OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction"), True),
+        (from_psycopg(DeadlockDetected()), True),
+        (OperationalError(2013, "Lost connection to server during query"), False),
+        (OperationalError("the connection is closed"), False),
+        (OperationalError(), False),
+        (IntegrityError(1213, "not an operational error"), False),
+    ],
+    ids=repr,
 )
-def test_other_errors_are_raised_at_once(error):
-    operation = Operation(error)
-
-    with pytest.raises(OperationalError) as raised:
-        retry_deadlocks(operation, "default")
-
-    # If the connection is lost during a commit, the commit may have succeeded. A retry could write the row twice.
-    assert (raised.value.args, operation.calls) == (error, 1)
-
-
-def test_within_a_transaction_of_the_host_nothing_can_be_begun_anew():
-    operation = Operation(DEADLOCK)
-
-    with pytest.raises(OperationalError, match="Deadlock"), transaction.atomic():
-        retry_deadlocks(operation, "default")
-
-    assert operation.calls == 1
+def test_deadlock_is_recognised(error, expected):
+    assert is_deadlock(error) is expected
 
 
 def test_organizations_are_locked_in_one_order_where_a_member_is_removed_meanwhile():

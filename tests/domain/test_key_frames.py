@@ -18,7 +18,7 @@ from tests.factories import make_key
 def canary(monkeypatch):
     """Return a list with the raw key of the next creation; the list keeps the key out of the frame of the test."""
     key = [generate_api_key("csb")]
-    monkeypatch.setattr("closient_auth.models.api_key_querysets.generate_api_key", lambda prefix: key[0])
+    monkeypatch.setattr("closient_auth.models.api_keys.generate_api_key", lambda prefix: key[0])
     return key
 
 

@@ -158,7 +158,7 @@ def test_owners_who_go_together_are_the_last(join, roles, organization, delete):
         join(role)
     before = roles()
     memberships = Membership.objects.filter(organization=organization, role="owner")
-    going = memberships if delete == "memberships" else User.objects.filter(organization_memberships__in=memberships)
+    going = memberships if delete == "memberships" else User.objects.filter(closient_auth_memberships__in=memberships)
 
     with pytest.raises(ProtectedError), transaction.atomic():
         going.delete()
@@ -173,7 +173,7 @@ def test_more_users_than_one_statement_takes(join, roles, organization, monkeypa
     before = roles()
 
     with pytest.raises(LastOwnerError), transaction.atomic():
-        User.objects.filter(organization_memberships__organization=organization).delete()
+        User.objects.filter(closient_auth_memberships__organization=organization).delete()
 
     assert roles() == before
 

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
 
+from closient_auth.actors import Actor
 from closient_auth.models import LastOwnerError, Membership
 from closient_auth.models.memberships import MembershipQuerySet
 from closient_auth.roles import may_change_role
@@ -136,7 +137,7 @@ def test_who_is_no_member_here_may_do_nothing(join, roles, neighbour, operation)
 
 def test_superuser_acts_as_an_owner(join, roles):
     owner, member = join("owner"), join("editor")
-    root = UserFactory.create(is_superuser=True)
+    root = Actor(UserFactory.create(is_superuser=True), is_superuser=True)
 
     member.change_role("owner", by=root)
     owner.remove(by=root)

@@ -52,7 +52,7 @@ def made(monkeypatch):
 
         monkeypatch.setattr(name, generate_and_note)
 
-    note("closient_auth.models.api_key_querysets.generate_api_key", generate_api_key)
+    note("closient_auth.models.api_keys.generate_api_key", generate_api_key)
     note("closient_auth.models.invitations.get_random_string", get_random_string)
     return made
 

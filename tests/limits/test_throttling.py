@@ -6,9 +6,10 @@ from zlib import crc32
 import pytest
 import time_machine
 
+from closient_auth.core.rates import get_headers, get_windows
 from closient_auth.keys import KeyType
 from closient_auth.limits.windows import Usage, Verdict, Window
-from closient_auth.throttling import ApiKeyRateThrottle, get_headers, get_windows
+from closient_auth.throttling import ApiKeyRateThrottle
 from tests.factories import UserFactory, make_key
 
 pytestmark = pytest.mark.django_db

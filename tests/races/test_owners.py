@@ -80,7 +80,7 @@ def test_one_owner_stays_and_the_loser_is_told(owners, name):
     "leave_all",
     [
         pytest.param(lambda user: user.delete(), id="user"),
-        pytest.param(lambda user: user.organization_memberships.all().delete(), id="memberships"),
+        pytest.param(lambda user: user.closient_auth_memberships.all().delete(), id="memberships"),
     ],
 )
 def test_people_who_leave_the_same_organizations_do_not_wait_for_each_other(owners, leave_all):

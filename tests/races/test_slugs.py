@@ -5,17 +5,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from http import HTTPStatus
 from time import monotonic, sleep
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from rest_framework.test import APIClient
 
 from closient_auth.models import Organization
+from closient_auth.models.locks import is_deadlock
 from tests.factories import OrganizationFactory, UserFactory
 from tests.races.threads import ROUNDS, attempt, needs_server, race
-
-User = get_user_model()
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
@@ -43,6 +44,15 @@ def own(organization):
 
 def names(errors):
     return sorted(type(error).__name__ for error in errors)
+
+
+def require_one_winner(errors):
+    """Assert that one operation succeeded and the others were refused, on MariaDB some of them by a deadlock."""
+    losers = [error for error in errors if error is not None]
+    assert len(losers) == len(errors) - 1, errors
+    for error in losers:
+        is_victim = connection.vendor == "mysql" and is_deadlock(error)
+        assert is_victim or (isinstance(error, ValidationError) and error.message_dict.keys() == {"slug"}), errors
 
 
 def wait_for_waiting(count):
@@ -80,7 +90,7 @@ def test_a_slug_that_is_asked_for_goes_to_one(people):
     for _ in range(ROUNDS // 4):
         errors = race(*(create() for _ in range(people)))
 
-        assert names(errors) == ["NoneType"] + ["ValidationError"] * (people - 1), errors
+        require_one_winner(errors)
         Organization.objects.all().delete()
 
 
@@ -89,8 +99,10 @@ def test_a_slug_made_from_the_name_is_another_for_each(people):
     for _ in range(ROUNDS // 4):
         errors = race(*(create(slug=None) for _ in range(people)))
 
-        assert errors == [None] * people
-        assert Organization.objects.filter(slug__startswith="acme").count() == people
+        victims = [error for error in errors if error is not None]
+        # The slug of the round before was just deleted, which lets InnoDB see a deadlock.
+        assert [error for error in victims if connection.vendor != "mysql" or not is_deadlock(error)] == []
+        assert Organization.objects.filter(slug__startswith="acme").count() == people - len(victims) >= 1
         Organization.objects.all().delete()
 
 
@@ -100,8 +112,29 @@ def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
     for _ in range(ROUNDS // 10):
         errors = freed(*(operation() for operation in operations))
 
-        assert names(errors) == ["NoneType", "ValidationError"], errors
-        assert next(error for error in errors if error).message_dict.keys() == {"slug"}
+        require_one_winner(errors)
+        assert Organization.objects.filter(slug="acme").count() == 1
+        Organization.objects.all().delete()
+
+
+def test_a_slug_given_back_while_two_requests_wait_for_it(freed, settings):
+    """The management API responds with 409 to the victim of a deadlock, never with 500."""
+    settings.ROOT_URLCONF = "closient_auth.urls"
+    responses = []
+
+    def request():
+        client = APIClient()
+        client.force_login(UserFactory.create())
+        return lambda: responses.append(client.post("/organizations", {"name": "Acme", "slug": "acme"}))
+
+    for _ in range(ROUNDS // 10):
+        assert freed(request(), request()) == [None, None]
+        created, refused = sorted(responses[-2:], key=lambda response: response.status_code)
+        assert created.status_code == HTTPStatus.CREATED
+        body = refused.json()
+        is_taken = refused.status_code == HTTPStatus.BAD_REQUEST and body.keys() == {"slug"}
+        is_victim = refused.status_code == HTTPStatus.CONFLICT and body["code"] == "conflict"
+        assert is_taken or (is_victim and connection.vendor == "mysql"), body
         assert Organization.objects.filter(slug="acme").count() == 1
         Organization.objects.all().delete()
 
@@ -114,27 +147,3 @@ def test_two_that_want_each_others_slug_are_refused():
 
         assert names(errors) == ["ValidationError"] * 2, errors
         assert (own(first).slug, own(second).slug) == ("one", "two")
-
-
-def test_within_a_transaction_of_the_host_the_deadlock_is_the_hosts(freed):
-    def atomic(operation):
-        def run():
-            with transaction.atomic():
-                UserFactory.create(username=f"before {id(operation)}")
-                operation()
-
-        return run
-
-    refusals = set()
-    for _ in range(ROUNDS // 10):
-        errors = freed(atomic(create()), atomic(create()))
-
-        winner, refusal = names(errors)
-        assert winner == "NoneType", errors
-        refusals.add(refusal)
-        # The deadlock rolls back the host project's earlier writes too, so the package must not retry here.
-        assert User.objects.filter(username__startswith="before").count() == 1
-        assert Organization.objects.filter(slug="acme").count() == 1
-        Organization.objects.all().delete()
-        User.objects.all().delete()
-    assert refusals - {"ValidationError"} == ({"OperationalError"} if connection.vendor == "mysql" else set())

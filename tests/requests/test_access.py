@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from closient_auth.actors import get_actor
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.organizations import get_organization
 from closient_auth.permissions import HasOrganizationPermission
@@ -127,13 +128,13 @@ def test_django_request_of_a_keyed_one_has_no_superuser(call, mount, acme):
 
 
 class Promotion(APIView):
-    """A view of a project: it calls the models with ``by=request.user``."""
+    """A view of a project: it calls the models with ``by=get_actor(request)``."""
 
     permission_classes = [HasOrganizationPermission]
 
     def post(self, request):
         member = get_organization(request).memberships.get(role="manager")
-        member.change_role("owner", by=request.user)
+        member.change_role("owner", by=get_actor(request))
         return Response()
 
 

@@ -19,13 +19,17 @@ from closient_auth.management.base import DatabaseCommand
 from closient_auth.management.lookups import find_organization, find_user, require_days
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import MAX_LIMIT
+from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
+
+HOLDERS = {KeyHolder.ORGANIZATION: "an organization", KeyHolder.USER: "a user"}
 
 
 class Command(DatabaseCommand):
     help = "Create an API key and write it to stdout. The key is shown only once: pipe it to a secret store."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("type", choices=KeyType.values, help="csb or cpk for an organization, csu for a user")
+        types = (f"{' or '.join(get_key_types(holder))} for {HOLDERS[holder]}" for holder in KeyHolder)
+        parser.add_argument("type", choices=KeyType.values, help=", ".join(types))
         parser.add_argument("--organization", metavar="ID|SLUG", help="the organization of a csb or cpk key")
         parser.add_argument("--user", metavar="NAME|ID", help="the user of a csu key")
         parser.add_argument("--name", default="")
@@ -64,10 +68,10 @@ class Command(DatabaseCommand):
 
     def _read(self, options: dict[str, Any]) -> dict[str, Any]:
         prefix, organization, user = options["type"], options["organization"], options["user"]
-        if prefix == KeyType.USER and (organization or not user):
-            raise CommandError("A csu key belongs to a user. Pass --user and not --organization.")
-        if prefix != KeyType.USER and (user or not organization):
-            raise CommandError(f"A {prefix} key belongs to an organization. Pass --organization and not --user.")
+        holder = KEY_RULES[prefix].holder
+        other = next(name for name in KeyHolder if name != holder)
+        if options[other] or not options[holder]:
+            raise CommandError(f"A {prefix} key belongs to {HOLDERS[holder]}. Pass --{holder} and not --{other}.")
         values = {name: options[name] for name in ("name", "description")}
         for name in ("rate_limit_per_minute", "rate_limit_per_day"):
             values[name] = _require_limit(options[name], f"--{name.replace('_', '-')}")
@@ -92,8 +96,6 @@ def _read_expiry(moment: str | None, days: int | None) -> datetime | None:
         expires_at = expires_at.astimezone(UTC)
     except (ValueError, OverflowError):
         raise CommandError("--expires-at is not an ISO 8601 time. Use a format such as 2030-01-31T12:00:00Z.") from None
-    if expires_at <= datetime.now(UTC):
-        raise CommandError("--expires-at should be in the future.")
     return expires_at if settings.USE_TZ else timezone.make_naive(expires_at)
 
 
@@ -110,4 +112,6 @@ def _require_limit(limit: int, option: str) -> int:
 
 
 def _join(error: ValidationError) -> str:
-    return " ".join(f"--{name}: {' '.join(messages)}" for name, messages in error.message_dict.items())
+    return " ".join(
+        f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in error.message_dict.items()
+    )

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db import Error, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.http import HttpRequest
 from django.utils import timezone
 
 from closient_auth.conf import conf
@@ -19,19 +18,19 @@ from closient_auth.models import ApiKey
 logger = logging.getLogger("closient_auth")
 
 
-def record_use(api_key: ApiKey, request: HttpRequest) -> None:
+def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None]) -> None:
     """
     Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
 
-    With ``ATOMIC_REQUESTS``, write after the request: inside its transaction, the row lock would serialise all requests
-    of one key, and a failing view would roll back the update.
+    With ``ATOMIC_REQUESTS``, let ``defer`` write after the request: inside its transaction, the row lock would serialise
+    all requests of one key, and a failing view would roll back the update.
     """
     now = timezone.now()
     if not _is_due(api_key.last_used, now):
         return
     connection = connections[router.db_for_write(ApiKey)]
     if connection.in_atomic_block:
-        _call_after(request, connection, lambda: _write(api_key, now))
+        defer(lambda: _write_unless_in(connection, api_key, now))
     else:
         _write(api_key, now)
 
@@ -72,15 +71,8 @@ def _fields() -> tuple[Any, Any]:
     return ApiKey._meta.get_field("id"), ApiKey._meta.get_field("last_used")
 
 
-def _call_after(request: HttpRequest, connection: BaseDatabaseWrapper, write: Callable[[], None]) -> None:
-    close = request.close
-
-    # Django closes the request after its transaction and before the database connections.
-    def close_and_write() -> None:
-        close()
-        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
-        # thread's connection the row is locked or not yet visible.
-        if connections[connection.alias] is connection or not connection.in_atomic_block:
-            write()
-
-    request.close = close_and_write  # type: ignore[method-assign]
+def _write_unless_in(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime) -> None:
+    # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
+    # thread's connection the row is locked or not yet visible.
+    if connections[connection.alias] is connection or not connection.in_atomic_block:
+        _write(api_key, now)

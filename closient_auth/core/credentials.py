@@ -1,0 +1,70 @@
+"""Authenticate an API key."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NoReturn
+
+from closient_auth.conf import conf
+from closient_auth.core.lookup import find_key
+from closient_auth.core.refusals import Refused
+from closient_auth.keys import hash_api_key, verify_api_key
+from closient_auth.models import ApiKey
+from closient_auth.models.api_keys import KeyState
+from closient_auth.roles import KEY_RULES
+
+logger = logging.getLogger("closient_auth")
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# The attribute of Django's request with the API key that authenticated it.
+API_KEY = "_closient_auth_api_key"
+
+
+def get_meta_name() -> str:
+    """Return the name of the key header in ``request.META``."""
+    return f"HTTP_{conf.HEADER.upper().replace('-', '_')}"
+
+
+def hash_presented_key(request: Any) -> str | None:
+    """Return the hash of the key in the key header of a request (its ``META``), or ``None`` if it is malformed."""
+    # Error reports show the local variables of every frame in a traceback. No variable of this frame shows the raw key,
+    # and the frames below, which do, are removed from the traceback.
+    name = get_meta_name()
+    try:
+        return hash_api_key(request.META[name]) if verify_api_key(request.META[name]) else None
+    except Exception as error:
+        raise error.with_traceback(None) from None
+
+
+def find_active_key(hashed_key: str | None) -> ApiKey:
+    """
+    Return the active key with this hash, with its organization or user loaded.
+
+    Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
+    """
+    if hashed_key is None:
+        _refuse("malformed")
+    api_key = find_key(hashed_key)
+    if api_key is None:
+        _refuse("unknown")
+    if api_key.state != KeyState.ACTIVE:
+        _refuse(f"{api_key.state} api_key={api_key.pk}")
+    return api_key
+
+
+def is_public(api_key: ApiKey) -> bool:
+    """Return whether everybody can read the key on a web page: then it only reaches views opened to such keys."""
+    return KEY_RULES[api_key.prefix].is_public
+
+
+def get_api_key(request: Any) -> ApiKey | None:
+    """Return the API key that authenticated a request, of Django or of a framework around it, or ``None``."""
+    auth = getattr(request, "auth", None)
+    if isinstance(auth, ApiKey):
+        return auth
+    return getattr(getattr(request, "_request", request), API_KEY, None)
+
+
+def _refuse(reason: str) -> NoReturn:
+    logger.debug("api_key=refused reason=%s", reason)
+    raise Refused("invalid_api_key")

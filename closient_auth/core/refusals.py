@@ -1,0 +1,32 @@
+"""The reasons for which a request is refused, with their HTTP status and text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+# By code: the HTTP status, and the text for the client. ``None`` leaves the text to the web framework.
+REFUSALS: Mapping[str, tuple[int, Any]] = MappingProxyType(
+    {
+        "organization_required": (400, _("Set the X-Organization header to the id or slug of your organization.")),
+        "invalid_api_key": (401, _("Invalid API key.")),
+        "not_authenticated": (401, None),
+        "publishable_key_refused": (
+            403,
+            _("Publishable keys cannot make this request. Use a business or user key."),
+        ),
+        "not_found": (404, None),
+        "limits_unavailable": (503, _("The service is temporarily unavailable. Try again.")),
+    }
+)
+
+
+class Refused(Exception):
+    """The request is refused. ``code`` is a key of ``REFUSALS``; ``detail`` replaces its text."""
+
+    def __init__(self, code: str, detail: Any = None) -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail

@@ -1,0 +1,71 @@
+"""The actor of a change: a user, an API key or both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """
+    The user and the API key on whose behalf code runs, with the client address (``REMOTE_ADDR``).
+
+    ``is_superuser`` makes Django's superuser status count; ``get_actor()`` sets it for a session, never for a key.
+    ``is_staff`` says that Django's admin granted the change: such a user ranks at least as a Manager.
+    """
+
+    user: Any = None
+    api_key: Any = None
+    address: str = ""
+    is_superuser: bool = False
+    is_staff: bool = False
+
+    def __str__(self) -> str:
+        if self.user is not None:
+            return str(self.user.get_username())
+        return str(self.api_key or "system")
+
+    def is_user(self, pk: Any) -> bool:
+        """Return whether the actor is the user with this primary key."""
+        return self.user is not None and self.user.pk == pk
+
+
+# The type of ``by=`` in the methods of the models. ``None`` is trusted code: it skips the permission check.
+By: TypeAlias = Actor | AbstractBaseUser | None
+
+SYSTEM = Actor()
+
+_current: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
+
+
+def as_actor(by: Actor | AbstractBaseUser) -> Actor:
+    """Return the actor. A bare user is never a superuser, as the user may have been loaded for an API key or a task."""
+    return by if isinstance(by, Actor) else Actor(by)
+
+
+def get_current_actor() -> Actor:
+    """Return the actor of the innermost ``acting()`` block, or ``SYSTEM``."""
+    return _current.get()
+
+
+@contextmanager
+def acting(by: By) -> Iterator[None]:
+    """
+    Attribute the changes in this block to ``by`` in the audit log.
+
+    Inside another such block, a bare user or ``None`` changes nothing: the outer actor also has the address.
+    """
+    if by is None or (not isinstance(by, Actor) and _current.get() is not SYSTEM):
+        yield
+        return
+    token = _current.set(as_actor(by))
+    try:
+        yield
+    finally:
+        _current.reset(token)
