@@ -1,7 +1,5 @@
 """The actor of a request, for the ``by`` argument of the models' methods."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,8 +12,7 @@ __all__ = ["Actor", "acting", "get_actor"]
 
 
 def get_actor(request: HttpRequest | Any) -> Actor:
-    """
-    Return the user, the API key and the client address (``REMOTE_ADDR``) of a Django or REST framework request.
+    """Return the user, the API key and the client address (``REMOTE_ADDR``) of a Django or REST framework request.
 
     Superuser status counts for a session, never for a key (specification, "Key Types"). Behind a proxy, ``REMOTE_ADDR`` is
     the address of the proxy unless the host project sets it to the client's address.

@@ -1,7 +1,5 @@
 """The Django app configuration."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from django.apps import AppConfig, apps

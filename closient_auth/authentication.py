@@ -1,7 +1,5 @@
 """Authenticate requests by API key."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 
@@ -27,8 +25,7 @@ from closient_auth.principals import get_principal
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """
-    Authenticate a request by the API key in the header ``CLOSIENT_AUTH["HEADER"]``.
+    """Authenticate a request by the API key in the header ``CLOSIENT_AUTH["HEADER"]``.
 
     A request without the header is left to the next authentication class. An invalid key is always refused: the request
     never falls back to another credential, such as a valid session.
@@ -37,8 +34,7 @@ class ApiKeyAuthentication(BaseAuthentication):
     keyword = "ApiKey"
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
-        """
-        Return the principal and the API key, or ``None`` if the request has no key header.
+        """Return the principal and the API key, or ``None`` if the request has no key header.
 
         The principal is the user of a user key, or an ``OrganizationPrincipal`` for any other key.
 

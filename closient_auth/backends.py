@@ -1,7 +1,5 @@
 """Organization permissions for ``user.has_perm()``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth.backends import BaseBackend
@@ -13,8 +11,7 @@ from closient_auth.models import Membership, Organization
 
 
 class OrganizationBackend(BaseBackend):
-    """
-    Support ``user.has_perm("organization.manage_billing", organization)`` in plain Django code.
+    """Support ``user.has_perm("organization.manage_billing", organization)`` in plain Django code.
 
     Add this backend to ``AUTHENTICATION_BACKENDS`` next to your login backend. Every call reads the membership from the
     database. Calls without an organization return no permissions.

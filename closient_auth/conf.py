@@ -1,7 +1,5 @@
 """Read ``settings.CLOSIENT_AUTH``. Other modules should use ``conf``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -11,8 +9,7 @@ _T = TypeVar("_T")
 
 
 class AppSettings:
-    """
-    The settings in ``settings.CLOSIENT_AUTH``, with types and defaults.
+    """The settings in ``settings.CLOSIENT_AUTH``, with types and defaults.
 
     Values are not cached, so ``override_settings`` works without a signal receiver.
     """

@@ -1,7 +1,5 @@
 """Decorators to open views to publishable keys and to declare permissions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -11,8 +9,7 @@ PUBLISHABLE = "closient_auth_publishable"
 
 
 def publishable(view: _View) -> _View:
-    """
-    Open a view to publishable keys, for safe methods with the permission ``organization.view_organization``.
+    """Open a view to publishable keys, for safe methods with the permission ``organization.view_organization``.
 
     Apply it to a view class (subclasses inherit it), to one of its methods or actions, or above ``@api_view``. Raise
     ``TypeError`` for a view returned by ``as_view()``.
@@ -22,8 +19,7 @@ def publishable(view: _View) -> _View:
 
 
 def required_permissions(permissions: str | Mapping[str, str]) -> Callable[[_View], _View]:
-    """
-    Set the permissions of a function view for ``HasOrganizationPermission``.
+    """Set the permissions of a function view for ``HasOrganizationPermission``.
 
     Apply it above ``@api_view``. Raise ``TypeError`` for a missing argument or anything other than a function view.
     """

@@ -1,7 +1,5 @@
 """API errors with a ``detail`` for people and a ``code`` for programs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

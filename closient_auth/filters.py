@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 class OrganizationFilterBackend(BaseFilterBackend):
-    """
-    Limit a view's queryset to rows of the request's organization.
+    """Limit a view's queryset to rows of the request's organization.
 
     Set ``organization_field`` on the view to the lookup path from a row to its organization. The default is
     ``"organization"``.

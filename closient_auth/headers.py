@@ -1,7 +1,5 @@
 """Add headers to the response of a REST framework view, also to its error responses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,10 +1,7 @@
-"""
-Generate, verify and hash API keys: ``<prefix>_<body>_<checksum>``.
+"""Generate, verify and hash API keys: ``<prefix>_<body>_<checksum>``.
 
 These functions do not read settings, the database or the request.
 """
-
-from __future__ import annotations
 
 import re
 from hashlib import sha256
@@ -35,8 +32,7 @@ _KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_
 
 
 def generate_api_key(key_type: str) -> str:
-    """
-    Return a new raw key of the given type (a ``KeyType`` or its prefix).
+    """Return a new raw key of the given type (a ``KeyType`` or its prefix).
 
     Raise ``ValueError`` for an unknown type.
     """
@@ -45,8 +41,7 @@ def generate_api_key(key_type: str) -> str:
 
 
 def verify_api_key(api_key: object) -> bool:
-    """
-    Return whether this is a well-formed key: 45 ASCII characters with a known prefix and a correct checksum.
+    """Return whether this is a well-formed key: 45 ASCII characters with a known prefix and a correct checksum.
 
     The checksum detects typing errors and helps secret scanners. It proves nothing, as anyone can compute it.
     It covers the body only: a key with a changed prefix passes here, but its hash does not match the stored hash.

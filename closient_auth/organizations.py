@@ -1,7 +1,5 @@
 """The organization of a request."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.http import HttpRequest
@@ -20,8 +18,7 @@ URL_KWARG = "organization_id"
 
 
 def get_organization(request: Request | HttpRequest) -> Organization:
-    """
-    Return the organization of the request, computed once for each request.
+    """Return the organization of the request, computed once for each request.
 
     A business or publishable key belongs to one organization. For a user or a user key, the view's URL argument
     (``organization_url_kwarg``) or the ``X-Organization`` header names it by id or slug. The default is the user's only

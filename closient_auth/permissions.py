@@ -63,8 +63,7 @@ def _follow(obj: Any, path: str) -> Any:
 
 
 def get_required_permission(view: Any, method: str) -> str:
-    """
-    Return the permission required by a view for an HTTP method.
+    """Return the permission required by a view for an HTTP method.
 
     Raise ``ImproperlyConfigured`` if ``required_permissions`` lacks a permission for an implemented method.
     """

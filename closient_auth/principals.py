@@ -1,7 +1,5 @@
 """The principal of business and publishable keys: an organization with the interface of Django's user."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, NoReturn
@@ -19,8 +17,7 @@ from closient_auth.roles import KEY_RULES
 
 
 class OrganizationPrincipal:
-    """
-    The ``request.user`` of csb and cpk keys: authenticated and active, but not staff, superuser or a database row.
+    """The ``request.user`` of csb and cpk keys: authenticated and active, but not staff, superuser or a database row.
 
     It implements all of ``AnonymousUser``, so code for users works; it has no permission outside its organization.
     Raise ``ValueError`` for a user key.
@@ -124,8 +121,7 @@ class OrganizationPrincipal:
 
 
 def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:
-    """
-    Return the user of a user key, or the ``OrganizationPrincipal`` of any other key.
+    """Return the user of a user key, or the ``OrganizationPrincipal`` of any other key.
 
     Superuser status is ignored for API keys. Django's ``has_perm()`` returns ``True`` to a superuser without asking any
     backend, so that method of this instance asks for the membership when it is called with an organization.

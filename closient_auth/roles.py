@@ -1,10 +1,7 @@
-"""
-Roles, key types and their permissions (specification, "Organization Roles", "Permission Reference" and "Key Types").
+"""Roles, key types and their permissions (specification, "Organization Roles", "Permission Reference" and "Key Types").
 
 To add a role, extend ``Role`` and ``ROLE_PERMISSIONS``. To add a key type, extend ``KeyType`` and ``KEY_RULES``.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -60,8 +57,7 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = MappingProxyType(
 
 
 def get_role_permissions(role: str) -> frozenset[str]:
-    """
-    Return the permissions of a role, including ``EXTRA_ROLE_PERMISSIONS``; an empty set for an unknown role.
+    """Return the permissions of a role, including ``EXTRA_ROLE_PERMISSIONS``; an empty set for an unknown role.
 
     Extra permissions in the namespace of this package are ignored, so a mistake in the settings cannot widen a role.
     """
@@ -81,8 +77,7 @@ def _extra_permissions(role: str) -> frozenset[str]:
 
 
 def may_change_role(actor: str, old: str | None, new: str | None, *, own: bool) -> bool:
-    """
-    Return whether a member with the role ``actor`` may change a member's role from ``old`` to ``new``.
+    """Return whether a member with the role ``actor`` may change a member's role from ``old`` to ``new``.
 
     ``old`` is ``None`` for a new member and ``new`` is ``None`` for a removal; ``own`` marks the actor's membership.
     Both roles are checked: a check of the new role alone would let a Manager demote an Owner.
@@ -102,8 +97,7 @@ class KeyHolder(StrEnum):
 
 
 class KeyRules(NamedTuple):
-    """
-    The rules of one key type.
+    """The rules of one key type.
 
     ``get_permissions`` returns what the key may do in its organization; ``None`` stands for the role of its user.
     ``is_public`` keys only reach views marked ``@publishable``, with safe methods. ``get_rate_limit`` returns the default

@@ -1,11 +1,8 @@
-"""
-Signals for your own mails or logs: one for each audit event, sent after the commit.
+"""Signals for your own mails or logs: one for each audit event, sent after the commit.
 
 Receivers get the model class as ``sender``, the ``AuditEntry`` as ``entry`` and a copy of the changed object as
 ``instance``. Django logs the exception of a failing receiver and calls the other receivers.
 """
-
-from __future__ import annotations
 
 from django.dispatch import Signal
 

@@ -25,8 +25,7 @@ class WindowThrottle(BaseThrottle):
     verdict: Verdict | None = None
 
     def count(self, identifier: str, windows: Sequence[Window]) -> bool:
-        """
-        Count a request and return whether it is within its limits.
+        """Count a request and return whether it is within its limits.
 
         If it cannot be counted, return ``True``, or raise ``LimitsUnavailable`` (503) without ``RATE_LIMIT_FAIL_OPEN``.
         """
@@ -40,8 +39,7 @@ class WindowThrottle(BaseThrottle):
 
 
 class ApiKeyRateThrottle(WindowThrottle):
-    """
-    Limit the requests of each API key per minute and per day, and send ``RateLimit`` headers.
+    """Limit the requests of each API key per minute and per day, and send ``RateLimit`` headers.
 
     Requests without an API key are not limited. A key and its rotated successors share their counters. The windows are
     fixed: in a period around the end of a window, up to twice the limit can pass.

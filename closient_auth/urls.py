@@ -1,10 +1,7 @@
-"""
-URLs of the management API. Include them with ``path("account/api/v1/", include("closient_auth.urls"))``.
+"""URLs of the management API. Include them with ``path("account/api/v1/", include("closient_auth.urls"))``.
 
 The paths use ``str`` instead of ``uuid``, so that an invalid id returns a JSON 404 instead of Django's HTML page.
 """
-
-from __future__ import annotations
 
 from typing import Any
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from closient_auth.admin.api_keys import ApiKeyAdmin
 from closient_auth.admin.audit import AuditEntryAdmin
 from closient_auth.admin.organizations import OrganizationAdmin

@@ -1,7 +1,5 @@
 """Admin pages of the audit log, and the base class to record changes in it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """List filters of API keys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

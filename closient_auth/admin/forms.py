@@ -1,7 +1,5 @@
 """Forms of the API key admin."""
 
-from __future__ import annotations
-
 from typing import Any
 from uuid import UUID
 
@@ -70,8 +68,7 @@ class ApiKeyCreationForm(ApiKeyForm):
 
 
 class FindApiKeyForm(forms.Form):
-    """
-    Accept a full key, alone or within a longer text.
+    """Accept a full key, alone or within a longer text.
 
     The form does not query the database: Django's form code keeps the key in local variables, so a database error would
     put the key into the error report.
@@ -95,8 +92,7 @@ class FindApiKeyForm(forms.Form):
 
 
 def get_pk(user: Any, data: QueryDict) -> UUID:
-    """
-    Return the primary key for the row created from this form, derived from the user and the nonce.
+    """Return the primary key for the row created from this form, derived from the user and the nonce.
 
     A resubmitted form gets the same primary key, so the database refuses a second row. The nonce is not used as the
     primary key itself, because the browser could then choose one, for example that of a deleted key.

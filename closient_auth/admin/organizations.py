@@ -1,7 +1,5 @@
 """Admin pages of organizations and their members."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
-from __future__ import annotations
-
 import json
 from io import BytesIO
 from typing import Any
@@ -48,8 +46,7 @@ class Pages(PageNumberPagination):
 
 
 class BoundedJSONParser(JSONParser):
-    """
-    Parse the body as UTF-8 (RFC 8259, section 8.1) and ignore the request's charset.
+    """Parse the body as UTF-8 (RFC 8259, section 8.1) and ignore the request's charset.
 
     Some of Python's other codecs decompress their input or take minutes. Raise ``ParseError`` for deep nesting and for
     lone surrogates, because both cause a 500 in REST framework.

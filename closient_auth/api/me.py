@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Any
 
 from django.db import router
@@ -45,8 +43,7 @@ class OwnKeyViewSet(ManagementViewSet):
     throttle_classes = []
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
-        """
-        Revoke the API key of this request, for example after you found it in a log.
+        """Revoke the API key of this request, for example after you found it in a log.
 
         Publishable keys are refused: they are public, so any visitor of a page could revoke its key.
         """

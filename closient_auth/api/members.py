@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from django.db.models import QuerySet
 from rest_framework import status
 from rest_framework.request import Request

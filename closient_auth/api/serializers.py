@@ -1,7 +1,5 @@
 """Serializers of the management API. The models check the permissions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any

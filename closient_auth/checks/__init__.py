@@ -1,10 +1,7 @@
-"""
-System checks. ``rules.py`` is the table of all rules. The other modules find the places that break a rule.
+"""System checks. ``rules.py`` is the table of all rules. The other modules find the places that break a rule.
 
 The checks read settings and classes. They send no query and open no connection.
 """
-
-from __future__ import annotations
 
 from itertools import chain
 

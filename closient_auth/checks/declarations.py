@@ -1,7 +1,5 @@
 """Rules of ``required_permissions``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from inspect import getattr_static

@@ -1,7 +1,5 @@
 """Rules of authentication, permission and throttle classes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 

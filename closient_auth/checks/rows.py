@@ -1,7 +1,5 @@
 """Rules of the rows in responses and request bodies."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The table of all system checks. ``docs/checks.md`` describes the same ids."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -9,8 +7,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 
 class Rule(NamedTuple):
-    """
-    The message and the hint of a check, with replacement fields for the values of a finding.
+    """The message and the hint of a check, with replacement fields for the values of a finding.
 
     ``{place}`` becomes a list of views, or the name of a setting.
     """

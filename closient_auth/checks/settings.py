@@ -1,7 +1,5 @@
 """Rules of ``settings.CLOSIENT_AUTH``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches

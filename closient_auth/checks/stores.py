@@ -1,7 +1,5 @@
 """Rules of the rate-limit cache and the database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from django.apps import apps

@@ -1,7 +1,5 @@
 """The views of the URLconf and their policies."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -73,8 +71,7 @@ class DefaultView(View):
 
 
 def get_views() -> list[View]:
-    """
-    Return the distinct REST framework views of the URLconf, without those of this package.
+    """Return the distinct REST framework views of the URLconf, without those of this package.
 
     Return an empty list if the URLconf cannot be loaded.
     """

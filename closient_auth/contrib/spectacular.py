@@ -1,10 +1,7 @@
-"""
-drf-spectacular extensions for the authenticator and the management API.
+"""drf-spectacular extensions for the authenticator and the management API.
 
 ``apps.py`` loads them if the project lists ``drf_spectacular`` in ``INSTALLED_APPS``.
 """
-
-from __future__ import annotations
 
 from typing import Any
 

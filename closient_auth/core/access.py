@@ -1,7 +1,5 @@
 """Find the organization of a request and its permissions there."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +30,7 @@ class Access:
 
 
 def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Access:
-    """
-    Return the access of a user or principal to the organization with all these names (ids or slugs).
+    """Return the access of a user or principal to the organization with all these names (ids or slugs).
 
     Without names, it is the organization of the key, or of the user's only membership. ``is_superuser`` says that Django's
     superuser status counts (``Actor.is_superuser``). Raise ``Refused``: ``not_authenticated``, ``not_found``, or

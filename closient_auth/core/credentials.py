@@ -1,7 +1,5 @@
 """Authenticate an API key."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any, NoReturn
 
@@ -37,8 +35,7 @@ def hash_presented_key(request: Any) -> str | None:
 
 
 def find_active_key(hashed_key: str | None) -> ApiKey:
-    """
-    Return the active key with this hash, with its organization or user loaded.
+    """Return the active key with this hash, with its organization or user loaded.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     """

@@ -1,7 +1,5 @@
 """Update ``ApiKey.last_used`` without failing the request."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,8 +17,7 @@ logger = logging.getLogger("closient_auth")
 
 
 def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None]) -> None:
-    """
-    Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
+    """Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
 
     With ``ATOMIC_REQUESTS``, let ``defer`` write after the request: inside its transaction, the row lock would serialise
     all requests of one key, and a failing view would roll back the update.

@@ -1,12 +1,9 @@
-"""
-Find the API key of a request in one cheap query.
+"""Find the API key of a request in one cheap query.
 
 The ORM spends most of a query's time on building the SQL, so each process builds it once. Requests execute it with
 Django's cursor, so query logging and ``execute_wrapper`` work as usual. Rows are not cached: a revoked key is refused on
 the next request.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -47,8 +44,7 @@ class Part(NamedTuple):
 
 
 class Select(NamedTuple):
-    """
-    The SQL to find a key by its hash (the only parameter), and the data to create model instances from a row.
+    """The SQL to find a key by its hash (the only parameter), and the data to create model instances from a row.
 
     ``converters`` maps a column's index to its conversion functions and the expression passed to them.
     """

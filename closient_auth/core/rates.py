@@ -1,7 +1,5 @@
 """The rate limits of API keys: the windows of a key, the count of a request, and the headers."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 
@@ -26,8 +24,7 @@ def get_windows(api_key: ApiKey) -> list[Window]:
 
 
 def count(identifier: str, windows: Sequence[Window]) -> Verdict | None:
-    """
-    Count a request and return the verdict.
+    """Count a request and return the verdict.
 
     If it cannot be counted, return ``None`` (the request passes), or raise ``Refused`` (``limits_unavailable``) without
     ``RATE_LIMIT_FAIL_OPEN``.
@@ -41,8 +38,7 @@ def count(identifier: str, windows: Sequence[Window]) -> Verdict | None:
 
 
 def get_headers(verdict: Verdict) -> dict[str, str]:
-    """
-    Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
 
     The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
     ``X-RateLimit-Reset`` is a Unix timestamp.

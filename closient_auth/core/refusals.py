@@ -1,7 +1,5 @@
 """The reasons for which a request is refused, with their HTTP status and text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

@@ -1,7 +1,5 @@
 """Headers of a response, and work after it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, MutableMapping
 
 from django.http import HttpRequest
@@ -15,8 +13,7 @@ def vary_on(headers: MutableMapping[str, str], name: str) -> None:
 
 
 def forbid_storing(headers: MutableMapping[str, str], request: HttpRequest) -> None:
-    """
-    Keep the response out of every cache.
+    """Keep the response out of every cache.
 
     Shared caches do not store responses to requests with ``Authorization`` (RFC 9111, section 3.5), but they do not know
     the API key header. Without this, a request without a key could get the cached response to a valid key.

@@ -1,7 +1,5 @@
 """Circuit breaker for the rate-limit store."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from threading import Lock
@@ -24,8 +22,7 @@ _T = TypeVar("_T")
 
 
 class Breaker:
-    """
-    Fail at once, without waiting, if the store does not respond.
+    """Fail at once, without waiting, if the store does not respond.
 
     The circuit opens after ``FAILURES`` consecutive failures. Every ``RETRY_AFTER`` seconds one request probes the store,
     and a success closes the circuit. Use one breaker for each store and process. It is thread-safe.

@@ -1,7 +1,5 @@
 """Count requests in the store of the settings, through a circuit breaker."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,8 +18,7 @@ REDIS_CLIENTS = {"django.core.cache.backends.redis.RedisCacheClient", "django_re
 
 
 def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
-    """
-    Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
+    """Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
 
     Raise ``StoreUnavailable`` if the request cannot be counted.
     """
@@ -30,8 +27,7 @@ def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
 
 
 def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-    """
-    Return the usage of each window by ``identifier`` without counting a request.
+    """Return the usage of each window by ``identifier`` without counting a request.
 
     Raise ``StoreUnavailable`` if the counts cannot be read.
     """

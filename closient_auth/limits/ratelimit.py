@@ -1,7 +1,5 @@
 """Count requests with django-ratelimit, on any of Django's cache backends."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 
@@ -16,8 +14,7 @@ GROUP = "closient_auth:"
 
 
 class RatelimitStore:
-    """
-    A ``Store`` on the cache with this alias. django-ratelimit must use the same cache.
+    """A ``Store`` on the cache with this alias. django-ratelimit must use the same cache.
 
     The windows end by the web server's clock. A concurrent request may be counted in the first window and then refused
     by the second.

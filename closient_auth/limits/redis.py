@@ -1,7 +1,5 @@
 """Count requests on Redis, in all windows of an identifier with one round trip."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -98,8 +96,7 @@ class Connection(Protocol):
 
 
 class RedisStore:
-    """
-    A ``Store`` on the Redis server of a connection pool, with separate connections.
+    """A ``Store`` on the Redis server of a connection pool, with separate connections.
 
     The pool's connections may wait for seconds and retry, and a redis-py client takes longer than the count itself.
     Connections are reused without a lock. There are never more connections than concurrent requests.

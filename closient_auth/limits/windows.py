@@ -1,7 +1,5 @@
 """Data types and the store interface of the rate limits."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,8 +49,7 @@ class Verdict:
 
 
 class Store(Protocol):
-    """
-    Interface of a store to count requests in fixed windows, shared by several processes.
+    """Interface of a store to count requests in fixed windows, shared by several processes.
 
     A window of an identifier ends at the same time in every process. Windows of different identifiers end at different
     times, to spread the resets. Editing a limit keeps the count. The methods may raise any exception.

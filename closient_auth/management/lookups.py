@@ -1,7 +1,5 @@
 """Read the arguments of the management commands. Raise ``CommandError`` for invalid values."""
 
-from __future__ import annotations
-
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError

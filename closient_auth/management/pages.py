@@ -1,7 +1,5 @@
 """Read long tables in pages."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -13,8 +11,7 @@ PAGE_SIZE = 1000
 
 
 def iter_pages(rows: QuerySet[_Row]) -> Iterator[_Row]:
-    """
-    Yield the rows in primary-key order, with one page in memory at a time.
+    """Yield the rows in primary-key order, with one page in memory at a time.
 
     ``QuerySet.iterator()`` would load all rows on MariaDB, and behind a connection pool without server-side cursors.
     """

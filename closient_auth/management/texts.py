@@ -1,7 +1,5 @@
 """Format values for the terminal."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from django.utils import timezone

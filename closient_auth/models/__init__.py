@@ -1,7 +1,5 @@
 """The models of the package; import them from here."""
 
-from __future__ import annotations
-
 from closient_auth.models.api_keys import ApiKey
 from closient_auth.models.audit import AuditEntry
 from closient_auth.models.invitations import Invitation

@@ -1,7 +1,5 @@
 """The actor of a change: a user, an API key or both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,8 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """
-    The user and the API key on whose behalf code runs, with the client address (``REMOTE_ADDR``).
+    """The user and the API key on whose behalf code runs, with the client address (``REMOTE_ADDR``).
 
     ``is_superuser`` makes Django's superuser status count; ``get_actor()`` sets it for a session, never for a key.
     ``is_staff`` says that Django's admin granted the change: such a user ranks at least as a Manager.
@@ -56,8 +53,7 @@ def get_current_actor() -> Actor:
 
 @contextmanager
 def acting(by: By) -> Iterator[None]:
-    """
-    Attribute the changes in this block to ``by`` in the audit log.
+    """Attribute the changes in this block to ``by`` in the audit log.
 
     Inside another such block, a bare user or ``None`` changes nothing: the outer actor also has the address.
     """

@@ -1,13 +1,10 @@
 """Compare the e-mail addresses of users and invitations."""
 
-from __future__ import annotations
-
 from django.contrib.auth import get_user_model
 
 
 def fold_address(address: str) -> str:
-    """
-    Return the e-mail address with its ASCII letters in lower case, for comparison.
+    """Return the e-mail address with its ASCII letters in lower case, for comparison.
 
     ``str.lower()`` would also turn the Kelvin sign (U+212A) into "k". An attacker with such an address could then
     accept another person's invitation.

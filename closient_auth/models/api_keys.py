@@ -39,8 +39,7 @@ HOLDER_ERRORS = {
 
 
 def validate_expires_at(expires_at: datetime) -> None:
-    """
-    Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998.
+    """Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998.
 
     Converting a time in year 1 or 9999 to another time zone can overflow, and every page listing the key would fail.
     """
@@ -78,8 +77,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         rotated_from: ApiKey | None = None,
         by: By = None,
     ) -> tuple[ApiKey, str]:
-        """
-        Create a key on behalf of ``by``. Return the row and the raw key; the raw key is not stored anywhere.
+        """Create a key on behalf of ``by``. Return the row and the raw key; the raw key is not stored anywhere.
 
         ``csb`` and ``cpk`` keys need ``organization``, ``csu`` keys need ``user``. The limits are numbers of requests;
         0 uses the default. ``created_by`` defaults to the user of ``by``.
@@ -139,8 +137,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(Q(last_used__lt=moment) | Q(last_used__isnull=True, created_at__lt=moment))
 
     def revoke(self) -> int:
-        """
-        Revoke these keys permanently and return the number of newly revoked keys.
+        """Revoke these keys permanently and return the number of newly revoked keys.
 
         Each key is revoked in its own transaction. If the database fails, the keys revoked so far stay revoked.
         """
@@ -162,8 +159,7 @@ def _one_holder() -> Q:
 
 
 class ApiKey(AuditedModel):
-    """
-    An API key, stored as a hash.
+    """An API key, stored as a hash.
 
     Every request reads the type, holder and limits from this row and not from the text of the key.
     """
@@ -254,9 +250,7 @@ class ApiKey(AuditedModel):
             self.validate_expiry(self.expires_at)
 
     def validate_expiry(self, expires_at: datetime | None) -> None:
-        """
-        Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key.
-        """
+        """Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key."""
         if expires_at is not None and expires_at <= timezone.now():
             error = ValidationError(_("Choose a time in the future, or set no expiry."), code="past")
             raise ValidationError({"expires_at": error})
@@ -279,8 +273,7 @@ class ApiKey(AuditedModel):
         return KeyState.ACTIVE
 
     def change(self, *, by: By = None, **values: Any) -> None:
-        """
-        Change some of ``EDITABLE_FIELDS`` on behalf of ``by``; ``None`` skips the permission check.
+        """Change some of ``EDITABLE_FIELDS`` on behalf of ``by``; ``None`` skips the permission check.
 
         Raise ``PermissionDenied`` if ``by`` may not manage the key, ``ValidationError`` for an invalid value or an expiry
         that ``validate_expiry()`` refuses, and ``TypeError`` for another field.
@@ -296,8 +289,7 @@ class ApiKey(AuditedModel):
             self.save(update_fields=list(values))
 
     def rotate(self, *, by: By = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
-        """
-        Create a successor with the same settings and a new secret. Return the successor and its raw key.
+        """Create a successor with the same settings and a new secret. Return the successor and its raw key.
 
         Without ``grace`` this key is revoked now; otherwise it expires after ``grace`` (up to ``MAX_GRACE``) or at its
         own expiry, if earlier. Raise ``ValidationError`` for an invalid ``grace`` or an inactive or already rotated
@@ -322,8 +314,7 @@ class ApiKey(AuditedModel):
             return type(self).objects.using(using).create_key(**same, created_by=creator, rotated_from=self)
 
     def revoke(self, *, by: By = None) -> bool:
-        """
-        Revoke the key permanently, from the next request on. Return ``False`` if it was already revoked.
+        """Revoke the key permanently, from the next request on. Return ``False`` if it was already revoked.
 
         Raise ``PermissionDenied`` if ``by`` may not manage the key.
         """
@@ -332,8 +323,7 @@ class ApiKey(AuditedModel):
             return self._revoke(using)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """
-        Save. A stale instance cannot activate a revoked key or extend a rotated key.
+        """Save. A stale instance cannot activate a revoked key or extend a rotated key.
 
         Raise ``ValueError`` for a new key without a hash.
 

@@ -88,8 +88,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         old: Mapping[str, Any] | None = None,
         new: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
-        """
-        Add an entry for a change of ``instance``, send its signal after the commit, and return the entry.
+        """Add an entry for a change of ``instance``, send its signal after the commit, and return the entry.
 
         The actor comes from ``acting()``. ``using`` is the alias of the database with the change; ``instance`` may come
         from a replica.
@@ -117,8 +116,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """
-    One change, in plain values instead of foreign keys, as the changed rows may be deleted later.
+    """One change, in plain values instead of foreign keys, as the changed rows may be deleted later.
 
     An entry contains only the fields in ``audited_fields`` of each model, so neither secrets nor hashes.
     """

@@ -67,8 +67,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
     def invite(
         self, *, organization: Organization, email: str, by: Actor | AbstractBaseUser, role: str = Role.EDITOR
     ) -> Invitation:
-        """
-        Create an invitation on behalf of ``by``, send the mail after the commit, and return the invitation.
+        """Create an invitation on behalf of ``by``, send the mail after the commit, and return the invitation.
 
         Raise ``PermissionDenied`` if ``by`` may not add a member with this role, and ``ValidationError`` if the address
         is invalid, belongs to a member or has a pending invitation.
@@ -86,8 +85,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
     @sensitive_variables("token")
     def accept(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Membership:
-        """
-        Accept the invitation with this token for the user, and return the new membership.
+        """Accept the invitation with this token for the user, and return the new membership.
 
         ``by`` is the actor in the audit log, by default the user.
 
@@ -159,8 +157,7 @@ class Invitation(models.Model):
         return may_change_role(rank or "", None, self.role, own=False)
 
     def resend(self, *, by: Actor | AbstractBaseUser) -> None:
-        """
-        Send the invitation again on behalf of ``by``, with a new token and expiry; the old token becomes invalid.
+        """Send the invitation again on behalf of ``by``, with a new token and expiry; the old token becomes invalid.
 
         Raise the errors of ``invite()``, and ``ValidationError`` if the invitation was accepted or withdrawn.
         """
@@ -174,8 +171,7 @@ class Invitation(models.Model):
             AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=self._get_term())
 
     def withdraw(self, *, by: By = None) -> None:
-        """
-        Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
+        """Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
 
         Raise ``PermissionDenied`` if ``by`` may not grant its role. Every Manager may withdraw an invalid invitation.
         """

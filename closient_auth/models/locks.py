@@ -1,7 +1,5 @@
 """Row locks, taken in one order by everybody."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,8 +13,7 @@ _held: ContextVar[frozenset[tuple[type[models.Model], Any, str]]] = ContextVar(
 
 
 def lock_rows(model: type[models.Model], pks: Iterable[Any], using: str) -> None:
-    """
-    Lock these rows until the transaction ends, in the order of their primary keys. The model needs ``created_at``.
+    """Lock these rows until the transaction ends, in the order of their primary keys. The model needs ``created_at``.
 
     This is an UPDATE that changes nothing instead of SELECT FOR UPDATE: it does not block the foreign-key checks of new
     rows, it takes SQLite's write lock before anything is read, and PostgreSQL fails a stale snapshot instead of trusting it.

@@ -1,7 +1,5 @@
 """The membership of a user in an organization."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -106,8 +104,7 @@ class Membership(AuditedModel):
         return get_role_permissions(self.role)
 
     def change_role(self, role: str, *, by: By = None) -> None:
-        """
-        Change the role on behalf of ``by``; ``None`` skips the permission check, not the last-owner rule.
+        """Change the role on behalf of ``by``; ``None`` skips the permission check, not the last-owner rule.
 
         Raise ``ValueError`` for an unknown role, ``PermissionDenied`` if ``by`` may not make this change,
         ``LastOwnerError`` for the last active Owner, and ``DoesNotExist`` if the membership was deleted.
@@ -119,8 +116,7 @@ class Membership(AuditedModel):
             self.save(update_fields=["role"])
 
     def remove(self, *, by: By = None) -> ApiKeyQuerySet:
-        """
-        Remove the member, on behalf of ``by``; members may remove themselves. Raise as ``change_role()``.
+        """Remove the member, on behalf of ``by``; members may remove themselves. Raise as ``change_role()``.
 
         Return the active organization keys created by the member, for review: the member may have a copy of them.
         """

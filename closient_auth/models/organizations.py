@@ -75,8 +75,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
     def create_organization(
         self, *, name: str, owner: AbstractBaseUser, slug: str | None = None, by: By = None
     ) -> Organization:
-        """
-        Create an organization and its first Owner in one transaction, and return the organization.
+        """Create an organization and its first Owner in one transaction, and return the organization.
 
         ``slug`` defaults to one made from the name. ``by`` is the actor in the audit log. Raise ``ValidationError`` for an
         invalid name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
@@ -137,8 +136,7 @@ class Organization(AuditedModel):
         return name == self.slug or read_uuid(name) == self.pk
 
     def keep_owner(self) -> AbstractContextManager[None]:
-        """
-        Return a context manager to lock the organization and to check the last-owner rule at the end of the block.
+        """Return a context manager to lock the organization and to check the last-owner rule at the end of the block.
 
         Nested blocks are checked once, at the end of the outermost, so one block can replace the only Owner. Raise
         ``LastOwnerError`` and roll back the block if the organization lost its last active Owner.
@@ -146,8 +144,7 @@ class Organization(AuditedModel):
         return keep_owner(self, router.db_for_write(type(self), instance=self))
 
     def get_rank(self, actor: Actor, *, own: bool = False) -> str | None:
-        """
-        Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
+        """Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
 
         A superuser ranks as ``OWNER``, a member by their role, and staff in Django's admin at least as ``MANAGER``, except
         for their ``own`` membership. Organization keys have no rank. Call this under the organization's lock, as the role
@@ -163,8 +160,7 @@ class Organization(AuditedModel):
 
     @contextmanager
     def authorize(self, by: By, permission: str) -> Iterator[None]:
-        """
-        Lock the organization for the block, and attribute the changes in the block to ``by``.
+        """Lock the organization for the block, and attribute the changes in the block to ``by``.
 
         Raise ``PermissionDenied`` if ``by`` lacks the permission; ``None`` as ``by`` skips this check. Raise
         ``LastOwnerError`` like ``keep_owner()``.
@@ -187,8 +183,7 @@ class Organization(AuditedModel):
         return rank
 
     def rename(self, *, name: str | None = None, slug: str | None = None, by: By = None) -> None:
-        """
-        Change the name, the slug or both, on behalf of ``by``.
+        """Change the name, the slug or both, on behalf of ``by``.
 
         Raise ``PermissionDenied`` if ``by`` may not edit the organization, ``ValidationError`` for an invalid name, or an
         invalid or duplicate slug, and ``OperationalError`` like ``create_organization()``.
@@ -215,8 +210,7 @@ class Organization(AuditedModel):
         return ValidationError({"slug": self.unique_error_message(type(self), ("slug",))})
 
     def delete(self, *args: Any, by: By = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """
-        Delete the organization with its members, invitations and keys, on behalf of ``by``.
+        """Delete the organization with its members, invitations and keys, on behalf of ``by``.
 
         Raise ``PermissionDenied`` if ``by`` may not delete the organization.
         """

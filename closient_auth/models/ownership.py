@@ -1,10 +1,7 @@
-"""
-The last-owner rule: every organization keeps at least one active Owner.
+"""The last-owner rule: every organization keeps at least one active Owner.
 
 All changes and deletions of memberships in this package, with cascades, go through ``keep_owner`` or ``OwnerGuard``.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +16,7 @@ from closient_auth.roles import Role
 
 
 class LastOwnerError(models.ProtectedError):
-    """
-    An organization would lose its last active Owner.
+    """An organization would lose its last active Owner.
 
     Django's admin and many projects already handle ``ProtectedError`` for refused deletions.
     """
@@ -33,8 +29,7 @@ class LastOwnerError(models.ProtectedError):
 
 
 class OwnerGuard:
-    """
-    Lock the organization's row; ``check()`` later compares the Owners. Create the guard inside a transaction.
+    """Lock the organization's row; ``check()`` later compares the Owners. Create the guard inside a transaction.
 
     Without this lock, two Owners demoting each other left no Owner in every test; locks on their two membership rows
     did not help. Only a lock on one shared row serialises the two changes.
@@ -85,8 +80,7 @@ def is_guarded(organization: Any, using: str) -> bool:
 
 
 def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Any], using: str) -> None:
-    """
-    Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners.
+    """Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners.
 
     Django merges the error with other protected objects into a plain ``ProtectedError``, and the admin shows it before
     the deletion. No row is locked yet, so ``OwnerGuard`` repeats the check during the deletion.

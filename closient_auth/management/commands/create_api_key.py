@@ -1,7 +1,5 @@
 """The management command ``create_api_key``."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta

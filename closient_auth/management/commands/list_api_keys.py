@@ -1,7 +1,5 @@
 """The management command ``list_api_keys``."""
 
-from __future__ import annotations
-
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator

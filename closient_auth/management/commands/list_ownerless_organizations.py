@@ -1,7 +1,5 @@
 """The management command ``list_ownerless_organizations``."""
 
-from __future__ import annotations
-
 from django.core.management import CommandError
 from django.db.models import Prefetch
 

@@ -1,7 +1,5 @@
 """The management command ``revoke_api_key``."""
 
-from __future__ import annotations
-
 import re
 import sys
 from argparse import ArgumentParser
