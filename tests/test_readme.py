@@ -182,18 +182,6 @@ def test_answers_table_has_every_code():
     }
 
 
-def test_variables_are_those_of_the_test_settings_and_of_tox():
-    documented = {name: (of, example.partition("`")[0]) for name, of, example in get_table("Development")}
-    defaults = dict(re.findall(r"\{env:(CLOSIENT_AUTH_TEST_\w+):(\S+)\}", (ROOT / "tox.ini").read_text()))
-    read = re.findall(r'environ\.get\("(\w+)"', (ROOT / "tests" / "settings.py").read_text())
-
-    assert set(documented) == {*read, *defaults}
-    assert {name: documented[name][1] for name in defaults} == defaults
-    for name in set(defaults) - set(read):
-        environment = documented[name][0].removeprefix("tox -e ")
-        assert f" {environment}: CLOSIENT_AUTH_TEST_DATABASE_URL = {{env:{name}:" in (ROOT / "tox.ini").read_text()
-
-
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"manage\.py (\w+)", README))))
 def test_command_exists(command):
     assert command in get_commands()
