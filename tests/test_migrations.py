@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.db import connection
 
 TABLES = {"closient_auth_organization", "closient_auth_membership", "closient_auth_apikey"}
-USER_MODELS = ["auth.User", "accounts.User", "accounts.Guest", "accounts.Account"]
+USER_MODELS = ["auth.User", "accounts.User", "accounts.Guest", "accounts.Account", "accounts.Traveller"]
 
 
 def tables():
@@ -61,6 +61,8 @@ def test_domain_with_another_user_model(user_model):
     modules = ["tests/test_migrations.py", "tests/domain/test_key_states.py"]
     if user_model == "accounts.User":
         modules += ["tests/domain", "tests/test_backends.py", "tests/test_principals.py"]
+    if user_model == "accounts.Traveller":
+        modules += ["tests/domain/test_audit.py", "tests/domain/test_key_creation.py"]
 
     done = run(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules, "-k", "not every_user_model", user_model=user_model

@@ -42,3 +42,47 @@ class Account(AbstractBaseUser):
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
+
+
+class Ticket:
+    """A primary key that is an object, as of ``python-ulid`` and ``django-hashid-field``. JSON cannot represent it."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __str__(self):
+        return self.text
+
+    def __eq__(self, other):
+        return isinstance(other, Ticket) and self.text == other.text
+
+    def __hash__(self):
+        return hash(self.text)
+
+
+class TicketField(models.CharField):
+    def from_db_value(self, value, expression, connection):
+        return self.to_python(value)
+
+    def to_python(self, value):
+        return value if value is None or isinstance(value, Ticket) else Ticket(value)
+
+    def get_prep_value(self, value):
+        return None if value is None else str(value)
+
+
+def make_ticket():
+    return Ticket(uuid4().hex)
+
+
+class Traveller(AbstractBaseUser):
+    """User model with an object as its primary key."""
+
+    id = TicketField(primary_key=True, max_length=32, default=make_ticket, editable=False)
+    username = models.CharField(max_length=150, unique=True)
+    email = models.EmailField()
+    is_active = models.BooleanField(default=True)
+    is_superuser = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"

@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 from django.dispatch import Signal
 
 from closient_auth import signals
 from closient_auth.actors import Actor, acting
 from closient_auth.models import AuditEntry, Invitation, LastOwnerError, Organization
-from closient_auth.models.audit import AppendOnlyError, Event
+from closient_auth.models.audit import AppendOnlyError, AuditJSONEncoder, Event
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
 
 LATER = datetime(2031, 1, 1, tzinfo=UTC)
@@ -32,7 +31,7 @@ def record(db):
 
 
 def in_json(pk):
-    return json.loads(json.dumps(pk, cls=DjangoJSONEncoder))
+    return json.loads(json.dumps(pk, cls=AuditJSONEncoder))
 
 
 def test_organization(record):
