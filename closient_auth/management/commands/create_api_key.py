@@ -1,8 +1,6 @@
-"""The management command ``create_api_key``."""
-
 from argparse import ArgumentParser
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -13,8 +11,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import KeyType
-from closient_auth.management.base import DatabaseCommand
-from closient_auth.management.lookups import find_organization, find_user, require_days
+from closient_auth.management.base import DatabaseCommand, find_organization, find_user, read_days
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import MAX_LIMIT
 from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
@@ -47,7 +44,9 @@ class Command(DatabaseCommand):
             try:
                 api_key, raw_key = ApiKey.objects.create_key(**values)
             except ValidationError as error:
-                raise CommandError(_join(error)) from None
+                errors = error.message_dict.items()
+                text = " ".join(f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in errors)
+                raise CommandError(text) from None
             try:
                 self.stdout.write(raw_key)
                 self.stdout.flush()
@@ -55,9 +54,8 @@ class Command(DatabaseCommand):
                 # Close stdout now, as Python would try to flush its buffer again at exit.
                 with suppress(OSError):
                     self.stdout.close()
-                raise CommandError(
-                    f"Could not write the key to stdout; no key was created: {error.strerror}."
-                ) from None
+                problem = f"Could not write the key to stdout; no key was created: {error.strerror}."
+                raise CommandError(problem) from None
         if options["verbosity"]:
             expiry = api_key.expires_at.isoformat() if api_key.expires_at else "it is revoked"
             self.stderr.write(
@@ -65,26 +63,26 @@ class Command(DatabaseCommand):
             )
 
     def _read(self, options: dict[str, Any]) -> dict[str, Any]:
-        prefix, organization, user = options["type"], options["organization"], options["user"]
+        prefix = options["type"]
         holder = KEY_RULES[prefix].holder
         other = next(name for name in KeyHolder if name != holder)
         if options[other] or not options[holder]:
             raise CommandError(f"A {prefix} key belongs to {HOLDERS[holder]}. Pass --{holder} and not --{other}.")
-        values = {name: options[name] for name in ("name", "description")}
-        for name in ("rate_limit_per_minute", "rate_limit_per_day"):
-            values[name] = _require_limit(options[name], f"--{name.replace('_', '-')}")
-        return values | {
-            "prefix": prefix,
-            "organization": find_organization(organization) if organization else None,
-            "user": _require_active(find_user(user)) if user else None,
-            "created_by": find_user(options["created_by"]) if options["created_by"] else None,
-            "expires_at": _read_expiry(options["expires_at"], options["expires_in_days"]),
-        }
+        for option in ("rate-limit-per-minute", "rate-limit-per-day"):
+            if not 0 <= options[option.replace("-", "_")] <= MAX_LIMIT:
+                raise CommandError(f"--{option} should be between 0 (the default limit) and {MAX_LIMIT} requests.")
+        finders = {"organization": find_organization, "user": find_user, "created_by": find_user}
+        found: dict[str, Any] = {name: find(options[name]) for name, find in finders.items() if options[name]}
+        if holder == KeyHolder.USER and not found["user"].is_active:
+            raise CommandError("This user is inactive, so the key would be refused. Activate the user first.")
+        names = ("name", "description", "rate_limit_per_minute", "rate_limit_per_day")
+        expires_at = _read_expiry(options["expires_at"], options["expires_in_days"])
+        return {"prefix": prefix, "expires_at": expires_at, **found, **{name: options[name] for name in names}}
 
 
 def _read_expiry(moment: str | None, days: int | None) -> datetime | None:
     if days is not None:
-        return timezone.now() + timedelta(days=require_days(days, "--expires-in-days", least=1))
+        return timezone.now() + read_days(days, "--expires-in-days", least=1)
     if moment is None:
         return None
     try:
@@ -95,21 +93,3 @@ def _read_expiry(moment: str | None, days: int | None) -> datetime | None:
     except (ValueError, OverflowError):
         raise CommandError("--expires-at is not an ISO 8601 time. Use a format such as 2030-01-31T12:00:00Z.") from None
     return expires_at if settings.USE_TZ else timezone.make_naive(expires_at)
-
-
-def _require_active(user: Any) -> Any:
-    if not user.is_active:
-        raise CommandError("This user is inactive, so the key would be refused. Activate the user first.")
-    return user
-
-
-def _require_limit(limit: int, option: str) -> int:
-    if not 0 <= limit <= MAX_LIMIT:
-        raise CommandError(f"{option} should be between 0 (the default limit) and {MAX_LIMIT} requests.")
-    return limit
-
-
-def _join(error: ValidationError) -> str:
-    return " ".join(
-        f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in error.message_dict.items()
-    )

@@ -1,19 +1,14 @@
-"""The management command ``list_api_keys``."""
-
 import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from itertools import chain, pairwise
 from typing import Any
 
 from django.utils import timezone
 
 from closient_auth.keys import KeyType
-from closient_auth.management.base import DatabaseCommand
-from closient_auth.management.lookups import find_organization, require_days
-from closient_auth.management.pages import iter_pages
-from closient_auth.management.texts import printable, to_text
+from closient_auth.management.base import DatabaseCommand, find_organization, iter_pages, printable, read_days, to_text
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 
@@ -27,21 +22,16 @@ class Command(DatabaseCommand):
         parser.add_argument("--organization", metavar="ID|SLUG")
         parser.add_argument("--type", choices=KeyType.values)
         parser.add_argument("--state", choices=KeyState.values)
-        parser.add_argument(
-            "--unused-for",
-            type=int,
-            metavar="DAYS",
-            help="keys not used (or created) in the last DAYS days; only active keys unless --state is set",
-        )
-        parser.add_argument(
-            "--expiring-within", type=int, metavar="DAYS", help="active keys expiring in the next DAYS days"
-        )
+        unused = "keys not used (or created) in the last DAYS days; only active keys unless --state is set"
+        parser.add_argument("--unused-for", type=int, metavar="DAYS", help=unused)
+        expiring = "active keys expiring in the next DAYS days"
+        parser.add_argument("--expiring-within", type=int, metavar="DAYS", help=expiring)
         parser.add_argument("--format", choices=["table", "json"], default="table")
 
     def handle(self, *args: object, **options: Any) -> None:
         # Do not read the hashes from the database; the output does not need them.
         api_keys = _filter(options).select_related("organization", "user").defer("hashed_key")
-        rows = map(describe, iter_pages(api_keys))
+        rows = map(_describe, iter_pages(api_keys))
         try:
             for line in _to_json(rows) if options["format"] == "json" else _to_table(rows):
                 self.stdout.write(line)
@@ -58,18 +48,16 @@ def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
         api_keys = api_keys.filter(organization=find_organization(options["organization"]))
     if options["type"]:
         api_keys = api_keys.filter(prefix=options["type"])
-    if options["unused_for"] is not None:
-        api_keys = api_keys.unused_since(now - timedelta(days=require_days(options["unused_for"], "--unused-for")))
+    if (days := options["unused_for"]) is not None:
+        api_keys = api_keys.unused_since(now - read_days(days, "--unused-for"))
         state = state or KeyState.ACTIVE
-    if options["expiring_within"] is not None:
-        by = now + timedelta(days=require_days(options["expiring_within"], "--expiring-within"))
-        api_keys = api_keys.filter(expires_at__gt=now, expires_at__lte=by)
+    if (days := options["expiring_within"]) is not None:
+        api_keys = api_keys.filter(expires_at__gt=now, expires_at__lte=now + read_days(days, "--expiring-within"))
         state = state or KeyState.ACTIVE
     return api_keys.in_state(state) if state else api_keys
 
 
-def describe(api_key: ApiKey) -> dict[str, Any]:
-    """Return the key as a dictionary for JSON, with times in UTC."""
+def _describe(api_key: ApiKey) -> dict[str, Any]:
     organization, user = api_key.organization, api_key.user
     return {
         "id": str(api_key.pk),
@@ -91,13 +79,8 @@ def describe(api_key: ApiKey) -> dict[str, Any]:
 
 def _to_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     yield "["
-    line = None
-    for row in rows:
-        if line:
-            yield f"{line},"
-        line = json.dumps(row)
-    if line:
-        yield line
+    for row, following in pairwise(chain(rows, [None])):
+        yield json.dumps(row) + ("," if following else "")
     yield "]"
 
 
@@ -105,15 +88,8 @@ def _to_table(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     yield _align({name: name.replace("_", " ").upper() for name in COLUMNS})
     for row in rows:
         holder = (row["organization"] or {}).get("slug") or row["user"]["username"]
-        yield _align(
-            row
-            | {
-                "key": f"{row['type']}_{row['hint']}…",
-                "last_used": row["last_used"] or "never",
-                "expires_at": row["expires_at"] or "never",
-                "holder": holder,
-            }
-        )
+        times = {name: row[name] or "never" for name in ("last_used", "expires_at")}
+        yield _align(row | times | {"key": f"{row['type']}_{row['hint']}…", "holder": holder})
 
 
 def _align(cells: dict[str, Any]) -> str:

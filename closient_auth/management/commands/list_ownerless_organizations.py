@@ -1,10 +1,7 @@
-"""The management command ``list_ownerless_organizations``."""
-
 from django.core.management import CommandError
 from django.db.models import Prefetch
 
-from closient_auth.management.base import DatabaseCommand
-from closient_auth.management.pages import iter_pages
+from closient_auth.management.base import DatabaseCommand, iter_pages
 from closient_auth.models import Membership, Organization
 from closient_auth.roles import Role
 
@@ -21,7 +18,7 @@ class Command(DatabaseCommand):
         count = 0
         for organization in iter_pages(organizations):
             # Check in Python, as a custom user model may compute ``is_active``.
-            if not any(owner.user.is_active for owner in organization.owners):  # type: ignore[attr-defined]
+            if not any(owner.user.is_active for owner in organization.owners):
                 self.stdout.write(f"{organization.pk} {organization.slug}")
                 count += 1
         if count:

@@ -1,5 +1,3 @@
-"""The management command ``revoke_api_key``."""
-
 import re
 import sys
 from argparse import ArgumentParser
@@ -7,12 +5,10 @@ from typing import Any
 
 from django.core.management import CommandError
 from django.db import router
-from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import KeyType, find_api_keys, hash_api_key
-from closient_auth.management.base import DatabaseCommand
-from closient_auth.management.texts import printable, to_text
+from closient_auth.management.base import DatabaseCommand, printable, to_text
 from closient_auth.models import ApiKey
 from closient_auth.models.organizations import read_uuid
 
@@ -43,13 +39,16 @@ class Command(DatabaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         if any(map(RAW_KEY.search, options["ids"])):
             raise CommandError(REFUSAL)
-        ids = options["ids"]
-        if options["stdin"] and ids:
+        if options["stdin"] and options["ids"]:
             raise CommandError("Pass ids or --stdin, not both.")
         # Find all keys first, so an unknown id revokes none.
-        for api_key in [_find_by_id(id) for id in ids] or [self._find_by_text()]:
+        unknown = "no key has this id. Run list_api_keys to see the ids."
+        api_keys = [_find(unknown, pk=read_uuid(id)) for id in options["ids"]]
+        for api_key in api_keys or [self._find_by_text()]:
             verdict = "revoked" if api_key.revoke() else "was already revoked"
-            self.stdout.write(f"{api_key.pk} {_describe(api_key)}: {verdict}")
+            used = f"last used {to_text(api_key.last_used)}" if api_key.last_used else "never used"
+            description = printable(f"{api_key}, {api_key.organization or api_key.user}, {used}")
+            self.stdout.write(f"{api_key.pk} {description}: {verdict}")
 
     @sensitive_variables("text", "raw_keys")
     def _find_by_text(self) -> ApiKey:
@@ -64,25 +63,14 @@ class Command(DatabaseCommand):
         raw_keys = find_api_keys(text)
         if len(raw_keys) != 1:
             raise CommandError("Nothing was revoked. Write exactly one complete key to stdin.")
-        api_key = _api_keys().filter(hashed_key=hash_api_key(raw_keys.pop())).first()
-        if api_key is None:
-            raise CommandError("Nothing was revoked: no key matches. It may belong to another installation.")
-        return api_key
+        unknown = "no key matches. It may belong to another installation."
+        return _find(unknown, hashed_key=hash_api_key(raw_keys.pop()))
 
 
-def _find_by_id(text: str) -> ApiKey:
-    uuid = read_uuid(text)
-    api_key = _api_keys().filter(pk=uuid).first() if uuid else None
-    if api_key is None:
-        raise CommandError("Nothing was revoked: no key has this id. Run list_api_keys to see the ids.")
-    return api_key
-
-
-def _describe(api_key: ApiKey) -> str:
-    used = f"last used {to_text(api_key.last_used)}" if api_key.last_used else "never used"
-    return printable(f"{api_key}, {api_key.organization or api_key.user}, {used}")
-
-
-def _api_keys() -> QuerySet[ApiKey]:
+def _find(unknown: str, **condition: object) -> ApiKey:
     # Read from the primary database, as a replica may lag and miss the newest keys.
-    return ApiKey.objects.using(router.db_for_write(ApiKey)).select_related("organization", "user")
+    api_keys = ApiKey.objects.using(router.db_for_write(ApiKey)).select_related("organization", "user")
+    api_key = api_keys.filter(**condition).first()
+    if api_key is None:
+        raise CommandError(f"Nothing was revoked: {unknown}")
+    return api_key
