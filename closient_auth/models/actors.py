@@ -38,17 +38,13 @@ By: TypeAlias = Actor | AbstractBaseUser | None
 
 SYSTEM = Actor()
 
-_current: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
+# The actor of the innermost ``acting()`` block.
+current_actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
 
 
 def as_actor(by: Actor | AbstractBaseUser) -> Actor:
     """Return the actor. A bare user is never a superuser, as the user may have been loaded for an API key or a task."""
     return by if isinstance(by, Actor) else Actor(by)
-
-
-def get_current_actor() -> Actor:
-    """Return the actor of the innermost ``acting()`` block, or ``SYSTEM``."""
-    return _current.get()
 
 
 @contextmanager
@@ -57,11 +53,11 @@ def acting(by: By) -> Iterator[None]:
 
     Inside another such block, a bare user or ``None`` changes nothing: the outer actor also has the address.
     """
-    if by is None or (not isinstance(by, Actor) and _current.get() is not SYSTEM):
+    if by is None or (not isinstance(by, Actor) and current_actor.get() is not SYSTEM):
         yield
         return
-    token = _current.set(as_actor(by))
+    token = current_actor.set(as_actor(by))
     try:
         yield
     finally:
-        _current.reset(token)
+        current_actor.reset(token)

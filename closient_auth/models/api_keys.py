@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import or_
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -147,15 +145,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return sum(api_key.revoke() for api_key in self.using(using).filter(is_active=True).order_by("pk"))
 
 
-def _one_holder() -> Q:
-    """Return the condition that a key has the holder of its type and no other."""
-    return reduce(
-        or_,
-        (
-            Q(prefix__in=get_key_types(holder), **{f"{other}__isnull": other != holder for other in KeyHolder})
-            for holder in KeyHolder
-        ),
-    )
+# A key has the holder of its type and no other.
+_HOLDER_RULES = [
+    Q(prefix__in=get_key_types(holder), **{f"{other}__isnull": other != holder for other in KeyHolder})
+    for holder in KeyHolder
+]
 
 
 class ApiKey(AuditedModel):
@@ -169,12 +163,7 @@ class ApiKey(AuditedModel):
     name = models.CharField(_("name"), max_length=255, blank=True)
     description = models.CharField(_("description"), max_length=255, blank=True)
     organization = models.ForeignKey(
-        Organization,
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="api_keys",
-        verbose_name=_("organization"),
+        Organization, models.CASCADE, null=True, blank=True, related_name="api_keys", verbose_name=_("organization")
     )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -234,14 +223,15 @@ class ApiKey(AuditedModel):
         constraints = [
             # ``unique=True`` would create a second index on PostgreSQL.
             models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
-            models.CheckConstraint(condition=_one_holder(), name="closient_auth_apikey_one_holder"),
+            models.CheckConstraint(
+                condition=Q(*_HOLDER_RULES, _connector=Q.OR), name="closient_auth_apikey_one_holder"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.prefix}_{self.hint}… {self.name}".rstrip()
 
     def clean(self) -> None:
-        """Raise ``ValidationError`` if the holder does not fit the type, or a new key has expired already."""
         # ``clean_fields()`` and the database refuse an unknown type.
         rules = KEY_RULES.get(self.prefix)
         if rules and {name for name in KeyHolder if getattr(self, f"{name}_id") is not None} != {rules.holder}:
@@ -323,12 +313,7 @@ class ApiKey(AuditedModel):
             return self._revoke(using)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save. A stale instance cannot activate a revoked key or extend a rotated key.
-
-        Raise ``ValueError`` for a new key without a hash.
-
-        ``last_used`` is saved only if ``update_fields`` includes it, as a stale instance would move it backwards.
-        """
+        """Save. A stale instance does not activate a revoked key, extend a rotated key or move ``last_used`` back."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
             if not self.hashed_key:
@@ -353,25 +338,24 @@ class ApiKey(AuditedModel):
                 self.expires_at = min(self.expires_at or end, end) if end else self.expires_at
             super().save(*args, **{**kwargs, "update_fields": names - {"is_active"}})
 
-    def get_created_event(self) -> Event:
-        """Return ``API_KEY_ROTATED`` for the successor of a rotation, else ``API_KEY_CREATED``."""
+    @property
+    def created_event(self) -> Event:  # type: ignore[override]
         return Event.API_KEY_ROTATED if self.rotated_from_id else Event.API_KEY_CREATED
 
     @contextmanager
     def _authorized(self, by: By, using: str) -> Iterator[None]:
         """Open a transaction, and check under the organization's lock if ``by`` may manage the keys of this holder."""
-        with ExitStack() as stack:
-            stack.enter_context(transaction.atomic(using=using))
-            if by is not None and self.organization is not None:
-                stack.enter_context(self.organization.authorize(by, Permission.MANAGE_API_KEYS))
-            elif by is not None and not as_actor(by).is_user(self.user_id):
-                raise PermissionDenied(_("This API key belongs to another user."))
-            stack.enter_context(acting(by))
+        lock: AbstractContextManager[None] = nullcontext()
+        if by is not None and self.organization is not None:
+            lock = self.organization.authorize(by, Permission.MANAGE_API_KEYS)
+        elif by is not None and not as_actor(by).is_user(self.user_id):
+            raise PermissionDenied(_("This API key belongs to another user."))
+        with transaction.atomic(using=using), lock, acting(by):
             yield
 
     @contextmanager
     def _managed(self, by: By) -> Iterator[str]:
-        """Do the same as ``_authorized()``, lock the row, read it again, and yield the database alias."""
+        # Read the row again under its lock, as a concurrent request may have changed it.
         using = router.db_for_write(type(self), instance=self)
         with self._authorized(by, using):
             lock_rows(type(self), [self.pk], using)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeAlias
 from uuid import uuid4
 
 from django.conf import settings
@@ -14,7 +14,9 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth import signals
-from closient_auth.models.actors import get_current_actor
+from closient_auth.models.actors import current_actor
+
+_Values: TypeAlias = Mapping[str, Any] | None
 
 
 class Event(models.TextChoices):
@@ -40,7 +42,6 @@ class AuditJSONEncoder(DjangoJSONEncoder):
     """Encode any value, such as the primary key of a custom user model (``ULID``, ``Hashid``), at least as text."""
 
     def default(self, o: Any) -> Any:
-        """Return what JSON can represent."""
         try:
             return super().default(o)
         except TypeError:
@@ -54,46 +55,26 @@ class AppendOnlyError(TypeError):
         super().__init__("Audit entries cannot be changed or deleted.")
 
 
+def _refuse(self: object, *args: Any, **kwargs: Any) -> NoReturn:
+    raise AppendOnlyError
+
+
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     """The manager and queryset of ``AuditEntry``; it allows inserts only."""
 
-    def bulk_create(
-        self,
-        objs: Iterable[AuditEntry],
-        batch_size: int | None = None,
-        ignore_conflicts: bool = False,
-        update_conflicts: bool = False,
-        *args: Any,
-        **kwargs: Any,
-    ) -> list[AuditEntry]:
-        """Insert the entries and return them. Raise ``AppendOnlyError`` with ``update_conflicts``."""
-        if update_conflicts:
+    update = delete = _refuse
+
+    def bulk_create(self, objs: Iterable[AuditEntry], *args: Any, **kwargs: Any) -> list[AuditEntry]:
+        # ``update_conflicts`` is the fourth argument.
+        if any(args[2:3]) or kwargs.get("update_conflicts"):
             raise AppendOnlyError
-        return super().bulk_create(objs, batch_size, ignore_conflicts, update_conflicts, *args, **kwargs)
-
-    def update(self, **kwargs: Any) -> NoReturn:
-        """Raise ``AppendOnlyError``."""
-        raise AppendOnlyError
-
-    def delete(self) -> NoReturn:
-        """Raise ``AppendOnlyError``."""
-        raise AppendOnlyError
+        return super().bulk_create(objs, *args, **kwargs)
 
     def record(
-        self,
-        event: Event,
-        instance: models.Model,
-        *,
-        using: str,
-        old: Mapping[str, Any] | None = None,
-        new: Mapping[str, Any] | None = None,
+        self, event: Event, instance: models.Model, *, using: str, old: _Values = None, new: _Values = None
     ) -> AuditEntry:
-        """Add an entry for a change of ``instance``, send its signal after the commit, and return the entry.
-
-        The actor comes from ``acting()``. ``using`` is the alias of the database with the change; ``instance`` may come
-        from a replica.
-        """
-        actor = get_current_actor()
+        """Add an entry for a change in the database ``using``, send its signal after the commit, and return the entry."""
+        actor = current_actor.get()
         entry = self.using(using).create(
             event=event,
             # An organization has no ``organization_id``; its own changes appear in its audit log too.
@@ -138,6 +119,7 @@ class AuditEntry(models.Model):
     new_values = models.JSONField(_("new values"), default=dict, encoder=AuditJSONEncoder)
 
     objects = AuditEntryQuerySet.as_manager()
+    delete = _refuse
 
     class Meta:
         verbose_name = _("audit entry")
@@ -148,42 +130,32 @@ class AuditEntry(models.Model):
         return f"{self.get_event_display()}: {self.target}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the entry. Raise ``AppendOnlyError`` if it is already stored."""
         if not self._state.adding:
             raise AppendOnlyError
         super().save(*args, **{**kwargs, "force_insert": True})
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise ``AppendOnlyError``."""
-        raise AppendOnlyError
 
 
 class AuditedModel(models.Model):
     """A model with a ``save()`` method that adds an audit entry. Bulk operations and ``update()`` add no entry."""
 
     audited_fields: ClassVar[tuple[str, ...]]
-    created_event: ClassVar[Event]
+    created_event: Event
     changed_event: ClassVar[Event]
 
     class Meta:
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and add an audit entry with the changed fields in the same transaction."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
             old = {} if self._state.adding else self._get_stored(using)
             super().save(*args, **kwargs)
             new = self._get_stored(using)
             if not old:
-                AuditEntry.objects.record(self.get_created_event(), self, using=using, new=new)
+                AuditEntry.objects.record(self.created_event, self, using=using, new=new)
             elif changed := [name for name in new if new[name] != old[name]]:
                 old, new = ({name: values[name] for name in changed} for values in (old, new))
                 AuditEntry.objects.record(self.changed_event, self, using=using, old=old, new=new)
-
-    def get_created_event(self) -> Event:
-        """Return the event of an insert."""
-        return self.created_event
 
     def _get_stored(self, using: str) -> dict[str, Any]:
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)

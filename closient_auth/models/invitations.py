@@ -37,8 +37,6 @@ TOKEN_LENGTH = 32
 
 
 class InvitationState(models.TextChoices):
-    """The state of an invitation."""
-
     PENDING = "pending", _("Pending")
     ACCEPTED = "accepted", _("Accepted")
     WITHDRAWN = "withdrawn", _("Withdrawn")
@@ -52,8 +50,6 @@ _OPEN = Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """The manager and queryset of ``Invitation``."""
-
     def in_state(self, state: str) -> InvitationQuerySet:
         """Return the invitations in this ``InvitationState``. Raise ``ValueError`` for an unknown state."""
         conditions = {
@@ -130,16 +126,13 @@ class Invitation(models.Model):
     class Meta:
         verbose_name = _("invitation")
         verbose_name_plural = _("invitations")
-        constraints = [
-            models.UniqueConstraint(fields=["hashed_token"], name="closient_auth_invitation_unique_hash"),
-        ]
+        constraints = [models.UniqueConstraint(fields=["hashed_token"], name="closient_auth_invitation_unique_hash")]
 
     def __str__(self) -> str:
         return f"{self.email}: {self.get_role_display()}"
 
     @property
     def state(self) -> InvitationState:
-        """Return the current state of the invitation."""
         if self.accepted_at is not None:
             return InvitationState.ACCEPTED
         if self.withdrawn_at is not None:
@@ -166,9 +159,10 @@ class Invitation(models.Model):
             if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
                 raise ValidationError(_("This invitation has already been accepted or withdrawn."), code="not_open")
             self.require_free_address(using)
-            old = self._get_term()
+            old = {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
             self.issue(by, using)
-            AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=self._get_term())
+            new = {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
+            AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=new)
 
     def withdraw(self, *, by: By = None) -> None:
         """Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
@@ -220,21 +214,16 @@ class Invitation(models.Model):
         address_field = get_address_field()
         address = address_field and getattr(user, address_field)
         if not address:
-            raise ValidationError(
-                _("Add an e-mail address to your account to accept this invitation."), code="no_email"
-            )
+            text = _("Add an e-mail address to your account to accept this invitation.")
+            raise ValidationError(text, code="no_email")
         if fold_address(address) != self.email or not user.is_active:
             raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
         using = router.db_for_write(type(self), instance=self)
-        if self.organization.memberships.using(using).filter(user_id=user.pk).exists():
+        members = self.organization.memberships.using(using)
+        if members.filter(user_id=user.pk).exists():
             raise ValidationError(_("You are already a member of this organization."), code="already_member")
         self._end(Event.INVITATION_ACCEPTED, "accepted_at", using)
-        return Membership.objects.using(using).create(  # type: ignore[misc]
-            organization=self.organization, user=user, role=self.role
-        )
-
-    def _get_term(self) -> dict[str, object]:
-        return {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
+        return members.create(organization=self.organization, user=user, role=self.role)  # type: ignore[misc]
 
     def _end(self, event: Event, field: str, using: str) -> None:
         old = {"state": self.state}

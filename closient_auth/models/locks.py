@@ -7,9 +7,7 @@ from typing import Any
 
 from django.db import OperationalError, models
 
-_held: ContextVar[frozenset[tuple[type[models.Model], Any, str]]] = ContextVar(
-    "closient_auth_locks", default=frozenset()
-)
+_held: ContextVar[frozenset[tuple[object, ...]]] = ContextVar("closient_auth_locks", default=frozenset())
 
 
 def lock_rows(model: type[models.Model], pks: Iterable[Any], using: str) -> None:

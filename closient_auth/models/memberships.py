@@ -16,30 +16,29 @@ from closient_auth.models.api_keys import ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
-from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded, keep_owner
+from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded
 from closient_auth.roles import Role, get_role_permissions
 
 MEMBER_ALREADY = _("This user is already a member of the organization.")
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
-    """The manager and queryset of ``Membership``."""
-
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete all or none. Raise ``LastOwnerError`` if an organization would lose its last active Owner."""
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         with transaction.atomic(using=using):
             # Lock in a fixed order to avoid deadlocks; Django would follow the order of the memberships.
             lock_rows(Organization, self.using(using).order_by().values_list("organization_id", flat=True), using)
             return super().delete()
 
-    delete.alters_data = True  # type: ignore[attr-defined]
     # Django also hides ``delete()`` from managers, as ``Membership.objects.delete()`` would delete all rows.
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
 class Membership(AuditedModel):
-    """The membership of one user in one organization, with one role."""
+    """The membership of one user in one organization, with one role.
+
+    Saving and deleting raise ``LastOwnerError`` if the organization would lose its last active Owner.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organization = models.ForeignKey(
@@ -80,7 +79,6 @@ class Membership(AuditedModel):
         return f"{self.user}: {self.get_role_display()}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save. Raise ``LastOwnerError`` if the organization would lose its last active Owner."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         if self._state.adding:
             with transaction.atomic(using=using):
@@ -89,11 +87,11 @@ class Membership(AuditedModel):
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
         stored = type(self)._base_manager.using(using).select_related("organization").get(pk=self.pk)
-        with keep_owner(stored.organization, using):
+        with stored.organization.keep_owner(using):
             super().save(*args, **kwargs)
 
     def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
-        """Delete. Raise ``LastOwnerError`` like ``save()``; an outer transaction stays usable."""
+        # The inner transaction keeps an outer one usable after ``LastOwnerError``.
         using = using or router.db_for_write(type(self), instance=self)
         with self._restored_on_error("pk"), transaction.atomic(using=using):
             return super().delete(using=using, keep_parents=keep_parents)
@@ -110,8 +108,7 @@ class Membership(AuditedModel):
         ``LastOwnerError`` for the last active Owner, and ``DoesNotExist`` if the membership was deleted.
         """
         new = Role(role)
-        using = router.db_for_write(type(self), instance=self)
-        with self._restored_on_error("role"), self._authorized(by, new, using):
+        with self._restored_on_error("role"), self._authorized(by, new):
             self.role = new
             self.save(update_fields=["role"])
 
@@ -120,26 +117,26 @@ class Membership(AuditedModel):
 
         Return the active organization keys created by the member, for review: the member may have a copy of them.
         """
-        using = router.db_for_write(type(self), instance=self)
-        with self._restored_on_error("pk"), self._authorized(by, None, using):
+        with self._restored_on_error("pk"), self._authorized(by, None) as using:
             self.delete()
         return self.organization.api_keys.using(using).active().filter(created_by=self.user_id)
 
     @contextmanager
-    def _authorized(self, by: By, new: str | None, using: str) -> Iterator[None]:
+    def _authorized(self, by: By, new: str | None) -> Iterator[str]:
         """Lock the organization for the block. Raise ``PermissionDenied`` if ``by`` may not set the role ``new``."""
+        using = router.db_for_write(type(self), instance=self)
         rows = type(self)._base_manager.using(using)
         # Read the organization from the row: an attribute set in memory would redirect the permission check.
         stored = rows.select_related("organization", "user")
         self.refresh_from_db(fields=["organization", "user"], from_queryset=stored)
-        with keep_owner(self.organization, using):
+        with self.organization.keep_owner(using):
             # Read both roles again under the lock, as they may have changed. A locking read sees committed rows; a
             # plain read on InnoDB (REPEATABLE READ) would see the old snapshot of the transaction.
             self.refresh_from_db(fields=["role"], from_queryset=rows.select_for_update())
             own = by is not None and as_actor(by).is_user(self.user_id)
             self.organization.require_role_change(by, self.role, new, own=own)
             with acting(by):
-                yield
+                yield using
 
     @contextmanager
     def _restored_on_error(self, name: str) -> Iterator[None]:
@@ -156,7 +153,8 @@ class Membership(AuditedModel):
 def guard_owners(instance: Membership, using: str, origin: object, **kwargs: object) -> None:
     """Lock the organizations before the first delete: one deletion may cover many organizations and members."""
     instance._owner_guard = None  # type: ignore[attr-defined]
-    if _organization_goes_too(origin):
+    model = origin.model if isinstance(origin, models.QuerySet) else type(origin)
+    if issubclass(model, Organization):
         return
     left_together: list[UUID] = getattr(instance, "_left_together", [])
     lock_rows(Organization, left_together, using)
@@ -176,8 +174,3 @@ def require_owner(instance: Membership, **kwargs: object) -> None:
     guard: OwnerGuard | None = instance._owner_guard  # type: ignore[attr-defined]
     if guard is not None:
         guard.check()
-
-
-def _organization_goes_too(origin: object) -> bool:
-    model = origin.model if isinstance(origin, models.QuerySet) else type(origin)
-    return issubclass(model, Organization)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.actors import Actor, By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
-from closient_auth.models.locks import lock_rows
-from closient_auth.models.ownership import keep_owner
+from closient_auth.models.locks import held, lock_rows
+from closient_auth.models.ownership import OwnerGuard, is_guarded
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
@@ -126,7 +126,6 @@ class Organization(AuditedModel):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; make an empty slug from the name. Raise ``ValidationError`` if the slug is a UUID."""
         self.slug = self.slug or _add_suffix(_get_stem(self.name))
         validate_slug_is_not_a_uuid(self.slug)
         super().save(*args, **kwargs)
@@ -135,13 +134,21 @@ class Organization(AuditedModel):
         """Return whether ``name`` is the id or slug of this organization."""
         return name == self.slug or read_uuid(name) == self.pk
 
-    def keep_owner(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def keep_owner(self, using: str | None = None) -> Iterator[None]:
         """Return a context manager to lock the organization and to check the last-owner rule at the end of the block.
 
         Nested blocks are checked once, at the end of the outermost, so one block can replace the only Owner. Raise
         ``LastOwnerError`` and roll back the block if the organization lost its last active Owner.
         """
-        return keep_owner(self, router.db_for_write(type(self), instance=self))
+        using = using or router.db_for_write(type(self), instance=self)
+        if is_guarded(self, using):
+            yield
+            return
+        with transaction.atomic(using=using), held(type(self), self.pk, using):
+            guard = OwnerGuard(self, using)
+            yield
+            guard.check()
 
     def get_rank(self, actor: Actor, *, own: bool = False) -> str | None:
         """Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
@@ -210,10 +217,7 @@ class Organization(AuditedModel):
         return ValidationError({"slug": self.unique_error_message(type(self), ("slug",))})
 
     def delete(self, *args: Any, by: By = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete the organization with its members, invitations and keys, on behalf of ``by``.
-
-        Raise ``PermissionDenied`` if ``by`` may not delete the organization.
-        """
+        """Delete with the members, invitations and keys. Raise ``PermissionDenied`` if ``by`` may not delete."""
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
             return super().delete(*args, **kwargs)
 

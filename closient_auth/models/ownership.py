@@ -1,17 +1,17 @@
 """The last-owner rule: every organization keeps at least one active Owner.
 
-All changes and deletions of memberships in this package, with cascades, go through ``keep_owner`` or ``OwnerGuard``.
+All changes and deletions of memberships in this package, with cascades, go through ``Organization.keep_owner()`` or
+``OwnerGuard``.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import connections, models, transaction
+from django.db import connections, models
 
-from closient_auth.models.locks import held, is_held, lock_rows
+from closient_auth.models.locks import is_held, lock_rows
 from closient_auth.roles import Role
 
 
@@ -48,7 +48,8 @@ class OwnerGuard:
 
     def check(self) -> None:
         """Raise ``LastOwnerError`` if the organization still exists and has lost its last active Owner."""
-        if self.had_owner and not self._has_active(self.owners_now) and self._goes_on():
+        rows = type(self.organization)._base_manager.using(self.using).filter(pk=self.organization.pk)
+        if self.had_owner and not self._has_active(self.owners_now) and rows.exists():
             raise LastOwnerError
 
     def _has_active(self, owners: models.QuerySet[Any]) -> bool:
@@ -56,22 +57,6 @@ class OwnerGuard:
         # Check in Python, as a custom user model may compute ``is_active``.
         users = get_user_model()._base_manager.using(self.using).filter(pk__in=user_ids)
         return any(user.is_active for user in users)
-
-    def _goes_on(self) -> bool:
-        rows = type(self.organization)._base_manager.using(self.using)
-        return bool(rows.filter(pk=self.organization.pk).exists())
-
-
-@contextmanager
-def keep_owner(organization: Any, using: str) -> Iterator[None]:
-    """Implement ``Organization.keep_owner()``."""
-    if is_guarded(organization, using):
-        yield
-        return
-    with transaction.atomic(using=using), held(type(organization), organization.pk, using):
-        guard = OwnerGuard(organization, using)
-        yield
-        guard.check()
 
 
 def is_guarded(organization: Any, using: str) -> bool:
