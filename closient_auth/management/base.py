@@ -1,6 +1,7 @@
 """The base class of the management commands, and functions to read their arguments and to format their output."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,9 +32,8 @@ class DatabaseCommand(BaseCommand):
         except (OperationalError, ProgrammingError) as error:
             # Keep the first line only: PostgreSQL quotes the SQL statement in the following lines.
             reason = str(error).partition("\n")[0].rstrip(".")
-            raise CommandError(
-                f"Database error: {reason}. Check the connection, and run manage.py migrate if needed."
-            ) from error
+            advice = "Check the connection, and run manage.py migrate if needed."
+            raise CommandError(f"Database error: {reason}. {advice}") from error
 
 
 def find_organization(text: str) -> Organization:
@@ -49,11 +49,9 @@ def find_user(text: str) -> AbstractBaseUser:
     model = get_user_model()
     users = model._default_manager.using(router.db_for_write(model))
     found = {*users.filter(**{model.USERNAME_FIELD: text})}
-    try:
+    # A text that is not a valid id can only be a username.
+    with suppress(ValidationError):
         found |= {*users.filter(pk=model._meta.pk.to_python(text))}
-    except ValidationError:
-        # The text is not a valid id, so it can only be a username.
-        pass
     if len(found) > 1:
         raise CommandError("Ambiguous user: this is one user's name and another's id. Use the other identifier.")
     if not found:
@@ -69,10 +67,8 @@ def read_days(days: int, option: str, *, least: int = 0) -> timedelta:
 
 
 def iter_pages(rows: QuerySet[Any]) -> Iterator[Any]:
-    """Yield the rows in primary-key order, with one page in memory at a time.
-
-    ``QuerySet.iterator()`` would load all rows on MariaDB, and behind a connection pool without server-side cursors.
-    """
+    """Yield the rows in primary-key order, with one page in memory at a time."""
+    # ``QuerySet.iterator()`` would load all rows on MariaDB, and behind a connection pool without server-side cursors.
     rows = rows.order_by("pk")
     page = list(rows[:PAGE_SIZE])
     while page:

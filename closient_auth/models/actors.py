@@ -24,9 +24,7 @@ class Actor:
     is_staff: bool = False
 
     def __str__(self) -> str:
-        if self.user is not None:
-            return str(self.user.get_username())
-        return str(self.api_key or "system")
+        return str(self.user.get_username() if self.user is not None else self.api_key or "system")
 
     def is_user(self, pk: Any) -> bool:
         """Return whether the actor is the user with this primary key."""
@@ -49,10 +47,8 @@ def as_actor(by: Actor | AbstractBaseUser) -> Actor:
 
 @contextmanager
 def acting(by: By) -> Iterator[None]:
-    """Attribute the changes in this block to ``by`` in the audit log.
-
-    Inside another such block, a bare user or ``None`` changes nothing: the outer actor also has the address.
-    """
+    """Attribute the changes in this block to ``by`` in the audit log."""
+    # Inside another such block, a bare user or ``None`` changes nothing: the outer actor also has the address.
     if by is None or (not isinstance(by, Actor) and current_actor.get() is not SYSTEM):
         yield
         return

@@ -4,11 +4,9 @@ from django.contrib.auth import get_user_model
 
 
 def fold_address(address: str) -> str:
-    """Return the e-mail address with its ASCII letters in lower case, for comparison.
-
-    ``str.lower()`` would also turn the Kelvin sign (U+212A) into "k". An attacker with such an address could then
-    accept another person's invitation.
-    """
+    """Return the e-mail address with its ASCII letters in lower case, for comparison."""
+    # ``str.lower()`` would also turn the Kelvin sign (U+212A) into "k". An attacker with such an address could then
+    # accept another person's invitation.
     return address.encode().lower().decode()
 
 

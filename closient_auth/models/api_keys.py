@@ -37,12 +37,10 @@ HOLDER_ERRORS = {
 
 
 def validate_expires_at(expires_at: datetime) -> None:
-    """Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998.
-
-    Converting a time in year 1 or 9999 to another time zone can overflow, and every page listing the key would fail.
-    """
+    """Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998."""
     if settings.USE_TZ and timezone.is_naive(expires_at):
         raise ValidationError(_("Add a time zone to this time, as in timezone.now()."), code="naive")
+    # Converting a time in year 1 or 9999 to another time zone can overflow, and every page listing the key would fail.
     if not datetime.min.year < expires_at.year < datetime.max.year:
         raise ValidationError(_("Choose a time before the year 9999, or set no expiry."), code="out_of_range")
 
@@ -146,7 +144,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
 
 # A key has the holder of its type and no other.
-_HOLDER_RULES = [
+_HOLDERS = [
     Q(prefix__in=get_key_types(holder), **{f"{other}__isnull": other != holder for other in KeyHolder})
     for holder in KeyHolder
 ]
@@ -223,9 +221,7 @@ class ApiKey(AuditedModel):
         constraints = [
             # ``unique=True`` would create a second index on PostgreSQL.
             models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
-            models.CheckConstraint(
-                condition=Q(*_HOLDER_RULES, _connector=Q.OR), name="closient_auth_apikey_one_holder"
-            ),
+            models.CheckConstraint(condition=Q(*_HOLDERS, _connector=Q.OR), name="closient_auth_apikey_one_holder"),
         ]
 
     def __str__(self) -> str:
@@ -241,15 +237,14 @@ class ApiKey(AuditedModel):
 
     def validate_expiry(self, expires_at: datetime | None) -> None:
         """Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key."""
+        end = None if self._state.adding else self._get_end(router.db_for_write(type(self), instance=self))
         if expires_at is not None and expires_at <= timezone.now():
             error = ValidationError(_("Choose a time in the future, or set no expiry."), code="past")
-            raise ValidationError({"expires_at": error})
-        if self._state.adding:
-            return
-        end = self._get_end(router.db_for_write(type(self), instance=self))
-        if end is not None and (expires_at is None or expires_at > end):
+        elif end is not None and (expires_at is None or expires_at > end):
             error = ValidationError(_("You cannot extend a rotated key."), code="already_rotated")
-            raise ValidationError({"expires_at": error})
+        else:
+            return
+        raise ValidationError({"expires_at": error})
 
     @property
     def state(self) -> KeyState:

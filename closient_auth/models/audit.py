@@ -51,12 +51,9 @@ class AuditJSONEncoder(DjangoJSONEncoder):
 class AppendOnlyError(TypeError):
     """An attempt to change or delete an audit entry."""
 
-    def __init__(self) -> None:
-        super().__init__("Audit entries cannot be changed or deleted.")
-
 
 def _refuse(self: object, *args: Any, **kwargs: Any) -> NoReturn:
-    raise AppendOnlyError
+    raise AppendOnlyError("Audit entries cannot be changed or deleted.")
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
@@ -67,7 +64,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     def bulk_create(self, objs: Iterable[AuditEntry], *args: Any, **kwargs: Any) -> list[AuditEntry]:
         # ``update_conflicts`` is the fourth argument.
         if any(args[2:3]) or kwargs.get("update_conflicts"):
-            raise AppendOnlyError
+            _refuse(self)
         return super().bulk_create(objs, *args, **kwargs)
 
     def record(
@@ -97,10 +94,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One change, in plain values instead of foreign keys, as the changed rows may be deleted later.
-
-    An entry contains only the fields in ``audited_fields`` of each model, so neither secrets nor hashes.
-    """
+    """One change, in plain values instead of foreign keys, as the changed rows may be deleted later."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     created_at = models.DateTimeField(_("time"), auto_now_add=True)
@@ -131,13 +125,14 @@ class AuditEntry(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise AppendOnlyError
+            _refuse(self)
         super().save(*args, **{**kwargs, "force_insert": True})
 
 
 class AuditedModel(models.Model):
     """A model with a ``save()`` method that adds an audit entry. Bulk operations and ``update()`` add no entry."""
 
+    # Audit entries contain these fields only, so neither secrets nor hashes.
     audited_fields: ClassVar[tuple[str, ...]]
     created_event: Event
     changed_event: ClassVar[Event]

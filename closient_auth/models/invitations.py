@@ -15,7 +15,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.db import models, router, transaction
-from django.db.models import Q
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import get_random_string
@@ -46,17 +45,17 @@ class InvitationState(models.TextChoices):
 # All causes share one message, so guessing tokens reveals nothing about existing invitations.
 INVALID = _("This invitation is invalid or has expired. Ask for a new one.")
 
-_OPEN = Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
+_OPEN = models.Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def in_state(self, state: str) -> InvitationQuerySet:
         """Return the invitations in this ``InvitationState``. Raise ``ValueError`` for an unknown state."""
         conditions = {
-            InvitationState.ACCEPTED: Q(accepted_at__isnull=False),
-            InvitationState.WITHDRAWN: Q(accepted_at__isnull=True, withdrawn_at__isnull=False),
-            InvitationState.EXPIRED: _OPEN & Q(expires_at__lte=timezone.now()),
-            InvitationState.PENDING: _OPEN & Q(expires_at__gt=timezone.now()),
+            InvitationState.ACCEPTED: models.Q(accepted_at__isnull=False),
+            InvitationState.WITHDRAWN: models.Q(accepted_at__isnull=True, withdrawn_at__isnull=False),
+            InvitationState.EXPIRED: _OPEN & models.Q(expires_at__lte=timezone.now()),
+            InvitationState.PENDING: _OPEN & models.Q(expires_at__gt=timezone.now()),
         }
         return self.filter(conditions[InvitationState(state)])
 
@@ -84,7 +83,6 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         """Accept the invitation with this token for the user, and return the new membership.
 
         ``by`` is the actor in the audit log, by default the user.
-
         Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown, used, withdrawn or expired, or
         the inviter may no longer invite; with other messages if the user has another or no address, or is a member.
         """
@@ -100,7 +98,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
                 locked.organization = invitation.organization
             if locked is None or not locked.is_valid():
                 raise ValidationError(INVALID, code="invalid_invitation")
-            return locked.make_member(user)
+            return locked.make_member(user, using)
 
 
 class Invitation(models.Model):
@@ -209,7 +207,7 @@ class Invitation(models.Model):
         # A failing ``partial`` would put its arguments, with the token, into Django's log.
         transaction.on_commit(lambda: self._mail(subject, body), using=using)
 
-    def make_member(self, user: AbstractBaseUser) -> Membership:
+    def make_member(self, user: AbstractBaseUser, using: str) -> Membership:
         """Accept the invitation for this user under the organization's lock. Raise the errors of ``accept()``."""
         address_field = get_address_field()
         address = address_field and getattr(user, address_field)
@@ -218,7 +216,6 @@ class Invitation(models.Model):
             raise ValidationError(text, code="no_email")
         if fold_address(address) != self.email or not user.is_active:
             raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
-        using = router.db_for_write(type(self), instance=self)
         members = self.organization.memberships.using(using)
         if members.filter(user_id=user.pk).exists():
             raise ValidationError(_("You are already a member of this organization."), code="already_member")

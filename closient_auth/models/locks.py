@@ -11,30 +11,28 @@ _held: ContextVar[frozenset[tuple[object, ...]]] = ContextVar("closient_auth_loc
 
 
 def lock_rows(model: type[models.Model], pks: Iterable[Any], using: str) -> None:
-    """Lock these rows until the transaction ends, in the order of their primary keys. The model needs ``created_at``.
-
-    This is an UPDATE that changes nothing instead of SELECT FOR UPDATE: it does not block the foreign-key checks of new
-    rows, it takes SQLite's write lock before anything is read, and PostgreSQL fails a stale snapshot instead of trusting it.
-    """
+    """Lock these rows until the transaction ends, in the order of their primary keys. The model needs ``created_at``."""
+    # Unlike SELECT FOR UPDATE, an UPDATE that changes nothing does not block the foreign-key checks of new rows, takes
+    # SQLite's write lock before anything is read, and fails on a stale PostgreSQL snapshot.
     for pk in sorted(set(pks)):
-        if not is_held(model, pk, using):
+        if (model, pk, using) not in _held.get():
             model._base_manager.using(using).filter(pk=pk).update(created_at=models.F("created_at"))
 
 
 @contextmanager
-def held(model: type[models.Model], pk: Any, using: str) -> Iterator[None]:
+def held(row: models.Model, using: str) -> Iterator[None]:
     """Lock the row, and remember for the block that it is locked."""
-    lock_rows(model, [pk], using)
-    token = _held.set(_held.get() | {(model, pk, using)})
+    lock_rows(type(row), [row.pk], using)
+    token = _held.set(_held.get() | {(type(row), row.pk, using)})
     try:
         yield
     finally:
         _held.reset(token)
 
 
-def is_held(model: type[models.Model], pk: Any, using: str) -> bool:
+def is_held(row: models.Model, using: str) -> bool:
     """Return whether an enclosing ``held()`` block has locked the row."""
-    return (model, pk, using) in _held.get()
+    return (type(row), row.pk, using) in _held.get()
 
 
 def is_deadlock(error: Exception) -> bool:

@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.api_keys import ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
-from closient_auth.models.locks import lock_rows
+from closient_auth.models.locks import is_held, lock_rows
 from closient_auth.models.organizations import Organization
-from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner, is_guarded
+from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner
 from closient_auth.roles import Role, get_role_permissions
 
 MEMBER_ALREADY = _("This user is already a member of the organization.")
@@ -127,8 +127,7 @@ class Membership(AuditedModel):
         using = router.db_for_write(type(self), instance=self)
         rows = type(self)._base_manager.using(using)
         # Read the organization from the row: an attribute set in memory would redirect the permission check.
-        stored = rows.select_related("organization", "user")
-        self.refresh_from_db(fields=["organization", "user"], from_queryset=stored)
+        self.refresh_from_db(fields=["organization", "user"], from_queryset=rows.select_related("organization", "user"))
         with self.organization.keep_owner(using):
             # Read both roles again under the lock, as they may have changed. A locking read sees committed rows; a
             # plain read on InnoDB (REPEATABLE READ) would see the old snapshot of the transaction.
@@ -161,7 +160,7 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
     left_together.clear()
     rows = Membership._base_manager.using(using).select_related("organization", "user")
     stored = rows.filter(pk=instance.pk).first() or instance
-    if not is_guarded(stored.organization, using):
+    if not is_held(stored.organization, using):
         instance._owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
     # Record before the delete: if the user is deleted too, Django can then set the ``user`` of the entry to null.
     old = {"user": stored.user_id, "role": stored.role}
@@ -171,6 +170,5 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
 @receiver(post_delete, sender=Membership, dispatch_uid="closient_auth.require_owner")
 def require_owner(instance: Membership, **kwargs: object) -> None:
     """Check the last-owner rule. Django sends this signal after it deleted all memberships of a deletion."""
-    guard: OwnerGuard | None = instance._owner_guard  # type: ignore[attr-defined]
-    if guard is not None:
+    if guard := instance._owner_guard:  # type: ignore[attr-defined]
         guard.check()

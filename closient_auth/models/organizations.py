@@ -20,8 +20,8 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.actors import Actor, By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
-from closient_auth.models.locks import held, lock_rows
-from closient_auth.models.ownership import OwnerGuard, is_guarded
+from closient_auth.models.locks import held, is_held, lock_rows
+from closient_auth.models.ownership import OwnerGuard
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
@@ -138,14 +138,14 @@ class Organization(AuditedModel):
     def keep_owner(self, using: str | None = None) -> Iterator[None]:
         """Return a context manager to lock the organization and to check the last-owner rule at the end of the block.
 
-        Nested blocks are checked once, at the end of the outermost, so one block can replace the only Owner. Raise
-        ``LastOwnerError`` and roll back the block if the organization lost its last active Owner.
+        Nested blocks are checked once, at the end of the outermost, so one block can replace the only Owner. ``using``
+        is a database alias. Raise ``LastOwnerError`` and roll back the block if it removed the last active Owner.
         """
         using = using or router.db_for_write(type(self), instance=self)
-        if is_guarded(self, using):
+        if is_held(self, using):
             yield
             return
-        with transaction.atomic(using=using), held(type(self), self.pk, using):
+        with transaction.atomic(using=using), held(self, using):
             guard = OwnerGuard(self, using)
             yield
             guard.check()

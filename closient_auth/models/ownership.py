@@ -1,7 +1,6 @@
 """The last-owner rule: every organization keeps at least one active Owner.
 
-All changes and deletions of memberships in this package, with cascades, go through ``Organization.keep_owner()`` or
-``OwnerGuard``.
+Every change or deletion of a membership in this package goes through ``Organization.keep_owner()`` or ``OwnerGuard``.
 """
 
 from collections.abc import Iterable
@@ -29,14 +28,12 @@ class LastOwnerError(models.ProtectedError):
 
 
 class OwnerGuard:
-    """Lock the organization's row; ``check()`` later compares the Owners. Create the guard inside a transaction.
-
-    Without this lock, two Owners demoting each other left no Owner in every test; locks on their two membership rows
-    did not help. Only a lock on one shared row serialises the two changes.
-    """
+    """Lock the organization's row; ``check()`` later compares the Owners. Create the guard inside a transaction."""
 
     def __init__(self, organization: Any, using: str) -> None:
         self.organization, self.using = organization, using
+        # Without this lock, two Owners demoting each other left no Owner in every test; locks on their two membership
+        # rows did not help. Only a lock on one shared row serialises the two changes.
         lock_rows(type(organization), [organization.pk], using)
         self.owners = organization.memberships.using(using).filter(role=Role.OWNER)
         # A locking read sees committed rows; a plain read on InnoDB (REPEATABLE READ) would see an old snapshot. On a
@@ -59,24 +56,13 @@ class OwnerGuard:
         return any(user.is_active for user in users)
 
 
-def is_guarded(organization: Any, using: str) -> bool:
-    """Return whether an enclosing ``keep_owner()`` block has locked this organization and will check its Owners."""
-    return is_held(type(organization), organization.pk, using)
-
-
 def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Any], using: str) -> None:
-    """Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners.
-
-    Django merges the error with other protected objects into a plain ``ProtectedError``, and the admin shows it before
-    the deletion. No row is locked yet, so ``OwnerGuard`` repeats the check during the deletion.
-    """
+    """Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners."""
+    # Django merges the error with other protected objects into a plain ``ProtectedError``; the admin shows it before
+    # the deletion. No row is locked yet, so ``OwnerGuard`` repeats the check during the deletion.
     members = sub_objs.select_related("user", "organization")
     going = {membership.pk for membership in members}
-    last = [
-        membership
-        for membership in members
-        if not is_guarded(membership.organization, using) and _is_last(membership, going)
-    ]
+    last = [member for member in members if not is_held(member.organization, using) and _is_last(member, going)]
     if last:
         raise LastOwnerError(last)
     models.CASCADE(collector, field, sub_objs, using)

@@ -58,9 +58,8 @@ class Command(DatabaseCommand):
                 raise CommandError(problem) from None
         if options["verbosity"]:
             expiry = api_key.expires_at.isoformat() if api_key.expires_at else "it is revoked"
-            self.stderr.write(
-                f"Created {api_key.pk}, valid until {expiry}. The key cannot be shown again.", self.style.SUCCESS
-            )
+            text = f"Created {api_key.pk}, valid until {expiry}. The key cannot be shown again."
+            self.stderr.write(text, self.style.SUCCESS)
 
     def _read(self, options: dict[str, Any]) -> dict[str, Any]:
         prefix = options["type"]

@@ -25,9 +25,8 @@ class Command(DatabaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("ids", nargs="*", metavar="id", help="id from list_api_keys; without any id, read stdin")
-        parser.add_argument(
-            "--stdin", action="store_true", help="read one complete key from stdin, alone or within a text"
-        )
+        stdin = "read one complete key from stdin, alone or within a text"
+        parser.add_argument("--stdin", action="store_true", help=stdin)
 
     def run_from_argv(self, argv: list[str]) -> None:
         # Check before the parser, as its error messages repeat unknown arguments.
