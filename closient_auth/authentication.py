@@ -4,17 +4,11 @@ from functools import partial
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from closient_auth.conf import conf
-from closient_auth.core.credentials import (
-    API_KEY,
-    SAFE_METHODS,
-    find_active_key,
-    get_meta_name,
-    hash_presented_key,
-    is_public,
-)
+from closient_auth.core import credentials
 from closient_auth.core.last_used import record_use
 from closient_auth.core.responses import after_request
 from closient_auth.decorators import is_publishable
@@ -34,32 +28,29 @@ class ApiKeyAuthentication(BaseAuthentication):
     keyword = "ApiKey"
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
-        """Return the principal and the API key, or ``None`` if the request has no key header.
-
-        The principal is the user of a user key, or an ``OrganizationPrincipal`` for any other key.
+        """Return the key's user or ``OrganizationPrincipal``, and the key; ``None`` if the request has no key header.
 
         Raise ``InvalidApiKey`` (401) for an invalid key, and ``PublishableKeyRefused`` (403) for a publishable key with
         an unsafe method or on a view without ``@publishable``.
         """
         vary_on(request, conf.HEADER)
-        if get_meta_name() not in request.META:
+        if credentials.get_meta_name() not in request.META:
             return None
         forbid_storing(request)
         with raise_api_exceptions():
-            api_key = find_active_key(self.get_hashed_key(request))
-        if is_public(api_key):
+            api_key = credentials.find_active_key(self.get_hashed_key(request))
+        if credentials.is_public(api_key):
             self._require_publishable(request)
-        setattr(request._request, API_KEY, api_key)
+        setattr(request._request, credentials.API_KEY, api_key)
         record_use(api_key, partial(after_request, request._request))
         return get_principal(api_key), api_key
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the ``WWW-Authenticate`` header of a 401 response."""
         return self.keyword
 
     def get_hashed_key(self, request: Request) -> str | None:
         """Return the hash of the key in the request, or ``None`` for a malformed key. Override it for other formats."""
-        return hash_presented_key(request)
+        return credentials.hash_presented_key(request)
 
     def _require_publishable(self, request: Request) -> None:
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.

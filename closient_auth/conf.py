@@ -1,11 +1,26 @@
 """Read ``settings.CLOSIENT_AUTH``. Other modules should use ``conf``."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 _T = TypeVar("_T")
+
+
+class _Setting(property, Generic[_T]):
+    """A read-only setting with a default."""
+
+    def __init__(self, default: _T, doc: str) -> None:
+        super().__init__(doc=doc)
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> _T:  # type: ignore[override]
+        value: _T = instance.user_settings.get(self._name, self._default)
+        return value
 
 
 class AppSettings:
@@ -19,44 +34,21 @@ class AppSettings:
         """Return the dictionary in the project's settings, or an empty one."""
         return getattr(settings, "CLOSIENT_AUTH", {})
 
-    def _get(self, name: str, default: _T) -> _T:
-        value: _T = self.user_settings.get(name, default)
-        return value
-
-    @property
-    def HEADER(self) -> str:
-        """The name of the request header with the API key."""
-        return self._get("HEADER", "X-API-Key")
-
-    @property
-    def RATE_LIMIT_PER_MINUTE(self) -> int:
-        """Requests per minute for keys with a limit of 0; 0 here means unlimited."""
-        return self._get("RATE_LIMIT_PER_MINUTE", 300)
-
-    @property
-    def RATE_LIMIT_PER_DAY(self) -> int:
-        """Requests per day for keys with a limit of 0; 0 here means unlimited."""
-        return self._get("RATE_LIMIT_PER_DAY", 10_000)
-
-    @property
-    def PUBLISHABLE_RATE_LIMIT_PER_MINUTE(self) -> int:
-        """Requests per minute for publishable keys with a limit of 0; 0 here means unlimited."""
-        return self._get("PUBLISHABLE_RATE_LIMIT_PER_MINUTE", 100)
-
-    @property
-    def RATE_LIMIT_FAIL_OPEN(self) -> bool:
-        """During a cache outage, allow requests without limits (``True``) or respond with 503 (``False``)."""
-        return self._get("RATE_LIMIT_FAIL_OPEN", True)
-
-    @property
-    def LAST_USED_INTERVAL(self) -> int:
-        """Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."""
-        return self._get("LAST_USED_INTERVAL", 0)
-
-    @property
-    def EXTRA_ROLE_PERMISSIONS(self) -> Mapping[str, Iterable[str]]:
-        """The project's own permissions by role, such as ``{"editor": ["offers.publish"]}``."""
-        return self._get("EXTRA_ROLE_PERMISSIONS", {})
+    HEADER = _Setting("X-API-Key", "The name of the request header with the API key.")
+    RATE_LIMIT_PER_MINUTE = _Setting(300, "Requests per minute for keys with a limit of 0; 0 here means unlimited.")
+    RATE_LIMIT_PER_DAY = _Setting(10_000, "Requests per day for keys with a limit of 0; 0 here means unlimited.")
+    PUBLISHABLE_RATE_LIMIT_PER_MINUTE = _Setting(
+        100, "Requests per minute for publishable keys with a limit of 0; 0 here means unlimited."
+    )
+    RATE_LIMIT_FAIL_OPEN = _Setting(
+        True, "During a cache outage, allow requests without limits (``True``) or respond with 503 (``False``)."
+    )
+    LAST_USED_INTERVAL = _Setting(
+        0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."
+    )
+    EXTRA_ROLE_PERMISSIONS = _Setting[Mapping[str, Iterable[str]]](
+        {}, 'The project\'s own permissions by role, such as ``{"editor": ["offers.publish"]}``.'
+    )
 
 
 conf = AppSettings()

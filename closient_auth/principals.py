@@ -83,8 +83,7 @@ class OrganizationPrincipal:
     def get_group_permissions(self, obj: object = None) -> set[str]:
         return set()
 
-    def get_all_permissions(self, obj: object = None) -> set[str]:
-        return self.get_user_permissions(obj)
+    get_all_permissions = get_user_permissions
 
     async def ahas_perm(self, perm: str, obj: object = None) -> bool:
         return self.has_perm(perm, obj)
@@ -101,23 +100,17 @@ class OrganizationPrincipal:
     async def aget_group_permissions(self, obj: object = None) -> set[str]:
         return self.get_group_permissions(obj)
 
-    async def aget_all_permissions(self, obj: object = None) -> set[str]:
-        return self.get_all_permissions(obj)
+    aget_all_permissions = aget_user_permissions
 
     def save(self) -> NoReturn:
-        self._refuse()
+        raise NotImplementedError("An OrganizationPrincipal is not a row of the user table.")
 
-    def delete(self) -> NoReturn:
-        self._refuse()
+    delete = save
 
     def set_password(self, raw_password: str) -> NoReturn:
-        self._refuse()
+        self.save()
 
-    def check_password(self, raw_password: str) -> NoReturn:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise NotImplementedError("An OrganizationPrincipal is not a row of the user table.")
+    check_password = set_password
 
 
 def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:

@@ -1,7 +1,7 @@
 """Authenticate an API key."""
 
 import logging
-from typing import Any, NoReturn
+from typing import Any
 
 from closient_auth.conf import conf
 from closient_auth.core.lookup import find_key
@@ -13,7 +13,6 @@ from closient_auth.roles import KEY_RULES
 
 logger = logging.getLogger("closient_auth")
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # The attribute of Django's request with the API key that authenticated it.
 API_KEY = "_closient_auth_api_key"
 
@@ -39,14 +38,15 @@ def find_active_key(hashed_key: str | None) -> ApiKey:
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     """
-    if hashed_key is None:
-        _refuse("malformed")
-    api_key = find_key(hashed_key)
-    if api_key is None:
-        _refuse("unknown")
-    if api_key.state != KeyState.ACTIVE:
-        _refuse(f"{api_key.state} api_key={api_key.pk}")
-    return api_key
+    api_key = None if hashed_key is None else find_key(hashed_key)
+    if api_key is not None:
+        if (state := api_key.state) == KeyState.ACTIVE:
+            return api_key
+        reason = f"{state} api_key={api_key.pk}"
+    else:
+        reason = "malformed" if hashed_key is None else "unknown"
+    logger.debug("api_key=refused reason=%s", reason)
+    raise Refused("invalid_api_key")
 
 
 def is_public(api_key: ApiKey) -> bool:
@@ -60,8 +60,3 @@ def get_api_key(request: Any) -> ApiKey | None:
     if isinstance(auth, ApiKey):
         return auth
     return getattr(getattr(request, "_request", request), API_KEY, None)
-
-
-def _refuse(reason: str) -> NoReturn:
-    logger.debug("api_key=refused reason=%s", reason)
-    raise Refused("invalid_api_key")

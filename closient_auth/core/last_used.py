@@ -23,29 +23,31 @@ def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None]) -> 
     all requests of one key, and a failing view would roll back the update.
     """
     now = timezone.now()
-    if not _is_due(api_key.last_used, now):
+    # With an interval of 0, only earlier times are replaced: a slow request must not move the time backwards.
+    latest = now - max(timedelta(seconds=conf.LAST_USED_INTERVAL), timedelta.resolution)
+    if api_key.last_used is not None and api_key.last_used > latest:
         return
     connection = connections[router.db_for_write(ApiKey)]
+
+    def write() -> None:
+        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
+        # thread's connection the row is locked or not yet visible.
+        if connections[connection.alias] is connection or not connection.in_atomic_block:
+            _write(connections[connection.alias], api_key, now, latest)
+
     if connection.in_atomic_block:
-        defer(lambda: _write_unless_in(connection, api_key, now))
+        defer(write)
     else:
-        _write(api_key, now)
+        write()
 
 
-def _is_due(last_used: datetime | None, now: datetime) -> bool:
-    return last_used is None or last_used + timedelta(seconds=conf.LAST_USED_INTERVAL) <= now
-
-
-def _write(api_key: ApiKey, now: datetime) -> None:
-    connection = connections[router.db_for_write(ApiKey)]
+def _write(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime, latest: datetime) -> None:
     pk, last_used = _fields()
-    before = now - timedelta(seconds=conf.LAST_USED_INTERVAL)
-    values = [(last_used, now), (pk, api_key.pk), (last_used, now), (last_used, before)]
+    values = [(last_used, now), (pk, api_key.pk), (last_used, latest)]
+    parameters = [field.get_db_prep_value(value, connection) for field, value in values]
     try:
         with connection.cursor() as cursor:
-            cursor.execute(
-                _get_update(connection.alias), [field.get_db_prep_value(value, connection) for field, value in values]
-            )
+            cursor.execute(_get_update(connection.alias), parameters)
     except Error as error:
         # Authentication must still work with a read-only database, for example after a failover.
         logger.warning("last_used=not_written api_key=%s error=%s", api_key.pk, type(error).__name__)
@@ -56,20 +58,9 @@ def _get_update(alias: str) -> str:
     # The SQL is written by hand, because the ORM takes twice as long to build it as the database to execute it.
     quote = connections[alias].ops.quote_name
     table, pk, last_used = map(quote, [ApiKey._meta.db_table, *(field.column for field in _fields())])
-    # The condition checks the current row: a slow request cannot move the time backwards, and only one of several
-    # concurrent requests writes.
-    return (
-        f"UPDATE {table} SET {last_used} = %s "
-        f"WHERE {pk} = %s AND ({last_used} IS NULL OR ({last_used} < %s AND {last_used} <= %s))"
-    )
+    # The condition checks the current row, so only one of several concurrent requests writes.
+    return f"UPDATE {table} SET {last_used} = %s WHERE {pk} = %s AND ({last_used} IS NULL OR {last_used} <= %s)"
 
 
 def _fields() -> tuple[Any, Any]:
     return ApiKey._meta.get_field("id"), ApiKey._meta.get_field("last_used")
-
-
-def _write_unless_in(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime) -> None:
-    # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
-    # thread's connection the row is locked or not yet visible.
-    if connections[connection.alias] is connection or not connection.in_atomic_block:
-        _write(api_key, now)
