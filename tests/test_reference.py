@@ -37,7 +37,7 @@ MODULES = [
 INTERNAL = {
     "keys": {"find_api_keys", "get_hint"},
     "roles": {"KeyHolder", "KeyRules", "get_key_types", "may_change_role"},
-    "models.actors": {"as_actor", "get_current_actor", "Actor.is_user"},
+    "models.actors": {"as_actor", "Actor.is_user"},
     "models.organizations": {
         "lock_before_members",
         "read_uuid",
@@ -45,9 +45,9 @@ INTERNAL = {
         "Organization.require_role_change",
         "Organization.save_slug",
     },
-    "models.ownership": {"OwnerGuard", "cascade_unless_last_owner", "is_guarded", "keep_owner"},
+    "models.ownership": {"OwnerGuard", "cascade_unless_last_owner"},
     "models.memberships": {"MembershipQuerySet", "guard_owners", "require_owner"},
-    "models.api_keys": {"validate_expires_at", "ApiKey.get_created_event"},
+    "models.api_keys": {"validate_expires_at", "ApiKey.created_event"},
     "models.invitations": {
         "hash_token",
         "Invitation.issue",

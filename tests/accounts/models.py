@@ -60,7 +60,7 @@ class Ticket:
         return hash(self.text)
 
 
-class TicketField(models.CharField):
+class TicketField(models.CharField):  # type: ignore[type-arg]
     def from_db_value(self, value, expression, connection):
         return self.to_python(value)
 
