@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 
 import pytest
 
 from closient_auth.keys import KeyType, generate_api_key
+from closient_auth.roles import KEY_RULES
 from tests.checkout import ROOT
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
@@ -50,6 +52,15 @@ def test_each_note_names_tests():
 
 
 def test_gitleaks_rule_finds_secret_keys_alone():
-    (rule,) = re.findall(r"^regex = '''(.+)'''$", PAGES, re.M)
-    found = {prefix: bool(re.search(rule, f'TOKEN = "{generate_api_key(prefix)}"')) for prefix in KeyType.values}
-    assert found == {"csb": True, "csu": True, "cpk": False}
+    """The rule in docs/security.md, with its keywords, finds every key that is not public."""
+    (rule,) = re.findall(r"^regex = '''(.+)'''$", SECURITY, re.M)
+    (keywords,) = re.findall(r"^keywords = (\[.+\])$", SECURITY, re.M)
+    secret = {prefix: not KEY_RULES[prefix].is_public for prefix in KeyType.values}
+
+    assert {prefix: bool(re.search(rule, f'TOKEN = "{generate_api_key(prefix)}"')) for prefix in secret} == secret
+    assert sorted(json.loads(keywords)) == sorted(f"{prefix}_" for prefix in secret if secret[prefix])
+
+
+def test_impact_of_each_stolen_key_is_told():
+    section = SECURITY.partition("\n## Impact of a stolen key\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, re.M)) == set(KeyType.values)

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from closient_auth.decorators import publishable
+from closient_auth.keys import KeyType
 from closient_auth.permissions import HasOrganizationPermission
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 
@@ -90,6 +91,11 @@ class View(APIView):
         return Response()
 
 
+def test_every_key_type_has_its_rows():
+    assert {name.partition(" of ")[0] for name in OWN if name[:3] in KeyType.values} == set(KeyType.values)
+    assert OWN.keys() == FOREIGN.keys()
+
+
 @pytest.fixture(autouse=True)
 def urls(mount):
     views = {permission: View.as_view(required_permissions=permission) for permission in PERMISSIONS}
@@ -109,7 +115,7 @@ def ask(call, organization):
     """Return a function to get a principal's response for each permission in an organization."""
 
     def credential(name):
-        if name in ("csb", "cpk"):
+        if name in KeyType.values:
             return {"raw_key": make_key(name, organization=organization)[1]}
         if name == "anonymous":
             return {}
