@@ -18,6 +18,3 @@ class AuditViewSet(OrganizationScopedViewSet):
     def get_queryset(self) -> QuerySet[AuditEntry]:
         entries = AuditEntry.objects.filter(organization_id=get_organization(self.request).pk)
         return entries.order_by("-created_at", "pk")
-
-    def filter_rows(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
-        return rows.filter(**self.get_filters())

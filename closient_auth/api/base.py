@@ -17,6 +17,7 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthentic
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
@@ -40,7 +41,7 @@ class Pages(PageNumberPagination):
     page_size_query_param = "page_size"
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        """Raise ``ValidationError`` for an invalid page or page size. REST framework would ignore it."""
+        # REST framework would ignore an invalid page size.
         serializers.PageSerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
         return super().paginate_queryset(queryset, request, view)
 
@@ -103,31 +104,37 @@ class ManagementViewSet(GenericViewSet[Any]):
     versioning_class = None
     http_method_names = [method for method in APIView.http_method_names if method != "options"]
     lookup_url_kwarg = "id"
-    filter_serializer_class: Any = None
+    # The source of a filter is a field, or a method of the queryset.
+    filter_serializer_class: Any = Serializer
     creates = "other"
     # OpenAPI: the tag, the nouns and verbs of the summaries, and the arguments of ``extend_schema`` for each action.
     tag = noun = nouns = ""
     verbs: dict[str, str] = {}
     operations: dict[str, dict[str, Any]] = {}
+    user: Any
+    actor: Actor
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         forbid_storing(request)
         # The authenticator sets it too, but a 406 is raised before authentication.
         vary_on(request, conf.HEADER)
         super().initial(request, *args, **kwargs)
-
-    @property
-    def user(self) -> Any:
-        """Return the user or principal of the request."""
-        return self.request.user
-
-    @property
-    def actor(self) -> Actor:
-        """Return the actor of the request, for the ``by`` argument of the models' methods."""
-        return get_actor(self.request)
+        self.user, self.actor = request.user, get_actor(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        return super().handle_exception(_translate(exc))
+        if isinstance(exc, LastOwnerError):
+            exc = Conflict(str(exc.args[0]), "last_owner")
+        elif isinstance(exc, ProtectedError | RestrictedError):
+            exc = Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
+        elif isinstance(exc, IntegrityError) or is_deadlock(exc):
+            exc = Conflict()
+        elif isinstance(exc, ObjectDoesNotExist | NotAMemberError):
+            # Another request deleted the row, or removed the user, before this one had its lock.
+            exc = NotFound()
+        elif isinstance(exc, DjangoValidationError):
+            is_of_fields = hasattr(exc, "error_dict")
+            exc = ValidationError(exc.message_dict) if is_of_fields else Conflict(exc.message, exc.code)
+        return super().handle_exception(exc)
 
     def get_rows(self) -> QuerySet[Any]:
         """Return the rows from the primary database, because a lagging replica may show a revoked key as active."""
@@ -135,7 +142,7 @@ class ManagementViewSet(GenericViewSet[Any]):
         return rows.using(router.db_for_write(rows.model))
 
     def get_object(self) -> Any:
-        """Return the object of the URL. Raise the same ``NotFound`` for an invalid, missing or foreign id."""
+        # The error is the same for an invalid, a missing and a foreign id.
         uuid = read_uuid(self.kwargs[self.lookup_url_kwarg])
         found = self.get_rows().filter(pk=uuid).first() if uuid else None
         if found is None:
@@ -143,23 +150,20 @@ class ManagementViewSet(GenericViewSet[Any]):
         return found
 
     def get_values(self, **kwargs: Any) -> Any:
-        """Return the values of the request body; raise ``ValidationError`` for an invalid body."""
         serializer = self.get_serializer(data=self.request.data, **kwargs)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
 
-    def get_filters(self) -> Any:
-        """Return the filters of the query string; raise ``ValidationError`` for an invalid value."""
-        query = self.filter_serializer_class(data=self.request.query_params.dict())
-        query.is_valid(raise_exception=True)
-        return query.validated_data
-
-    def filter_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows matching the query string."""
+    def filter_rows(self, rows: Any, **filters: Any) -> Any:
+        for name, value in filters.items():
+            method = getattr(rows, name, None)
+            rows = method(value) if method else rows.filter(**{name: value})
         return rows
 
     def list(self, request: Request, **kwargs: str) -> Response:
-        page = self.paginate_queryset(self.filter_rows(self.get_rows()))
+        query = self.filter_serializer_class(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        page = self.paginate_queryset(self.filter_rows(self.get_rows(), **query.validated_data))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: str) -> Response:
@@ -169,22 +173,3 @@ class ManagementViewSet(GenericViewSet[Any]):
 # Base of the views below an organization. A docstring would become the OpenAPI description of every view without one.
 class OrganizationScopedViewSet(ManagementViewSet):
     permission_classes = [IsAuthenticated, SessionForWrites, HasOrganizationPermission]
-    required_permissions: Any = None
-
-
-def _translate(exc: Exception) -> Exception:
-    """Return the REST framework exception for an exception of the models."""
-    if isinstance(exc, LastOwnerError):
-        return Conflict(str(exc.args[0]), "last_owner")
-    if isinstance(exc, ProtectedError | RestrictedError):
-        return Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
-    if isinstance(exc, IntegrityError) or is_deadlock(exc):
-        return Conflict()
-    if isinstance(exc, ObjectDoesNotExist | NotAMemberError):
-        # Another request deleted the row, or removed the user, before this one had its lock.
-        return NotFound()
-    if isinstance(exc, DjangoValidationError):
-        if hasattr(exc, "error_dict"):
-            return ValidationError(exc.message_dict)
-        return Conflict(exc.message, exc.code)
-    return exc

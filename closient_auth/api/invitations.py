@@ -1,5 +1,3 @@
-from typing import Any
-
 from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import status
@@ -28,10 +26,6 @@ class InvitationViewSet(OrganizationScopedViewSet):
     def get_queryset(self) -> QuerySet[Invitation]:
         invitations = Invitation.objects.filter(organization=get_organization(self.request))
         return invitations.select_related("organization", "invited_by").order_by("-created_at", "pk")
-
-    def filter_rows(self, rows: Any) -> Any:
-        filters = self.get_filters()
-        return rows.in_state(filters["status"]) if "status" in filters else rows
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = get_organization(request)

@@ -28,18 +28,9 @@ class ApiKeyViewSet(ManagementViewSet):
     operations = dict.fromkeys(["create", "rotate"], {"responses": {201: serializers.NewUserKeySerializer}})
     get_holder: Callable[[], dict[str, Any]]
 
-    def get_rows(self) -> QuerySet[Any]:
-        return super().get_rows().select_related("organization", "user", "created_by").order_by("-created_at", "pk")
-
-    def filter_rows(self, rows: Any) -> Any:
-        filters = self.get_filters()
-        if "prefix" in filters:
-            rows = rows.filter(prefix=filters["prefix"])
-        if "state" in filters:
-            rows = rows.in_state(filters["state"])
-        if "unused_since" in filters:
-            rows = rows.unused_since(filters["unused_since"])
-        return rows
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        api_keys = ApiKey.objects.filter(**self.get_holder())
+        return api_keys.select_related("organization", "user", "created_by").order_by("-created_at", "pk")
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
@@ -79,9 +70,6 @@ class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
     required_permissions = Permission.MANAGE_API_KEYS
     creation_serializer_class = serializers.NewApiKeySerializer
 
-    def get_queryset(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.filter(organization=get_organization(self.request))
-
     def get_holder(self) -> dict[str, Any]:
         return {"organization": get_organization(self.request)}
 
@@ -91,9 +79,6 @@ class UserApiKeyViewSet(ApiKeyViewSet):
 
     tag, noun, nouns = "me", "a user key", "your user keys"
     permission_classes = [IsAuthenticated, SessionOnly]
-
-    def get_queryset(self) -> QuerySet[ApiKey]:
-        return ApiKey.objects.filter(user=self.user.pk)
 
     def get_holder(self) -> dict[str, Any]:
         return {"prefix": KeyType.USER, "user": self.user}

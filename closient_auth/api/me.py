@@ -13,7 +13,7 @@ from closient_auth.core.rates import get_windows
 from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_usage
-from closient_auth.limits.windows import StoreUnavailable, Usage
+from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, Membership
 from closient_auth.principals import OrganizationPrincipal
 
@@ -26,14 +26,13 @@ class MeViewSet(ManagementViewSet):
 
     def retrieve(self, request: Request, **kwargs: str) -> Response:
         """Return the identity of this credential, its rate limits, and its permissions in each organization."""
-        is_organization = isinstance(self.user, OrganizationPrincipal)
-        me = {
-            "type": "organization" if is_organization else "user",
-            "username": None if is_organization else self.user.get_username(),
-            "key": _describe_key(request.auth) if isinstance(request.auth, ApiKey) else None,
-            "organizations": _get_organizations(self.user),
-        }
-        return Response(self.get_serializer(me).data)
+        me: dict[str, Any] = {"type": "organization", "username": None, "organizations": [self.user]}
+        if not isinstance(self.user, OrganizationPrincipal):
+            memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
+            memberships = memberships.filter(user=self.user.pk).order_by("organization__name", "pk")
+            me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
+        key = _describe_key(request.auth) if isinstance(request.auth, ApiKey) else None
+        return Response(self.get_serializer({**me, "key": key}).data)
 
 
 class OwnKeyViewSet(ManagementViewSet):
@@ -55,22 +54,8 @@ class OwnKeyViewSet(ManagementViewSet):
 
 
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:
-    names = ("id", "prefix", "hint", "name", "expires_at")
-    return {name: getattr(api_key, name) for name in names} | {"limits": _read_limits(api_key)}
-
-
-def _read_limits(api_key: ApiKey) -> tuple[Usage, ...] | None:
+    key = {name: getattr(api_key, name) for name in ("id", "prefix", "hint", "name", "expires_at")}
     try:
-        return read_usage(str(api_key.family), get_windows(api_key))
+        return {**key, "limits": read_usage(str(api_key.family), get_windows(api_key))}
     except StoreUnavailable:
-        return None
-
-
-def _get_organizations(user: Any) -> list[dict[str, Any]]:
-    if isinstance(user, OrganizationPrincipal):
-        return [{"organization": user.organization, "role": None, "permissions": sorted(user.permissions)}]
-    memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
-    return [
-        {"organization": member.organization, "role": member.role, "permissions": sorted(member.permissions)}
-        for member in memberships.filter(user=user.pk).order_by("organization__name", "pk")
-    ]
+        return {**key, "limits": None}

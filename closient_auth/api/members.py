@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from rest_framework.request import Request
@@ -28,16 +30,12 @@ class MembershipViewSet(OrganizationScopedViewSet):
         memberships = Membership.objects.filter(organization=get_organization(self.request))
         return memberships.select_related("user", "organization").order_by("created_at", "pk")
 
-    def filter_rows(self, rows: QuerySet[Membership]) -> QuerySet[Membership]:
-        filters = self.get_filters()
-        if "role" in filters:
-            rows = rows.filter(role=filters["role"])
-        if text := filters.get("q"):
-            matches = Q(**{f"user__{get_user_model().USERNAME_FIELD}__icontains": text})
-            if address_field := get_address_field():
-                matches |= Q(**{f"user__{address_field}__icontains": text})
-            rows = rows.filter(matches)
-        return rows
+    def filter_rows(self, rows: Any, *, q: str = "", **filters: Any) -> Any:
+        matches = Q()
+        for name in (get_user_model().USERNAME_FIELD, get_address_field()):
+            if q and name:
+                matches |= Q(**{f"user__{name}__icontains": q})
+        return super().filter_rows(rows.filter(matches), **filters)
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         """Change the role of the member."""

@@ -15,6 +15,7 @@ from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
+from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
 
@@ -125,7 +126,7 @@ class RotationSerializer(Serializer):
 
 class ApiKeyFilterSerializer(serializers.Serializer[Any]):
     prefix = serializers.ChoiceField(choices=KeyType.choices, required=False)
-    state = serializers.ChoiceField(choices=KeyState.choices, required=False)
+    state = serializers.ChoiceField(choices=KeyState.choices, source="in_state", required=False)
     unused_since = UtcDateTimeField(required=False)
 
 
@@ -168,7 +169,7 @@ class InvitationSerializer(Serializer):
 
 
 class InvitationFilterSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=InvitationState.choices, required=False)
+    status = serializers.ChoiceField(choices=InvitationState.choices, source="in_state", required=False)
 
 
 class AcceptanceSerializer(Serializer):
@@ -225,7 +226,10 @@ class OwnOrganizationSerializer(Serializer):
     name = serializers.CharField(read_only=True, source="organization.name")
     slug = serializers.SlugField(read_only=True, source="organization.slug")
     role = serializers.ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
-    permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
+    permissions = serializers.SerializerMethodField()
+
+    def get_permissions(self, access: Membership | OrganizationPrincipal) -> list[str]:
+        return sorted(access.permissions)
 
 
 class MeSerializer(Serializer):

@@ -103,7 +103,7 @@ def _describe(view: Any, action: str) -> dict[str, Any]:
     operation = {
         "tags": [view.tag],
         "summary": f"{verb} {view.nouns if is_list else view.noun}",
-        "parameters": [serializer for serializer in filters if serializer],
+        "parameters": [serializer for serializer in filters if serializer().fields],
         "responses": {status: view.serializer_class if status != 204 else None},
         **view.operations.get(action, {}),
     }
