@@ -1,7 +1,3 @@
-"""Admin pages of API keys."""
-
-from __future__ import annotations
-
 import re
 from typing import Any
 
@@ -13,14 +9,12 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, router, transaction
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
@@ -40,8 +34,6 @@ SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(AuditedAdmin):
-    """Create, change, revoke and find API keys. A new key is shown once, and keys are never deleted here."""
-
     list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
     list_filter = ["prefix", StateFilter, OrganizationFilter]
     list_select_related = ["organization", "user"]
@@ -72,9 +64,7 @@ class ApiKeyAdmin(AuditedAdmin):
         username = get_user_model().USERNAME_FIELD
         return ["name", "hint", "organization__name", "organization__slug", f"user__{username}"]
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
-    ) -> tuple[QuerySet[ApiKey], bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str) -> Any:
         return super().get_search_results(request, queryset, SHOWN_KEY.sub(r"\1", search_term))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
@@ -83,34 +73,25 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
-            holder = _(
+            text = _(
                 "Choose an organization for a business or publishable key, or a user for a user key, but not both."
             )
-            return [
-                (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": holder}),
-                (None, {"fields": ["name", "description"]}),
-                (_("Limits"), {"fields": LIMITS}),
-            ]
-        return [
-            (None, {"fields": ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]}),
-            (_("Limits"), {"fields": LIMITS}),
-            (_("History"), {"fields": ["id", "last_used", "created_at", "created_by"]}),
-        ]
+            holder = (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": text})
+            return [holder, (None, {"fields": ["name", "description"]}), (_("Limits"), {"fields": LIMITS})]
+        main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]
+        history = ["id", "last_used", "created_at", "created_by"]
+        return [(None, {"fields": main}), (_("Limits"), {"fields": LIMITS}), (_("History"), {"fields": history})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        if obj is None:
-            return []
-        return ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
+        names = ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
+        return [] if obj is None else names
 
-    def get_form(
-        self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any
-    ) -> type[ModelForm[Any]]:
+    def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
         return super().get_form(request, obj, change, **kwargs)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        # A revoked key stays as a record of its holder. Keys are deleted only by cascade from their organization or user:
-        # Django then passes each key as ``obj``.
+        # A revoked key stays as a record of its holder. Only a cascade deletes keys; Django passes each key as ``obj``.
         return obj is not None and super().has_delete_permission(request, obj)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
@@ -159,27 +140,12 @@ class ApiKeyAdmin(AuditedAdmin):
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         return self._render_created(request, obj, _("API key created"))
 
-    @method_decorator(never_cache)
     def _render_created(self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200) -> HttpResponse:
-        context = {"api_key": api_key, "may_view": self.has_view_or_change_permission(request, api_key)}
-        return self._render(request, "created.html", title, context, status)
+        may_view = self.has_view_or_change_permission(request, api_key)
+        return self._render(request, "created", title, status, api_key=api_key, may_view=may_view)
 
     @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
     def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
-        self._revoke(request, queryset)
-
-    @method_decorator(require_POST)
-    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        api_key = self.get_object(request, unquote(object_id))
-        if not self.has_change_permission(request, api_key):
-            raise PermissionDenied
-        if api_key is None:
-            raise Http404
-        self._revoke(request, self.get_queryset(request).filter(pk=api_key.pk))
-        filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
-        return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
-
-    def _revoke(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
         staff: Any = request.user
         with acting(get_actor(request)), transaction.atomic(using=router.db_for_write(ApiKey)):
             revoked = list(queryset.filter(is_active=True))
@@ -191,17 +157,27 @@ class ApiKeyAdmin(AuditedAdmin):
         else:
             self.message_user(request, _("There is no active API key to revoke."), messages.WARNING)
 
+    @method_decorator(require_POST)
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        api_key = self.get_object(request, unquote(object_id))
+        if not self.has_change_permission(request, api_key):
+            raise PermissionDenied
+        if api_key is None:
+            raise Http404
+        self.revoke_selected(request, self.get_queryset(request).filter(pk=api_key.pk))
+        filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
+        return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
+
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if find_api_keys(request.GET.get("q", "")):
-            message = _(
+            text = _(
                 "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
             )
-            self.message_user(request, message, messages.WARNING)
+            self.message_user(request, text, messages.WARNING)
             return HttpResponseRedirect(self._reverse("find"))
         return super().changelist_view(request, extra_context)
 
     @method_decorator(sensitive_post_parameters("api_key"))
-    @method_decorator(never_cache)
     def find_view(self, request: HttpRequest) -> HttpResponse:
         form = FindApiKeyForm(request.POST if request.method == "POST" else None)
         hashed_key = hash_api_key(form.cleaned_data.pop("api_key")) if form.is_valid() else None
@@ -213,25 +189,15 @@ class ApiKeyAdmin(AuditedAdmin):
             if api_key := self.get_queryset(request).filter(hashed_key=hashed_key).first():
                 return HttpResponseRedirect(self._reverse("change", api_key.pk))
             form.add_error("api_key", _("No key matches. It may belong to another installation or have been deleted."))
-        return self._render(request, "find.html", _("Find a leaked API key"), {"form": form})
+        return self._render(request, "find", _("Find a leaked API key"), form=form)
 
     def _reverse(self, page: str, *args: Any) -> str:
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
         return reverse(name, args=args, current_app=self.admin_site.name)
 
-    def _render(
-        self, request: HttpRequest, template: str, title: Any, context: dict[str, Any], status: int = 200
-    ) -> HttpResponse:
+    def _render(self, request: HttpRequest, page: str, title: Any, status: int = 200, **context: Any) -> HttpResponse:
         request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            # Django's template shows this as the last breadcrumb.
-            "original": title,
-            "opts": self.opts,
-            "media": self.media,
-            "has_view_permission": self.has_view_or_change_permission(request),
-            "is_popup": False,
-            **context,
-        }
-        return TemplateResponse(request, f"admin/closient_auth/apikey/{template}", context, status=status)
+        # Django's template shows ``original`` as the last breadcrumb.
+        context |= {**self.admin_site.each_context(request), "title": title, "original": title, "opts": self.opts}
+        context |= {"media": self.media, "has_view_permission": self.has_view_or_change_permission(request)}
+        return TemplateResponse(request, f"admin/closient_auth/apikey/{page}.html", context, status=status)

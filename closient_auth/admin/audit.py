@@ -1,5 +1,3 @@
-"""Admin pages of the audit log, and the base class to record changes in it."""
-
 from dataclasses import replace
 from typing import Any
 
@@ -37,18 +35,12 @@ class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Show the audit log. Entries cannot be added, changed or deleted."""
-
     list_display = ["created_at", "event", "actor", "target", "address"]
     list_filter = ["event", "created_at"]
     search_fields = ["actor", "target", "organization_id", "target_id"]
     ordering = ["-created_at", "pk"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission

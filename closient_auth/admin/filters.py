@@ -1,5 +1,3 @@
-"""List filters of API keys."""
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +11,11 @@ from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 
 
 class StateFilter(admin.SimpleListFilter):
-    """Filter keys by their state."""
-
     title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return [(state.value, state.label) for state in KeyState]
+        return KeyState.choices
 
     def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
         state = self.value()
@@ -40,7 +36,7 @@ class OrganizationFilter(admin.SimpleListFilter):
         return True
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Yield the query string for all keys, and the parameters to keep the other filters."""
+        # The parameters keep the other filters.
         yield {
             "query_string": changelist.get_query_string(remove=[self.parameter_name]),
             "parameters": [pair for pair in changelist.params.items() if pair[0] != self.parameter_name],

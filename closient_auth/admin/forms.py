@@ -1,5 +1,4 @@
-"""Forms of the API key admin."""
-
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +16,7 @@ from closient_auth.models.api_keys import EDITABLE_FIELDS
 from closient_auth.roles import KEY_RULES, KeyHolder
 
 
-def get_nonce() -> str:
-    """Return a random value for one display of the creation form."""
-    return get_random_string(22)
-
-
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Change the editable fields of a key."""
-
     class Meta:
         model = ApiKey
         fields = [*EDITABLE_FIELDS]
@@ -40,7 +32,9 @@ class ApiKeyCreationForm(ApiKeyForm):
     """Create one key for each display of the form, however often the form is submitted."""
 
     # If a script sends no nonce, ``get_pk()`` hashes the form data to detect a resubmission.
-    nonce = forms.CharField(required=False, initial=get_nonce, widget=forms.HiddenInput({"autocomplete": "off"}))
+    nonce = forms.CharField(
+        required=False, initial=partial(get_random_string, 22), widget=forms.HiddenInput({"autocomplete": "off"})
+    )
 
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
@@ -74,12 +68,8 @@ class FindApiKeyForm(forms.Form):
     put the key into the error report.
     """
 
-    api_key = forms.CharField(
-        label=_("API key"),
-        widget=forms.PasswordInput(
-            {"autocomplete": "off", "autofocus": True, "class": "vTextField", "spellcheck": "false"}
-        ),
-    )
+    attrs = {"autocomplete": "off", "autofocus": True, "class": "vTextField", "spellcheck": "false"}
+    api_key = forms.CharField(label=_("API key"), widget=forms.PasswordInput(attrs))
 
     @sensitive_variables("api_keys")
     def clean_api_key(self) -> str:

@@ -1,5 +1,3 @@
-"""Admin pages of organizations and their members."""
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +9,7 @@ from django.db import models, router, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
@@ -29,15 +27,11 @@ NOT_ONESELF = _("You cannot raise your own role (%(user)s).")
 
 
 class FixedWidget(forms.Widget):
-    """Show a value as text instead of an input."""
-
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> str:  # type: ignore[override]
         return format_html("<p>{}</p>", value)
 
 
 class MembershipForm(ModelForm):  # type: ignore[type-arg]
-    """Add a member or change the role. The user of an existing membership cannot be changed."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
@@ -64,29 +58,20 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         super().clean()
         if any(self.errors):
             return
-        self._require_owner()
-        self._require_permission()
-
-    def _require_owner(self) -> None:
-        posted = {form.instance.pk for form in self.forms}
+        changes, posted = list(self._changes()), {form.instance.pk for form in self.forms}
         # Members added after the page loaded are not in the formset.
         others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
-        changes = [*self._changes(), *others]
-        had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes)
-        has_owner = any(new == Role.OWNER and member.user.is_active for member, old, new in changes)
-        if not has_owner and (had_owner or self.instance._state.adding):
+        had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes + others)
+        has_owner = any(new == Role.OWNER and member.user.is_active for member, old, new in changes + others)
+        is_new = self.instance._state.adding
+        if not has_owner and (had_owner or is_new):
             raise ValidationError(OWNER_NEEDED, code="last_owner")
-
-    def _require_permission(self) -> None:
-        if self.instance._state.adding:
-            return
-        for member, old, new in self._changes():
+        for member, old, new in [] if is_new else changes:
             own = self.actor.is_user(member.user_id)
             rank = self.instance.get_rank(self.actor, own=own) if old != new else None
-            if old == new or may_change_role(rank or "", old, new, own=own):
-                continue
-            message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
-            raise ValidationError(message, code="owners_only", params={"user": member.user})
+            if old != new and not may_change_role(rank or "", old, new, own=own):
+                message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
+                raise ValidationError(message, code="owners_only", params={"user": member.user})
 
     def _changes(self) -> Iterator[tuple[Membership, str | None, str | None]]:
         """Yield each membership with its old role (``None`` if added) and new role (``None`` if deleted)."""
@@ -97,8 +82,6 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Edit the members on the organization's page."""
-
     model = Membership
     form = MembershipForm
     formset = MembershipFormSet
@@ -122,8 +105,6 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
-    """Create, change and delete organizations and their members."""
-
     list_display = ["name", "slug", "created_at", "members", "api_keys"]
     search_fields = ["name", "slug"]
     ordering = ["name"]
@@ -154,18 +135,16 @@ class OrganizationAdmin(AuditedAdmin):
         with form.instance.keep_owner():
             super().save_related(request, form, formsets, change)
 
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
         pk = read_uuid(unquote(object_id or ""))
         if request.method != "POST" or pk is None:
-            return super().changeform_view(request, object_id, form_url, extra_context)
+            return super().changeform_view(request, object_id, *args, **kwargs)
         using = router.db_for_write(Organization)
         try:
             with transaction.atomic(using=using):
                 # Lock the row before reading the members, so that the validated state is still current at the save.
                 lock_rows(Organization, [pk], using)
-                return super().changeform_view(request, object_id, form_url, extra_context)
+                return super().changeform_view(request, object_id, *args, **kwargs)
         except LastOwnerError:
             # The form was valid, but an Owner was deactivated before it was saved. All changes were rolled back.
             self.message_user(request, OWNER_NEEDED, messages.ERROR)

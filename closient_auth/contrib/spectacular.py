@@ -5,13 +5,8 @@
 
 from typing import Any
 
+from drf_spectacular import extensions
 from drf_spectacular.drainage import isolate_view_method
-from drf_spectacular.extensions import (
-    OpenApiAuthenticationExtension,
-    OpenApiSerializerExtension,
-    OpenApiSerializerFieldExtension,
-    OpenApiViewExtension,
-)
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework.exceptions import APIException, NotFound, Throttled
@@ -40,22 +35,20 @@ ERRORS: dict[int, tuple[str, type[APIException] | None]] = {
 ABSENT = {"list": {409}, "retrieve": {400, 409}, "destroy": {400}}
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ApiKeyScheme(extensions.OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "closient_auth.authentication.ApiKeyAuthentication"
     match_subclasses = True
-    name = "ApiKey"
 
-    def __init__(self, target: Any) -> None:
-        super().__init__(target)  # type: ignore[no-untyped-call]
+    @property
+    def name(self) -> str:  # type: ignore[override]
         # The management API uses the class itself, so a subclass needs another name.
-        if type(target) is not ApiKeyAuthentication:
-            self.name = type(target).__name__
+        return "ApiKey" if type(self.target) is ApiKeyAuthentication else type(self.target).__name__
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         return {"type": "apiKey", "in": "header", "name": conf.HEADER}
 
 
-class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
+class TextField(extensions.OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     target_class = "closient_auth.api.serializers.TextField"
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Any:
@@ -63,9 +56,7 @@ class TextField(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-cal
         return schema | {"pattern": TEXT if self.target.allow_blank else NOT_BLANK}
 
 
-class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """Declare that unknown fields are refused."""
-
+class Serializer(extensions.OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     target_class = "closient_auth.api.serializers.Serializer"
     match_subclasses = True
 
@@ -84,7 +75,7 @@ class Serializer(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
         return schema
 
 
-class ManagementView(OpenApiViewExtension):  # type: ignore[no-untyped-call]
+class ManagementView(extensions.OpenApiViewExtension):  # type: ignore[no-untyped-call]
     target_class = "closient_auth.api.base.ManagementViewSet"
     match_subclasses = True
 
