@@ -24,7 +24,11 @@ def find_declarations(view: View) -> Iterator[Finding]:
     if declared is None or hasattr(declared, "__get__"):
         return
     if view.permissions is None or view.checks_organization:
-        yield from _find_names(view, declared)
+        for name in declared if isinstance(declared, Mapping) else ():
+            # Every HTTP method is allowed: views may share a mapping, and a viewset class has no method named "get".
+            is_method = name in view.cls.http_method_names or name in map(str.upper, view.cls.http_method_names)
+            if not is_method and not callable(getattr(view.cls, str(name), None)):
+                yield Finding("W013", view, {"name": name})
         yield from _find_permissions(view)
     elif view.permissions and view.takes_keys and not view.is_public:
         yield Finding("W005", view)
@@ -41,14 +45,6 @@ def find_misspellings(view: View) -> Iterator[Finding]:
         for name in get_close_matches(meant, names - {meant}, cutoff=0.9):
             if isinstance(view.get(name), str | Mapping):
                 yield Finding("W017", view, {"name": name, "meant": meant})
-
-
-def _find_names(view: View, declared: object) -> Iterator[Finding]:
-    for name in declared if isinstance(declared, Mapping) else ():
-        # Every HTTP method is allowed: views may share a mapping, and a viewset class has no method named "get".
-        is_method = name in view.cls.http_method_names or name in map(str.upper, view.cls.http_method_names)
-        if not is_method and not callable(getattr(view.cls, str(name), None)):
-            yield Finding("W013", view, {"name": name})
 
 
 def _find_permissions(view: View) -> Iterator[Finding]:

@@ -1,7 +1,6 @@
 """Rules of authentication, permission and throttle classes."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rest_framework.permissions import NOT, OR, DjangoModelPermissions, IsAdminUser
 
@@ -36,7 +35,8 @@ def find_policies(views: Sequence[View]) -> Iterator[Finding]:
 
 def _judge(view: View) -> Iterator[str]:
     """Yield the id of each broken rule."""
-    if _is_late(view.authenticators or ()):
+    first, *others = [includes([cls], ApiKeyAuthentication) for cls in view.authenticators or ()] or [False]
+    if any(others) and not first:
         yield "W001"
     if view.takes_keys:
         if view.throttles is not None and not includes(view.throttles, ApiKeyRateThrottle) and not view.is_public:
@@ -44,22 +44,7 @@ def _judge(view: View) -> Iterator[str]:
         if includes(view.permissions, IsAdminUser, DjangoModelPermissions):
             yield "W004"
     if view.checks_organization:
-        parts = list(iter_classes(view.permissions))
-        if any(map(_is_inverted, parts)):
-            yield "E010"
-        if any(map(_hides_others, parts)):
-            yield "W010"
-
-
-def _is_late(classes: Collection[Any]) -> bool:
-    first, others = list(classes)[:1], list(classes)[1:]
-    return includes(others, ApiKeyAuthentication) and not includes(first, ApiKeyAuthentication)
-
-
-def _is_inverted(permission: Any) -> bool:
-    return getattr(permission, "operator_class", None) is NOT and includes([permission], HasOrganizationPermission)
-
-
-def _hides_others(permission: Any) -> bool:
-    is_either = getattr(permission, "operator_class", None) is OR
-    return is_either and includes([permission.op1_class], HasOrganizationPermission)
+        for permission in iter_classes(view.permissions):
+            operator = getattr(permission, "operator_class", None)
+            if operator in (NOT, OR) and includes([permission.op1_class], HasOrganizationPermission):
+                yield "E010" if operator is NOT else "W010"

@@ -5,124 +5,112 @@ from typing import NamedTuple
 
 from django.core.checks import CheckMessage, Error, Warning
 
-
-class Rule(NamedTuple):
-    """The message and the hint of a check, with replacement fields for the values of a finding.
-
-    ``{place}`` becomes a list of views, or the name of a setting.
-    """
-
-    message: str
-    hint: str
-
-
+# The message and the hint of each check: ``{place}`` becomes a list of views, or the name of a setting.
 # ``E`` is an error and ``W`` a warning. Projects silence checks by id, so an id keeps its meaning for ever.
 RULES = {
     # The setting CLOSIENT_AUTH
-    "E001": Rule("CLOSIENT_AUTH[{name!r}] is not a known setting.", "{suggestion}"),
-    "E002": Rule(
+    "E001": ("CLOSIENT_AUTH[{name!r}] is not a known setting.", "{suggestion}"),
+    "E002": (
         "CLOSIENT_AUTH should be a dictionary, not a {type}.",
         'Write CLOSIENT_AUTH = {{"RATE_LIMIT_PER_MINUTE": 300}}, or remove the setting.',
     ),
-    "E003": Rule(
-        "CLOSIENT_AUTH[{name!r}] should be {wanted}, not {value}.", "Remove it to use the default, {default!r}."
-    ),
-    "E004": Rule(
+    "E003": ("CLOSIENT_AUTH[{name!r}] should be {wanted}, not {value}.", "Remove it to use the default, {default!r}."),
+    "E004": (
         "CLOSIENT_AUTH['HEADER'] should be {wanted}, not {value}.",
         "Use letters, digits and single hyphens, such as {default!r}, and not the name of a standard header.",
     ),
-    "E005": Rule("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
-    "W015": Rule(
+    "E005": ("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
+    "W015": (
         "CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {permissions}.",
         "Roles do not inherit permissions. Add these to 'owner' too.",
     ),
     # Authentication, permission and throttle classes
-    "W001": Rule(
+    "W001": (
         "ApiKeyAuthentication should be the first authentication class in: {place}.",
         "REST framework takes the WWW-Authenticate header of a 401 from the first class, or responds 403 without it.",
     ),
-    "W012": Rule(
+    "W012": (
         "ApiKeyAuthentication is not used by any view, so API keys are not accepted anywhere.",
         "Put 'closient_auth.authentication.ApiKeyAuthentication' first in DEFAULT_AUTHENTICATION_CLASSES or in a view.",
     ),
-    "W002": Rule(
+    "W002": (
         "ApiKeyRateThrottle should be one of the throttle classes in: {place}.",
         "Add 'closient_auth.throttling.ApiKeyRateThrottle'. API key rate limits are not enforced without it.",
     ),
-    "E006": Rule(
+    "E006": (
         "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES'] should not admit every request.",
         "Set it to ['rest_framework.permissions.IsAuthenticated'], and use AllowAny on public views.",
     ),
-    "W003": Rule(
+    "W003": (
         "The permission classes should not be empty in: {place}.",
         "They admit every request. Name the permission classes, or AllowAny if the view is public.",
     ),
-    "W004": Rule(
+    "W004": (
         "IsAdminUser and DjangoModelPermissions should not be used with API keys in: {place}.",
         "Use HasOrganizationPermission, or remove ApiKeyAuthentication: a user key has its user's rights in the admin.",
     ),
-    "E010": Rule(
+    "E010": (
         "HasOrganizationPermission should not be negated with ~ in: {place}.",
         "~ admits every request that the class refuses. Write an explicit permission class instead.",
     ),
-    "W010": Rule(
+    "W010": (
         "HasOrganizationPermission should be the last operand of | in: {place}.",
         "It responds 404 for another organization's object, and the permission after it is never evaluated.",
     ),
     # The attribute required_permissions
-    "E007": Rule(
+    "E007": (
         "required_permissions should name a permission for {handler} in: {place}.",
         "Until then, such a request gets a 500 response.",
     ),
-    "E008": Rule(
+    "E008": (
         "required_permissions names {permission!r}, which is not a known permission, in: {place}.",
         "{suggestion} Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
     ),
-    "W005": Rule(
+    "W005": (
         "required_permissions is not read by any permission class in: {place}.",
         "Add HasOrganizationPermission to permission_classes. Without it, the view requires no permission.",
     ),
-    "W013": Rule(
+    "W013": (
         "required_permissions names {name!r}, which is not an action or method of the view, in: {place}.",
         "No request reads it. Use an HTTP method or an action of the viewset, such as 'destroy'.",
     ),
-    "W014": Rule(
+    "W014": (
         "{handler} is @publishable but needs {permission!r} in: {place}.",
         "Publishable keys have only 'organization.view_organization'. Require that, or decorate other methods only.",
     ),
-    "W017": Rule("{name} is not read by HasOrganizationPermission in: {place}.", "Did you mean {meant!r}?"),
+    "W017": ("{name} is not read by HasOrganizationPermission in: {place}.", "Did you mean {meant!r}?"),
     # Rows of organizations
-    "E011": Rule(
+    "E011": (
         "organization_field should be a path from {model} to an organization, not {path!r}, in: {place}.",
         "Write it as a lookup for filter(), such as 'product__organization'. Django's error: {error}",
     ),
-    "W011": Rule(
+    "W011": (
         "OrganizationFilterBackend should be one of the filter backends in: {place}.",
         "They list the rows of every organization. Add OrganizationFilterBackend, or override get_queryset().",
     ),
-    "W016": Rule(
+    "W016": (
         "The field {name!r} of {serializer} should be read-only in: {place}.",
         "Set it from get_organization(request) in perform_create(), or check the organization in validate_{name}().",
     ),
-    "W018": Rule(
+    "W018": (
         "HasOrganizationPermission should be one of the permission classes in: {place}.",
         "IsAuthenticated admits keys of every organization. Add OrganizationFilterBackend too, or override get_queryset().",
     ),
     # Caches and databases
-    "E009": Rule("RATELIMIT_USE_CACHE should be a cache in CACHES, not {alias!r}.", "Use one of: {known}."),
-    "W006": Rule(
+    "E009": ("RATELIMIT_USE_CACHE should be a cache in CACHES, not {alias!r}.", "Use one of: {known}."),
+    "W006": (
         "The cache {alias!r} should not count requests: it {fault}.",
         "Use django.core.cache.backends.redis.RedisCache. RATELIMIT_USE_CACHE names the cache, by default 'default'.",
     ),
-    "W007": Rule(
+    "W007": (
         "RATELIMIT_ENABLE should not be False: no request is counted, and RATE_LIMIT_FAIL_OPEN applies to all.",
         "Remove it from the settings. To turn a limit off, set it to 0 in CLOSIENT_AUTH.",
     ),
-    "W008": Rule(
+    "W008": (
         "django_ratelimit should not be in INSTALLED_APPS: its own check rejects this cache.",
         "Remove it. Requests are counted without it, and closient_auth.W006 reports an unsuitable cache.",
     ),
-    "W009": Rule(
+    "W009": (
         "The SQLite database {alias!r} should use immediate transactions with ATOMIC_REQUESTS.",
         'Set OPTIONS = {{"transaction_mode": "IMMEDIATE"}}. Otherwise requests fail with “database is locked”.',
     ),
@@ -144,7 +132,7 @@ def report(findings: Iterable[Finding]) -> list[CheckMessage]:
         places.setdefault((id, tuple(values.items())), set()).add(str(place))
     messages: list[CheckMessage] = []
     for (id, items), names in places.items():
-        texts = [text.format(**dict(items), place=", ".join(sorted(names))) for text in RULES[id]]
+        message, hint = (text.format(**dict(items), place=", ".join(sorted(names))) for text in RULES[id])
         level = Error if id.startswith("E") else Warning
-        messages.append(level(texts[0], hint=texts[1], id=f"closient_auth.{id}"))
+        messages.append(level(message, hint=hint, id=f"closient_auth.{id}"))
     return messages

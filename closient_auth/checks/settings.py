@@ -23,12 +23,9 @@ EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"
 
 
 class Defaults(AppSettings):
-    """The settings of a project without ``CLOSIENT_AUTH``."""
-
     user_settings: Mapping[str, Any] = {}
 
 
-DEFAULTS = Defaults()
 NAMES = [name for name, member in vars(AppSettings).items() if isinstance(member, property) and name.isupper()]
 
 
@@ -64,7 +61,7 @@ def _find_invalid() -> Iterator[Finding]:
             yield Finding("E001", values={"name": name, "suggestion": suggest(name, NAMES)})
         elif name == "EXTRA_ROLE_PERMISSIONS":
             yield from _find_extra_permissions(value)
-        elif wanted := _get_wanted(default := getattr(DEFAULTS, name), value):
+        elif wanted := _get_wanted(default := getattr(Defaults(), name), value):
             values = {"name": name, "wanted": wanted, "value": repr(value), "default": default}
             yield Finding("E004" if name == "HEADER" else "E003", values=values)
 
@@ -100,11 +97,10 @@ def _find_extra_permissions(value: object) -> Iterator[Finding]:
             if not isinstance(permission, str) or not permission:
                 yield _bad_extra(f"[{role!r}] should contain only permissions", permission)
             elif permission.startswith(RESERVED_NAMESPACE):
-                yield _bad_extra(
-                    f"[{role!r}] should contain only your own permissions",
-                    permission,
-                    f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'.",
+                advice = (
+                    f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
                 )
+                yield _bad_extra(f"[{role!r}] should contain only your own permissions", permission, advice)
 
 
 def _bad_extra(problem: str, value: object, advice: str = EXAMPLE) -> Finding:

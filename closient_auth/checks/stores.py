@@ -27,7 +27,12 @@ UNSUITABLE_CACHES = {
 def find_caches(views: Sequence[View]) -> Iterator[Finding]:
     """Find an unsuitable cache and disabled counting."""
     alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    fault = _find_fault(alias)
+    try:
+        backend = import_string(settings.CACHES[alias]["BACKEND"])
+        fault = next((fault for cls, fault in UNSUITABLE_CACHES.items() if issubclass(backend, cls)), None)
+    except (KeyError, ImportError):
+        # Django raises its own error when the project uses the cache.
+        fault = None
     if fault and apps.is_installed("django_ratelimit"):
         yield Finding("W008")
     # The cache does not matter in a project without rate limits.
@@ -51,12 +56,3 @@ def find_databases() -> Iterator[Finding]:
     mode = str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper()
     if is_sqlite and database.get("ATOMIC_REQUESTS") and mode not in ("IMMEDIATE", "EXCLUSIVE"):
         yield Finding("W009", values={"alias": alias})
-
-
-def _find_fault(alias: str) -> str | None:
-    try:
-        backend = import_string(settings.CACHES[alias]["BACKEND"])
-    except (KeyError, ImportError):
-        # Django raises its own error when the project uses the cache.
-        return None
-    return next((fault for cls, fault in UNSUITABLE_CACHES.items() if issubclass(backend, cls)), None)

@@ -1,6 +1,6 @@
 """The views of the URLconf and their policies."""
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +12,6 @@ from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.permissions import HasOrganizationPermission
 
 POLICIES = {"authentication_classes", "permission_classes", "throttle_classes"}
-# A class, and the arguments and actions of ``as_view()``.
-Route = tuple[Any, Mapping[str, Any], Mapping[str, str]]
 
 
 class View:
@@ -33,17 +31,13 @@ class View:
 
     def get_classes(self, attribute: str, method: str) -> Collection[Any] | None:
         """Return the classes of a policy, or None if a method of the view chooses them for each request."""
-        from rest_framework.views import APIView
-
         classes = self.get(attribute)
-        is_fixed = getattr(self.cls, method) is getattr(APIView, method) and isinstance(classes, Collection)
-        return classes if is_fixed else None
+        return classes if isinstance(classes, Collection) and not self.overrides(method) else None
 
     def overrides(self, *methods: str) -> bool:
-        """Return whether the view has methods other than those of ``GenericAPIView``."""
-        from rest_framework.generics import GenericAPIView
-
-        return any(getattr(self.cls, name, None) is not getattr(GenericAPIView, name) for name in methods)
+        """Return whether the view has methods other than those of REST framework's classes."""
+        owners = (next((base for base in self.cls.__mro__ if name in vars(base)), self.cls) for name in methods)
+        return not all(owner.__module__.startswith("rest_framework.") for owner in owners)
 
     def __str__(self) -> str:
         name = f"{self.cls.__module__}.{self.cls.__name__}"
@@ -82,10 +76,15 @@ def get_views() -> list[View]:
     except Exception:
         # Django's own check of the URLconf reports the error.
         return []
-    return [View(*route) for route in {_get_key(*route): route for route in routes}.values()]
+    distinct = {}
+    for cls, initkwargs, actions in routes:
+        # The arguments need not be hashable, so the key has their ids.
+        key = cls, frozenset((name, id(value)) for name, value in initkwargs.items()), frozenset(actions.items())
+        distinct[key] = cls, initkwargs, actions
+    return [View(*route) for route in distinct.values()]
 
 
-def _walk(patterns: Iterable[Any]) -> Iterator[Route]:
+def _walk(patterns: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any], dict[str, str]]]:
     # This import evaluates the classes in REST framework's settings, so it waits until the URLconf is loaded.
     from rest_framework.views import APIView
 
@@ -93,22 +92,13 @@ def _walk(patterns: Iterable[Any]) -> Iterator[Route]:
         if hasattr(pattern, "url_patterns"):
             yield from _walk(pattern.url_patterns)
             continue
-        callback = _unwrap(getattr(pattern, "callback", None))
+        callback = getattr(pattern, "callback", None)
+        # ``functools.wraps`` copies the attribute ``cls``. Other wrappers have only a reference to the view.
+        while callback is not None and not hasattr(callback, "cls"):
+            callback = getattr(callback, "__wrapped__", None) or getattr(callback, "func", None)
         cls = getattr(callback, "cls", None)
         if isinstance(cls, type) and issubclass(cls, APIView) and not cls.__module__.startswith("closient_auth."):
             yield cls, getattr(callback, "initkwargs", {}), getattr(callback, "actions", None) or {}
-
-
-def _get_key(cls: Any, initkwargs: Mapping[str, Any], actions: Mapping[str, str]) -> Hashable:
-    """Return a key for the routes of one view. The arguments need not be hashable, so the key has their ids."""
-    return cls, frozenset((name, id(value)) for name, value in initkwargs.items()), frozenset(actions.items())
-
-
-def _unwrap(callback: Any) -> Any:
-    # ``functools.wraps`` copies the attribute ``cls``. Other wrappers have only a reference to the view.
-    while callback is not None and not hasattr(callback, "cls"):
-        callback = getattr(callback, "__wrapped__", None) or getattr(callback, "func", None)
-    return callback
 
 
 def iter_classes(classes: Iterable[Any] | None) -> Iterator[Any]:
