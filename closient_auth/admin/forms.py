@@ -45,8 +45,7 @@ class ApiKeyCreationForm(ApiKeyForm):
 
     def _get_validation_exclusions(self) -> set[str]:
         # ``ApiKey.clean()`` already reports a wrong holder, with a better message than the constraint's.
-        exclude: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return exclude | {"prefix"}
+        return {"prefix", *super()._get_validation_exclusions()}  # type: ignore[misc]
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]

@@ -18,6 +18,8 @@ from closient_auth.models.invitations import InvitationState
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
+ORGANIZATION_KEYS = get_key_types(KeyHolder.ORGANIZATION)
+
 
 class UtcDateTimeField(serializers.DateTimeField):
     """Accept ISO 8601 with a time zone and return UTC, whatever ``USE_TZ`` is."""
@@ -105,12 +107,10 @@ class NewUserKeySerializer(ApiKeySerializer):
 
 
 class NewApiKeySerializer(NewUserKeySerializer):
-    prefix = serializers.ChoiceField(
-        choices=KeyType.choices, help_text=" / ".join(get_key_types(KeyHolder.ORGANIZATION))
-    )
+    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=" / ".join(ORGANIZATION_KEYS))
 
     def validate_prefix(self, prefix: str) -> str:
-        if prefix not in get_key_types(KeyHolder.ORGANIZATION):
+        if prefix not in ORGANIZATION_KEYS:
             raise serializers.ValidationError(_("An organization cannot have user keys. Users create their own."))
         return prefix
 
@@ -216,9 +216,7 @@ class OwnKeySerializer(Serializer):
     hint = serializers.CharField(read_only=True)
     name = serializers.CharField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True, allow_null=True)
-    limits = WindowSerializer(
-        many=True, read_only=True, allow_null=True, help_text=_("Null while the counters are unavailable.")
-    )
+    limits = WindowSerializer(many=True, read_only=True, allow_null=True, help_text=_("Null without working counters."))
 
 
 class OwnOrganizationSerializer(Serializer):

@@ -14,6 +14,8 @@ from closient_auth.checks.views import View, includes
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.models import Organization
 
+CREDENTIAL = {IsAuthenticated, IsAuthenticatedOrReadOnly}
+
 
 def find_rows(view: View) -> Iterator[Finding]:
     """Find querysets with rows of other organizations and an invalid ``organization_field``."""
@@ -23,30 +25,15 @@ def find_rows(view: View) -> Iterator[Finding]:
     is_filtered = isinstance(backends, Collection) and includes(backends, OrganizationFilterBackend)
     # The view's own methods may filter the rows.
     if not view.overrides("get_queryset", "filter_queryset"):
-        if view.checks_organization and _is_list(view) and isinstance(backends, Collection) and not is_filtered:
+        is_list = issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
+        if view.checks_organization and is_list and isinstance(backends, Collection) and not is_filtered:
             yield Finding("W011", view)
-        if _requires_only_a_credential(view) and _belongs_to_organizations(queryset):
+        model = getattr(queryset, "model", None)
+        models = [model, *(field.related_model for field in model._meta.fields)] if model else []
+        # Another permission class may check more, and so may a subclass.
+        if view.takes_keys and view.permissions and Organization in models and CREDENTIAL.issuperset(view.permissions):
             yield Finding("W018", view)
     yield from _find_path(view, queryset, is_filtered)
-
-
-def _is_list(view: View) -> bool:
-    return issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
-
-
-def _requires_only_a_credential(view: View) -> bool:
-    # Another class may check more, and so may a subclass.
-    permissions = view.permissions or ()
-    return (
-        view.takes_keys and bool(permissions) and {IsAuthenticated, IsAuthenticatedOrReadOnly}.issuperset(permissions)
-    )
-
-
-def _belongs_to_organizations(queryset: Any) -> bool:
-    model = getattr(queryset, "model", None)
-    return model is not None and (
-        model is Organization or any(field.related_model is Organization for field in model._meta.fields)
-    )
 
 
 def _find_path(view: View, queryset: Any, is_filtered: bool) -> Iterator[Finding]:
@@ -70,8 +57,10 @@ def find_open_fields(view: View) -> Iterator[Finding]:
     """Find fields that let a request body choose the organization of a row."""
     path, cls = view.get("organization_field"), view.get("serializer_class")
     path = "organization" if path is None else path
+    methods = {"post", "put", "patch"}.intersection(view.get("http_method_names"))
+    takes_body = any(method in view.actions if view.actions else hasattr(view.cls, method) for method in methods)
     # A property needs a request.
-    if not isinstance(path, str) or not isinstance(cls, type) or not view.checks_organization or not _takes_body(view):
+    if not isinstance(path, str) or not isinstance(cls, type) or not view.checks_organization or not takes_body:
         return
     if view.overrides("get_serializer", "get_serializer_class"):
         return
@@ -80,11 +69,6 @@ def find_open_fields(view: View) -> Iterator[Finding]:
         # The project's own validation may compare the organizations.
         if str(field.source).removesuffix("_id") == source and not hasattr(cls, f"validate_{name}"):
             yield Finding("W016", view, {"name": name, "serializer": f"{cls.__module__}.{cls.__qualname__}"})
-
-
-def _takes_body(view: View) -> bool:
-    methods = {"post", "put", "patch"}.intersection(view.get("http_method_names"))
-    return any(method in view.actions if view.actions else hasattr(view.cls, method) for method in methods)
 
 
 @cache

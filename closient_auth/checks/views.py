@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from django.conf import settings
 from django.urls import get_resolver
 from rest_framework.permissions import AND, OR, AllowAny, BasePermission
 from rest_framework.settings import api_settings
@@ -65,12 +64,7 @@ class DefaultView(View):
 
 
 def get_views() -> list[View]:
-    """Return the distinct REST framework views of the URLconf, without those of this package.
-
-    Return an empty list if the URLconf cannot be loaded.
-    """
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return []
+    """Return the distinct REST framework views of the project, or none if its URLconf cannot be loaded."""
     try:
         routes = list(_walk(get_resolver().url_patterns))
     except Exception:

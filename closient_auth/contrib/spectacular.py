@@ -15,7 +15,6 @@ from closient_auth import exceptions
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.roles import KeyHolder, get_key_types
 
 # REST framework refuses NUL, because PostgreSQL cannot store it.
 TEXT = r"^[^\x00]+$"
@@ -71,7 +70,7 @@ class Serializer(extensions.OpenApiSerializerExtension):  # type: ignore[no-unty
             schema["properties"][name]["example"] = example
         if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
             # drf-spectacular warns about a second enum for ``prefix``, so a pattern excludes user keys.
-            schema["properties"]["prefix"]["pattern"] = f"^({'|'.join(get_key_types(KeyHolder.ORGANIZATION))})$"
+            schema["properties"]["prefix"]["pattern"] = f"^({'|'.join(serializers.ORGANIZATION_KEYS)})$"
         return schema
 
 
