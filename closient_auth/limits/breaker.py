@@ -43,15 +43,22 @@ class Breaker:
             result = operation(*args, **kwargs)
         except CountRefused as error:
             # The store responds, and other counters may be valid, so close the circuit.
-            self._reset()
+            with self._lock:
+                self._failures = 0
             self._report(error)
             raise
         except Exception as error:
             # Each cache client has its own exceptions, and none of them may cause a 500.
-            self._fail(error)
+            with self._lock:
+                self._failures += 1
+                self._retry_at = monotonic() + RETRY_AFTER
+            self._is_reported = self._report(error) or self._is_reported
             raise StoreUnavailable(_describe(error)) from error
         if self._failures or self._is_reported:
-            self._recover()
+            with self._lock:
+                is_reported, self._is_reported, self._failures = self._is_reported, False, 0
+            if is_reported:
+                logger.warning("rate_limits=available")
         return result
 
     def _is_retry_due(self) -> bool:
@@ -61,23 +68,6 @@ class Breaker:
             if is_due:
                 self._retry_at = now + RETRY_AFTER
             return is_due
-
-    def _fail(self, error: Exception) -> None:
-        with self._lock:
-            self._failures += 1
-            self._retry_at = monotonic() + RETRY_AFTER
-        self._is_reported = self._report(error) or self._is_reported
-
-    def _reset(self) -> None:
-        with self._lock:
-            self._failures = 0
-
-    def _recover(self) -> None:
-        with self._lock:
-            is_reported, self._is_reported = self._is_reported, False
-            self._failures = 0
-        if is_reported:
-            logger.warning("rate_limits=available")
 
     def _report(self, error: Exception) -> bool:
         """Log the error unless one was logged in the last ``LOG_INTERVAL`` seconds. Return whether it was logged."""

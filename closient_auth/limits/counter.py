@@ -23,7 +23,7 @@ def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
     Raise ``StoreUnavailable`` if the request cannot be counted.
     """
     counter = _get_counter()
-    return counter.breaker.call(counter.count, identifier, windows)
+    return counter.breaker.call(lambda: counter.store.count(identifier, windows))
 
 
 def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
@@ -34,47 +34,37 @@ def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
     if not windows:
         return ()
     counter = _get_counter()
-    return counter.breaker.call(counter.look, identifier, windows)
+    return counter.breaker.call(lambda: counter.store.look(identifier, windows))
 
 
 class Counter:
     """The rate-limit store of one process for one state of the settings, with its circuit breaker."""
 
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
+    def __init__(self, alias: str, is_enabled: bool) -> None:
+        self.alias, self.is_enabled = alias, is_enabled
         self.breaker = Breaker()
 
     @cached_property
     def store(self) -> Store:
+        if not self.is_enabled:
+            raise CountRefused("RATELIMIT_ENABLE is False")
         return _open_redis(caches[self.alias]) or RatelimitStore(self.alias)
-
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        _require_enabled()
-        return self.store.count(identifier, windows)
-
-    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        _require_enabled()
-        return self.store.look(identifier, windows)
 
 
 # The source of the counter, and the counter
-_current: tuple[tuple[object, ...], Counter] = ((), Counter(""))
+_current: tuple[tuple[object, ...], Counter] = ((), Counter("", False))
 
 
 def _get_counter() -> Counter:
     global _current
     alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
+    is_enabled = getattr(settings, "RATELIMIT_ENABLE", True)
     # The process id is included because a forked child must not share its parent's connections.
-    source = (os.getpid(), alias, settings.CACHES)
+    source = (os.getpid(), alias, settings.CACHES, is_enabled)
     # Two threads may each create a counter. The last one is kept, and the other serves a single request.
     if _current[0] != source:
-        _current = (source, Counter(alias))
+        _current = (source, Counter(alias, is_enabled))
     return _current[1]
-
-
-def _require_enabled() -> None:
-    if not getattr(settings, "RATELIMIT_ENABLE", True):
-        raise CountRefused("RATELIMIT_ENABLE is False")
 
 
 def _open_redis(cache: BaseCache) -> Store | None:

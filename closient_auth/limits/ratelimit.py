@@ -39,26 +39,16 @@ class RatelimitStore:
         """See ``Store.look()``. This needs 1 round trip."""
         # django-ratelimit's own read needs two round trips per window, and its API for cache keys is private.
         ends = [_get_window(identifier, window.period) for window in windows]
-        keys = [
-            _make_cache_key(GROUP, end, _rate(window), identifier, ALL)
-            for window, end in zip(windows, ends, strict=True)
-        ]
+        rates = map(_rate, windows)
+        keys = [_make_cache_key(GROUP, end, rate, identifier, ALL) for end, rate in zip(ends, rates, strict=True)]
         counts = caches[self.alias].get_many(keys)
         now = int(time.time())
-        return tuple(
-            _make_usage(window, counts.get(key, 0), end - now)
-            for window, end, key in zip(windows, ends, keys, strict=True)
-        )
+        found = zip(windows, ends, keys, strict=True)
+        return tuple(_make_usage(window, counts.get(key, 0), end - now) for window, end, key in found)
 
 
 def _increment(identifier: str, window: Window) -> Usage:
-    usage = get_usage(
-        request=None,
-        group=GROUP,
-        key=lambda group, request: identifier,
-        rate=_rate(window),
-        increment=True,
-    )
+    usage = get_usage(None, group=GROUP, key=lambda group, request: identifier, rate=_rate(window), increment=True)
     # If the cache fails, django-ratelimit returns None or a limit of 0, depending on ``RATELIMIT_FAIL_OPEN``.
     if usage is None or usage["limit"] == 0:
         raise StoreUnavailable("the cache did not count")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha1
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 from zlib import crc32
 
 import redis
@@ -87,46 +87,35 @@ HANDSHAKE = {
 }
 
 
-class Connection(Protocol):
-    """The part of redis-py's connection interface used here."""
-
-    def connect(self) -> None: ...
-    def send_command(self, *arguments: object) -> None: ...
-    def read_response(self) -> Any: ...
-
-
 class RedisStore:
-    """A ``Store`` on the Redis server of a connection pool, with separate connections.
+    """A ``Store`` on the Redis server of a connection pool.
 
-    The pool's connections may wait for seconds and retry, and a redis-py client takes longer than the count itself.
-    Connections are reused without a lock. There are never more connections than concurrent requests.
+    It has its own connections, never more than concurrent requests, and reuses them without a lock. The pool's connections
+    may wait for seconds and retry. A redis-py client with short timeouts needs 45 instead of 28 µs of CPU for a count and
+    one more round trip on a new connection, and it does not limit the total time on a server that is slow at every step.
     """
 
     def __init__(self, pool: redis.ConnectionPool, make_key: Callable[[str], str]) -> None:
-        address = {
-            name: value for name, value in pool.connection_kwargs.items() if name in ADDRESS or name.startswith("ssl_")
-        }
-        self._make_connection: Callable[[], Connection] = partial(
-            pool.connection_class, **address, **HANDSHAKE, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-        )
+        options = pool.connection_kwargs.items()
+        address = {name: value for name, value in options if name in ADDRESS or name.startswith("ssl_")}
+        timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+        self._make_connection = partial(pool.connection_class, **address, **HANDSHAKE, **timeouts)
         self._make_key = make_key
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[Any] = deque()
 
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        allowed, usages = self._run(1, identifier, windows)
-        return Verdict(allowed, usages)
+        return self._run(1, identifier, windows)
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        _, usages = self._run(0, identifier, windows)
-        return usages
+        return self._run(0, identifier, windows).usages
 
-    def _run(self, step: int, identifier: str, windows: Sequence[Window]) -> tuple[bool, tuple[Usage, ...]]:
+    def _run(self, step: int, identifier: str, windows: Sequence[Window]) -> Verdict:
         arguments = [1, self._make_key(f"closient_auth:limits:{identifier}"), step, crc32(identifier.encode())]
         for window in windows:
             arguments += window.limit, window.period
         allowed, *numbers = map(int, self._evaluate(arguments))
         usages = zip(windows, numbers[::2], numbers[1::2], strict=True)
-        return allowed == 1, tuple(Usage(window, count, reset) for window, count, reset in usages)
+        return Verdict(allowed == 1, tuple(Usage(window, count, reset) for window, count, reset in usages))
 
     def _evaluate(self, arguments: Sequence[object]) -> Any:
         deadline = monotonic() + BUDGET
@@ -142,14 +131,19 @@ class RedisStore:
             _require_time(deadline)
         return self._ask(connection, arguments, deadline)
 
-    def _connect(self) -> Connection:
-        connection = self._make_connection()
+    def _connect(self) -> Any:
+        connection: Any = self._make_connection()
         connection.connect()
         return connection
 
-    def _ask(self, connection: Connection, arguments: Sequence[object], deadline: float) -> Any:
+    def _ask(self, connection: Any, arguments: Sequence[object], deadline: float) -> Any:
         try:
-            reply = _run_script(connection, arguments, deadline)
+            try:
+                reply = _send(connection, "EVALSHA", SCRIPT_SHA, *arguments)
+            except NoScriptError:
+                # Redis loses its scripts on a restart.
+                _require_time(deadline)
+                reply = _send(connection, "EVAL", SCRIPT, *arguments)
         except ReadOnlyError:
             # A failover made this server a replica, so every later write fails too: treat it as an outage.
             raise
@@ -167,16 +161,7 @@ def is_plain(pool: redis.ConnectionPool) -> bool:
     return type(pool) in POOLS and pool.connection_class in CONNECTIONS
 
 
-def _run_script(connection: Connection, arguments: Sequence[object], deadline: float) -> Any:
-    try:
-        return _send(connection, "EVALSHA", SCRIPT_SHA, *arguments)
-    except NoScriptError:
-        # Redis loses its scripts on a restart.
-        _require_time(deadline)
-        return _send(connection, "EVAL", SCRIPT, *arguments)
-
-
-def _send(connection: Connection, *command: object) -> Any:
+def _send(connection: Any, *command: object) -> Any:
     connection.send_command(*command)
     return connection.read_response()
 
