@@ -32,10 +32,7 @@ _KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_
 
 
 def generate_api_key(key_type: str) -> str:
-    """Return a new raw key of the given type (a ``KeyType`` or its prefix).
-
-    Raise ``ValueError`` for an unknown type.
-    """
+    """Return a new raw key of a type (a ``KeyType`` or its prefix). Raise ``ValueError`` for an unknown type."""
     body = get_random_string(BODY_LENGTH, BODY_ALPHABET)
     return f"{KeyType(key_type).value}_{body}_{_checksum(body)}"
 

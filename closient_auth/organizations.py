@@ -11,8 +11,6 @@ from closient_auth.exceptions import raise_api_exceptions
 from closient_auth.headers import forbid_storing, get_view, vary_on
 from closient_auth.models import Organization
 
-__all__ = ["Access", "get_access", "get_organization"]
-
 HEADER = "X-Organization"
 URL_KWARG = "organization_id"
 

@@ -1,10 +1,8 @@
 """Check the permissions of a request in its organization."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import ForeignKey, Model
@@ -16,14 +14,11 @@ from closient_auth.models import Organization
 from closient_auth.organizations import get_access, get_organization_field
 from closient_auth.roles import Permission
 
-# Imported for type checking only: REST framework's views import the classes named in the settings, this one included.
-if TYPE_CHECKING:
-    from rest_framework.views import APIView
-
 
 class HasOrganizationPermission(BasePermission):
     """
     Allow a request if the member's role or the key's type grants the view's permission in the request's organization.
+    Raise the same errors as ``get_organization()``.
 
     Set ``required_permissions`` on the view to a permission, or to a mapping from action or HTTP method to a permission.
     By default, safe methods require ``view_organization`` and other methods ``contribute_organization``.
@@ -32,13 +27,12 @@ class HasOrganizationPermission(BasePermission):
     checks the classes after it. Do not use ``~``: it would admit every request this class refuses.
     """
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return whether the request has the view's permission. Raise the same errors as ``get_organization()``."""
+    def has_permission(self, request: Request, view: Any) -> bool:
         if not getattr(request.user, "is_authenticated", False):
             return False
         return get_access(request).allows(get_required_permission(view, request.method or ""))
 
-    def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
+    def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         """Return ``True`` for an object of the request's organization; raise ``NotFound`` (404) for any other."""
         value = _follow(obj, get_organization_field(view))
         if getattr(value, "pk", value) != get_access(request).organization.pk:
@@ -69,30 +63,18 @@ def get_required_permission(view: Any, method: str) -> str:
     """
     method = "GET" if method == "HEAD" else method
     declared = getattr(view, "required_permissions", None)
-    if method == "OPTIONS" or not _implements(view, method):
+    name = method.lower()
+    if method == "OPTIONS" or name not in view.http_method_names or not hasattr(view, name):
         return Permission.VIEW_ORGANIZATION
     if declared is None:
         return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
+    # Do not use ``view.action``: it keeps the request's action while REST framework checks other methods.
+    action = getattr(view, "action_map", {}).get(name, method)
     if isinstance(declared, Mapping):
-        declared = _look_up(declared, view, method)
+        declared = next((declared[key] for key in (action, method, name) if key in declared), None)
     if not isinstance(declared, str) or not declared:
         raise ImproperlyConfigured(
             f"{type(view).__module__}.{type(view).__name__}.required_permissions does not name a permission "
-            f"for {_get_action(view, method) or method}. Add one, such as {Permission.VIEW_ORGANIZATION.value!r}."
+            f"for {action}. Add one, such as {Permission.VIEW_ORGANIZATION.value!r}."
         )
     return declared
-
-
-def _look_up(declared: Mapping[str, str], view: Any, method: str) -> str | None:
-    names = (_get_action(view, method) or method, method, method.lower())
-    return next((declared[name] for name in names if name in declared), None)
-
-
-def _get_action(view: Any, method: str) -> str | None:
-    # Do not use ``view.action``: it keeps the request's action while REST framework checks other methods.
-    action: str | None = getattr(view, "action_map", {}).get(method.lower())
-    return action
-
-
-def _implements(view: Any, method: str) -> bool:
-    return method.lower() in view.http_method_names and hasattr(view, method.lower())

@@ -73,7 +73,6 @@ class OrganizationPrincipal:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, module: str) -> bool:
-        """Return ``False``: a key has no model permissions."""
         return False
 
     def get_user_permissions(self, obj: object = None) -> set[str]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router
 from django.utils.translation import gettext_lazy as _
 
@@ -48,14 +47,9 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Acces
         if organization is None:
             raise Refused("not_found")
         return Access(organization, is_superuser=True)
-    membership = _find_membership(user, names, is_superuser)
-    return Access(membership.organization, membership.permissions, is_superuser)
-
-
-def _find_membership(user: AbstractBaseUser, names: Sequence[str], is_superuser: bool) -> Membership:
     # Read from the primary database: a lagging replica would return the old role of a demoted member.
-    memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
-    memberships = memberships.filter(user_id=user.pk)
+    memberships = Membership.objects.using(router.db_for_write(Membership))
+    memberships = memberships.select_related("organization").filter(user_id=user.pk)
     if names:
         memberships = memberships.filter(organization__in=_named(names))
     found = list(memberships[:2])
@@ -64,7 +58,7 @@ def _find_membership(user: AbstractBaseUser, names: Sequence[str], is_superuser:
     if len(found) != 1:
         # Do not ask users without a membership to name an organization: any name would return 404.
         raise Refused("organization_required", None if found or is_superuser else NO_ORGANIZATION)
-    return found[0]
+    return Access(found[0].organization, found[0].permissions, is_superuser)
 
 
 def _named(names: Sequence[str]) -> OrganizationQuerySet:

@@ -11,10 +11,8 @@ from closient_auth.limits.windows import CountRefused, StoreUnavailable
 
 logger = logging.getLogger("closient_auth")
 
-# The circuit opens after this many consecutive failures, and one request probes the store after this many seconds.
 FAILURES = 3
 RETRY_AFTER = 5
-# Minimum seconds between two error log lines
 LOG_INTERVAL = 60
 
 _P = ParamSpec("_P")
@@ -31,13 +29,12 @@ class Breaker:
     def __init__(self) -> None:
         self._lock = Lock()
         self._failures = 0
-        self._retry_at = 0.0
-        self._log_at = 0.0
+        self._due = {"retry": 0.0, "log": 0.0}
         self._is_reported = False
 
     def call(self, operation: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Return the operation's result. Raise ``StoreUnavailable`` if it fails or the circuit is open."""
-        if self._failures >= FAILURES and not self._is_retry_due():
+        if self._failures >= FAILURES and not self._take_turn("retry", RETRY_AFTER):
             raise StoreUnavailable("not tried")
         try:
             result = operation(*args, **kwargs)
@@ -51,7 +48,7 @@ class Breaker:
             # Each cache client has its own exceptions, and none of them may cause a 500.
             with self._lock:
                 self._failures += 1
-                self._retry_at = monotonic() + RETRY_AFTER
+                self._due["retry"] = monotonic() + RETRY_AFTER
             self._is_reported = self._report(error) or self._is_reported
             raise StoreUnavailable(_describe(error)) from error
         if self._failures or self._is_reported:
@@ -61,24 +58,21 @@ class Breaker:
                 logger.warning("rate_limits=available")
         return result
 
-    def _is_retry_due(self) -> bool:
-        with self._lock:
-            now = monotonic()
-            is_due = now >= self._retry_at
-            if is_due:
-                self._retry_at = now + RETRY_AFTER
-            return is_due
-
     def _report(self, error: Exception) -> bool:
         """Log the error unless one was logged in the last ``LOG_INTERVAL`` seconds. Return whether it was logged."""
-        with self._lock:
-            now = monotonic()
-            is_due = now >= self._log_at
-            if is_due:
-                self._log_at = now + LOG_INTERVAL
+        is_due = self._take_turn("log", LOG_INTERVAL)
         if is_due:
             logger.error("rate_limits=unavailable fail_open=%s error=%s", conf.RATE_LIMIT_FAIL_OPEN, _describe(error))
         return is_due
+
+    def _take_turn(self, name: str, interval: float) -> bool:
+        """Return whether the turn is due. If so, the next one is due in ``interval`` seconds."""
+        with self._lock:
+            now = monotonic()
+            is_due = now >= self._due[name]
+            if is_due:
+                self._due[name] = now + interval
+            return is_due
 
 
 def _describe(error: Exception) -> str:

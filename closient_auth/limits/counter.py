@@ -73,7 +73,9 @@ def _open_redis(cache: BaseCache) -> Store | None:
     if f"{type(client).__module__}.{type(client).__qualname__}" not in REDIS_CLIENTS:
         return None
     # redis-py is an optional dependency, but every Redis cache needs it.
-    from closient_auth.limits.redis import RedisStore, is_plain
+    from closient_auth.limits.redis import CONNECTIONS, POOLS, RedisStore
 
     pool = client.get_client(write=True).connection_pool
-    return RedisStore(pool, cache.make_key) if is_plain(pool) else None
+    # A Sentinel pool, for example, does not connect to one server at a fixed address.
+    is_plain = type(pool) in POOLS and pool.connection_class in CONNECTIONS
+    return RedisStore(pool, cache.make_key) if is_plain else None

@@ -156,11 +156,6 @@ class RedisStore:
         return reply
 
 
-def is_plain(pool: redis.ConnectionPool) -> bool:
-    """Return whether a pool connects to one server at a fixed address, unlike a Sentinel pool, for example."""
-    return type(pool) in POOLS and pool.connection_class in CONNECTIONS
-
-
 def _send(connection: Any, *command: object) -> Any:
     connection.send_command(*command)
     return connection.read_response()

@@ -57,8 +57,6 @@ class Store(Protocol):
 
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
         """Count one request in all windows, or in none if any of them is used up, and return the verdict."""
-        ...
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
         """Return the usage of each window without counting a request."""
-        ...
