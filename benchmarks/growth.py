@@ -70,13 +70,11 @@ def copy_sql() -> str:
 def look_up(alias: str, number: int) -> Callable[[], None]:
     """Return a function to look up a random key in a database."""
     from benchmarks.host.routers import Current
-    from closient_auth.authentication import ApiKeyAuthentication
-
-    authenticator = ApiKeyAuthentication()
+    from closient_auth.core.credentials import find_active_key
 
     def look_up() -> None:
         Current.alias = alias
-        authenticator.authenticate_credentials(sha256(str(random.randint(1, number)).encode()).hexdigest())
+        find_active_key(sha256(str(random.randint(1, number)).encode()).hexdigest())
 
     # Load the index into memory.
     for _ in range(min(number, 20_000)):

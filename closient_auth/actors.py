@@ -19,5 +19,5 @@ def get_actor(request: HttpRequest | Any) -> Actor:
     """
     api_key = get_api_key(request)
     user = request.user if isinstance(request.user, get_user_model()) else None
-    is_superuser = api_key is None and getattr(user, "is_superuser", False)
+    is_superuser = api_key is None and user is not None and user.is_active and getattr(user, "is_superuser", False)
     return Actor(user, api_key, request.META.get("REMOTE_ADDR") or "", is_superuser)

@@ -121,7 +121,7 @@ def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:
     user = api_key.user
     if user is None:
         return OrganizationPrincipal(api_key)
-    if getattr(user, "is_superuser", False):
+    if getattr(user, "is_superuser", False) and hasattr(user, "has_perm"):
         vars(user).update(has_perm=partial(_has_perm, user), ahas_perm=partial(_ahas_perm, user))
     return user
 

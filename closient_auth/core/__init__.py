@@ -1,1 +1,1 @@
-"""The steps of one request. No module here imports a web framework; the face of each framework calls them."""
+"""The steps of one request. No module here imports REST framework or another API framework; their adapters call it."""

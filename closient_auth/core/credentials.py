@@ -56,7 +56,6 @@ def is_public(api_key: ApiKey) -> bool:
 
 def get_api_key(request: Any) -> ApiKey | None:
     """Return the API key that authenticated a request, of Django or of a framework around it, or ``None``."""
-    auth = getattr(request, "auth", None)
-    if isinstance(auth, ApiKey):
-        return auth
-    return getattr(getattr(request, "_request", request), API_KEY, None)
+    # REST framework's ``request.auth`` is the last word: a subclass may discard the key that this package accepted.
+    auth = getattr(request, "auth", None) if hasattr(request, "_request") else getattr(request, API_KEY, None)
+    return auth if isinstance(auth, ApiKey) else None

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 
 
@@ -42,7 +43,10 @@ current_actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYS
 
 def as_actor(by: Actor | AbstractBaseUser) -> Actor:
     """Return the actor. A bare user is never a superuser, as the user may have been loaded for an API key or a task."""
-    return by if isinstance(by, Actor) else Actor(by)
+    if isinstance(by, Actor):
+        return by
+    # Whatever is not a user, such as the principal of an organization's key, has no rank anywhere.
+    return Actor(by if isinstance(by, get_user_model()) else None)
 
 
 @contextmanager

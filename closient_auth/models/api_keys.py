@@ -37,9 +37,11 @@ HOLDER_ERRORS = {
 
 
 def validate_expires_at(expires_at: datetime) -> None:
-    """Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, or for a year below 2 or above 9998."""
+    """Raise ``ValidationError`` for a naive time if ``USE_TZ`` is set, an aware one if not, or a year not in 2 to 9998."""
     if settings.USE_TZ and timezone.is_naive(expires_at):
         raise ValidationError(_("Add a time zone to this time, as in timezone.now()."), code="naive")
+    if not settings.USE_TZ and timezone.is_aware(expires_at):
+        raise ValidationError(_("Remove the time zone of this time, as USE_TZ is off."), code="aware")
     # Converting a time in year 1 or 9999 to another time zone can overflow, and every page listing the key would fail.
     if not datetime.min.year < expires_at.year < datetime.max.year:
         raise ValidationError(_("Choose a time before the year 9999, or set no expiry."), code="out_of_range")
@@ -232,13 +234,13 @@ class ApiKey(AuditedModel):
         rules = KEY_RULES.get(self.prefix)
         if rules and {name for name in KeyHolder if getattr(self, f"{name}_id") is not None} != {rules.holder}:
             raise ValidationError(HOLDER_ERRORS[rules.holder], code="holder")
-        if self._state.adding:
-            self.validate_expiry(self.expires_at)
+        # An expired key can still be changed, but only extended within the rules.
+        self.validate_expiry(self.expires_at, may_be_past=not self._state.adding)
 
-    def validate_expiry(self, expires_at: datetime | None) -> None:
+    def validate_expiry(self, expires_at: datetime | None, *, may_be_past: bool = False) -> None:
         """Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key."""
         end = None if self._state.adding else self._get_end(router.db_for_write(type(self), instance=self))
-        if expires_at is not None and expires_at <= timezone.now():
+        if expires_at is not None and expires_at <= timezone.now() and not may_be_past:
             error = ValidationError(_("Choose a time in the future, or set no expiry."), code="past")
         elif end is not None and (expires_at is None or expires_at > end):
             error = ValidationError(_("You cannot extend a rotated key."), code="already_rotated")
@@ -353,6 +355,8 @@ class ApiKey(AuditedModel):
         # Read the row again under its lock, as a concurrent request may have changed it.
         using = router.db_for_write(type(self), instance=self)
         with self._authorized(by, using):
+            # The organization first, as everywhere: the successor of a rotation locks it too.
+            lock_rows(Organization, [self.organization_id] if self.organization_id else [], using)
             lock_rows(type(self), [self.pk], using)
             rows = type(self)._base_manager.using(using).select_for_update()
             self.refresh_from_db(fields=["is_active", *EDITABLE_FIELDS], from_queryset=rows)

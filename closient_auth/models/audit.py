@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from functools import partial
 from typing import Any, ClassVar, NoReturn, TypeAlias
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth import signals
-from closient_auth.models.actors import current_actor
+from closient_auth.models.actors import acting, current_actor
 
 _Values: TypeAlias = Mapping[str, Any] | None
 
@@ -86,9 +85,14 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
             old_values=dict(old or {}),
             new_values=dict(new or {}),
         )
-        signal = getattr(signals, event.value)
         # Send a copy, as Django clears the primary key of a deleted instance.
-        send = partial(signal.send_robust, sender=type(instance), entry=entry, instance=copy(instance))
+        signal, sent = getattr(signals, event.value), copy(instance)
+
+        def send() -> None:
+            # The block of the actor has ended by then; what a receiver changes is this actor's as well.
+            with acting(actor):
+                signal.send_robust(sender=type(sent), entry=entry, instance=sent)
+
         transaction.on_commit(send, using=using, robust=True)
         return entry
 

@@ -143,7 +143,7 @@ class Invitation(models.Model):
         inviter = users.filter(pk=self.invited_by_id).first() if self.invited_by_id else None
         if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
             return False
-        # A superuser's status counts: keys cannot invite, so the inviter had a session.
+        # A superuser may have invited without a membership. Their status counts here, since the API takes no keys to invite.
         rank = self.organization.get_rank(Actor(inviter, is_superuser=getattr(inviter, "is_superuser", False)))
         return may_change_role(rank or "", None, self.role, own=False)
 

@@ -15,7 +15,7 @@ def lock_rows(model: type[models.Model], pks: Iterable[Any], using: str) -> None
     # Unlike SELECT FOR UPDATE, an UPDATE that changes nothing does not block the foreign-key checks of new rows, takes
     # SQLite's write lock before anything is read, and fails on a stale PostgreSQL snapshot.
     for pk in sorted(set(pks)):
-        if (model, pk, using) not in _held.get():
+        if (model._meta.concrete_model, pk, using) not in _held.get():
             model._base_manager.using(using).filter(pk=pk).update(created_at=models.F("created_at"))
 
 
@@ -23,7 +23,7 @@ def lock_rows(model: type[models.Model], pks: Iterable[Any], using: str) -> None
 def held(row: models.Model, using: str) -> Iterator[None]:
     """Lock the row, and remember for the block that it is locked."""
     lock_rows(type(row), [row.pk], using)
-    token = _held.set(_held.get() | {(type(row), row.pk, using)})
+    token = _held.set(_held.get() | {(row._meta.concrete_model, row.pk, using)})
     try:
         yield
     finally:
@@ -32,12 +32,13 @@ def held(row: models.Model, using: str) -> Iterator[None]:
 
 def is_held(row: models.Model, using: str) -> bool:
     """Return whether an enclosing ``held()`` block has locked the row."""
-    return (type(row), row.pk, using) in _held.get()
+    return (row._meta.concrete_model, row.pk, using) in _held.get()
 
 
 def is_deadlock(error: Exception) -> bool:
     """Return whether the database rolled the transaction back to end a deadlock: the same request can succeed if repeated."""
     if not isinstance(error, OperationalError):
         return False
-    # ER_LOCK_DEADLOCK of MariaDB and MySQL, ``deadlock_detected`` of PostgreSQL.
-    return error.args[:1] == (1213,) or getattr(error.__cause__, "sqlstate", None) == "40P01"
+    # ER_LOCK_DEADLOCK of MariaDB and MySQL, ``deadlock_detected`` of PostgreSQL (psycopg, psycopg2).
+    states = [getattr(error.__cause__, name, None) for name in ("sqlstate", "pgcode")]
+    return error.args[:1] == (1213,) or "40P01" in states

@@ -153,11 +153,11 @@ class Organization(AuditedModel):
     def get_rank(self, actor: Actor, *, own: bool = False) -> str | None:
         """Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
 
-        A superuser ranks as ``OWNER``, a member by their role, and staff in Django's admin at least as ``MANAGER``, except
+        A superuser without a key ranks as ``OWNER``, a member by their role, and staff in Django's admin at least as ``MANAGER``, except
         for their ``own`` membership. Organization keys have no rank. Call this under the organization's lock, as the role
         could change otherwise.
         """
-        if actor.is_superuser:
+        if actor.is_superuser and actor.api_key is None:
             return Role.OWNER
         role = None
         if isinstance(actor.user, get_user_model()):
@@ -180,11 +180,11 @@ class Organization(AuditedModel):
 
     def require_role_change(self, by: By, old: str | None, new: str | None, *, own: bool = False) -> None:
         """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
-        if by is not None and not may_change_role(self._require_rank(by), old, new, own=own):
+        if by is not None and not may_change_role(self._require_rank(by, own), old, new, own=own):
             raise PermissionDenied(_("Your role does not allow this change to members."))
 
-    def _require_rank(self, by: Actor | AbstractBaseUser) -> str:
-        rank = self.get_rank(as_actor(by))
+    def _require_rank(self, by: Actor | AbstractBaseUser, own: bool = False) -> str:
+        rank = self.get_rank(as_actor(by), own=own)
         if rank is None:
             raise NotAMemberError(_("You are not a member of this organization."))
         return rank
