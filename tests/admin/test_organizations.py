@@ -160,7 +160,7 @@ def test_user_who_is_one_owner_of_two_may_go(root, organization, how):
 
 @pytest.mark.django_db(transaction=True)
 def test_history_is_only_read(root, page, organization):
-    """The history page has no transaction, so locking rows there would raise an error."""
+    """The history page has no transaction, so it takes no lock."""
     assert root.get(page("organization_history", organization.pk)).status_code == HTTPStatus.OK
     assert root.post(page("organization_history", organization.pk)).status_code == HTTPStatus.OK
 

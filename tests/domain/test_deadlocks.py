@@ -18,6 +18,10 @@ class DeadlockDetected(Exception):
     sqlstate = "40P01"
 
 
+class Psycopg2Error(Exception):
+    pgcode = "40P01"
+
+
 def from_psycopg(cause):
     error = OperationalError("...")
     error.__cause__ = cause
@@ -29,12 +33,14 @@ def from_psycopg(cause):
     [
         (OperationalError(1213, "Deadlock found when trying to get lock; try restarting transaction"), True),
         (from_psycopg(DeadlockDetected()), True),
+        (from_psycopg(Psycopg2Error()), True),
+        (from_psycopg(Exception()), False),
         (OperationalError(2013, "Lost connection to server during query"), False),
         (OperationalError("the connection is closed"), False),
         (OperationalError(), False),
         (IntegrityError(1213, "not an operational error"), False),
     ],
-    ids=repr,
+    ids=["MariaDB", "psycopg", "psycopg2", "another cause", "lost connection", "closed", "nothing", "another error"],
 )
 def test_deadlock_is_recognised(error, expected):
     assert is_deadlock(error) is expected

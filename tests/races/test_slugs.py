@@ -9,6 +9,7 @@ from http import HTTPStatus
 from time import monotonic, sleep
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from rest_framework.test import APIClient
@@ -17,6 +18,8 @@ from closient_auth.models import Organization
 from closient_auth.models.locks import is_deadlock
 from tests.factories import OrganizationFactory, UserFactory
 from tests.races.threads import ROUNDS, attempt, needs_server, race
+
+User = get_user_model()
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
@@ -147,3 +150,27 @@ def test_two_that_want_each_others_slug_are_refused():
 
         assert names(errors) == ["ValidationError"] * 2, errors
         assert (own(first).slug, own(second).slug) == ("one", "two")
+
+
+def test_deadlock_rolls_back_the_transaction_of_the_host(freed):
+    def atomic(operation):
+        def run():
+            with transaction.atomic():
+                UserFactory.create(username=f"before {id(operation)}")
+                operation()
+
+        return run
+
+    refusals = set()
+    for _ in range(ROUNDS // 10):
+        errors = freed(atomic(create()), atomic(create()))
+
+        winner, refusal = names(errors)
+        assert winner == "NoneType", errors
+        refusals.add(refusal)
+        # The deadlock rolls back the host project's earlier writes too.
+        assert User.objects.filter(username__startswith="before").count() == 1
+        assert Organization.objects.filter(slug="acme").count() == 1
+        Organization.objects.all().delete()
+        User.objects.all().delete()
+    assert refusals - {"ValidationError"} == ({"OperationalError"} if connection.vendor == "mysql" else set())

@@ -11,11 +11,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.test import RequestFactory
 from django.urls import path
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from closient_auth.actors import Actor, get_actor
+from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.models import ApiKey, AuditEntry, Organization
 from closient_auth.models.organizations import NotAMemberError
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
@@ -118,6 +120,36 @@ def test_actor_of_each_credential(call, mount):
         Actor(superuser, None, "127.0.0.1", is_superuser=True),
         Actor(person, None, "127.0.0.1", is_superuser=False),
     ]
+
+
+def test_key_that_a_subclass_discards(call, mount):
+    """If another credential authenticates the request in the end, the discarded key acts nowhere."""
+    actors = []
+
+    class Discarding(ApiKeyAuthentication):
+        def authenticate(self, request):
+            super().authenticate(request)
+
+    class View(APIView):
+        authentication_classes = [Discarding, SessionAuthentication]
+
+        def get(self, request):
+            actors.append(get_actor(request))
+            return Response()
+
+    mount(View.as_view())
+    superuser = UserFactory.create(is_superuser=True)
+
+    call(raw_key=make_key("csb")[1], user=superuser)
+
+    assert actors == [Actor(superuser, None, "127.0.0.1", is_superuser=True)]
+
+
+def test_deactivated_superuser_has_no_rank():
+    request = RequestFactory().get("/")
+    request.user = UserFactory.create(is_superuser=True, is_active=False)
+
+    assert get_actor(request).is_superuser is False
 
 
 def test_actor_of_nobody(acme):
