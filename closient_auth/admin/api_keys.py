@@ -73,9 +73,7 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
-            text = _(
-                "Choose an organization for a business or publishable key, or a user for a user key, but not both."
-            )
+            text = _("Choose an organization for a business or publishable key, or a user for a user key, not both.")
             holder = (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": text})
             return [holder, (None, {"fields": ["name", "description"]}), (_("Limits"), {"fields": LIMITS})]
         main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]
@@ -169,13 +167,13 @@ class ApiKeyAdmin(AuditedAdmin):
         return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        if find_api_keys(request.GET.get("q", "")):
-            text = _(
-                "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
-            )
-            self.message_user(request, text, messages.WARNING)
-            return HttpResponseRedirect(self._reverse("find"))
-        return super().changelist_view(request, extra_context)
+        if not find_api_keys(request.GET.get("q", "")):
+            return super().changelist_view(request, extra_context)
+        text = _(
+            "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
+        )
+        self.message_user(request, text, messages.WARNING)
+        return HttpResponseRedirect(self._reverse("find"))
 
     @method_decorator(sensitive_post_parameters("api_key"))
     def find_view(self, request: HttpRequest) -> HttpResponse:

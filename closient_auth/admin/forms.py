@@ -61,12 +61,7 @@ class ApiKeyCreationForm(ApiKeyForm):
 
 
 class FindApiKeyForm(forms.Form):
-    """Accept a full key, alone or within a longer text.
-
-    The form does not query the database: Django's form code keeps the key in local variables, so a database error would
-    put the key into the error report.
-    """
-
+    # The form sends no query: Django keeps the key in local variables, which the report of a database error would show.
     attrs = {"autocomplete": "off", "autofocus": True, "class": "vTextField", "spellcheck": "false"}
     api_key = forms.CharField(label=_("API key"), widget=forms.PasswordInput(attrs))
 

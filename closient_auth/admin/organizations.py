@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -58,7 +57,13 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         super().clean()
         if any(self.errors):
             return
-        changes, posted = list(self._changes()), {form.instance.pk for form in self.forms}
+        # Each membership with its old role (``None`` if added) and new role (``None`` if deleted).
+        changes: list[tuple[Membership, str | None, str | None]] = []
+        for form in self.forms:
+            old = None if form.instance._state.adding else form.initial["role"]
+            new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
+            changes.append((form.instance, old, new))
+        posted = {form.instance.pk for form in self.forms}
         # Members added after the page loaded are not in the formset.
         others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
         had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes + others)
@@ -72,13 +77,6 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
             if old != new and not may_change_role(rank or "", old, new, own=own):
                 message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
                 raise ValidationError(message, code="owners_only", params={"user": member.user})
-
-    def _changes(self) -> Iterator[tuple[Membership, str | None, str | None]]:
-        """Yield each membership with its old role (``None`` if added) and new role (``None`` if deleted)."""
-        for form in self.forms:
-            old = None if form.instance._state.adding else form.initial["role"]
-            new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
-            yield form.instance, old, new
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -120,9 +118,8 @@ class OrganizationAdmin(AuditedAdmin):
     def api_keys(self, organization: Any) -> int:
         return int(organization.api_key_count)
 
-    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Organization]:
-        queryset: models.QuerySet[Organization] = super().get_queryset(request)
-        return queryset.annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
 
     def get_fields(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
         return ["name", "slug"] if obj is None else ["name", "slug", "id", "created_at"]

@@ -3,7 +3,6 @@ from django.db.models import QuerySet
 from closient_auth.api import serializers
 from closient_auth.api.base import OrganizationScopedViewSet
 from closient_auth.models import AuditEntry
-from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
 
 
@@ -16,5 +15,4 @@ class AuditViewSet(OrganizationScopedViewSet):
     required_permissions = Permission.MANAGE_MEMBERS
 
     def get_queryset(self) -> QuerySet[AuditEntry]:
-        entries = AuditEntry.objects.filter(organization_id=get_organization(self.request).pk)
-        return entries.order_by("-created_at", "pk")
+        return AuditEntry.objects.filter(organization_id=self.organization.pk).order_by("-created_at", "pk")

@@ -28,9 +28,10 @@ from closient_auth.conf import conf
 from closient_auth.exceptions import Conflict, SessionRequired
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
-from closient_auth.models import ApiKey, LastOwnerError
+from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import NotAMemberError, read_uuid
+from closient_auth.organizations import get_organization
 from closient_auth.permissions import HasOrganizationPermission
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
 
@@ -76,8 +77,6 @@ class SessionOnly(BasePermission):
 
 
 class SessionForWrites(SessionOnly):
-    """Refuse API keys for unsafe methods."""
-
     def has_permission(self, request: Request, view: APIView) -> bool:
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
@@ -103,7 +102,6 @@ class ManagementViewSet(GenericViewSet[Any]):
     filter_backends = []
     versioning_class = None
     http_method_names = [method for method in APIView.http_method_names if method != "options"]
-    lookup_url_kwarg = "id"
     # The source of a filter is a field, or a method of the queryset.
     filter_serializer_class: Any = Serializer
     creates = "other"
@@ -143,7 +141,7 @@ class ManagementViewSet(GenericViewSet[Any]):
 
     def get_object(self) -> Any:
         # The error is the same for an invalid, a missing and a foreign id.
-        uuid = read_uuid(self.kwargs[self.lookup_url_kwarg])
+        uuid = read_uuid(self.kwargs["id"])
         found = self.get_rows().filter(pk=uuid).first() if uuid else None
         if found is None:
             raise NotFound
@@ -173,3 +171,7 @@ class ManagementViewSet(GenericViewSet[Any]):
 # Base of the views below an organization. A docstring would become the OpenAPI description of every view without one.
 class OrganizationScopedViewSet(ManagementViewSet):
     permission_classes = [IsAuthenticated, SessionForWrites, HasOrganizationPermission]
+
+    @property
+    def organization(self) -> Organization:
+        return get_organization(self.request)

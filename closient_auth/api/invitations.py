@@ -8,7 +8,6 @@ from rest_framework.response import Response
 from closient_auth.api import serializers
 from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.models import Invitation
-from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
 
 
@@ -24,12 +23,11 @@ class InvitationViewSet(OrganizationScopedViewSet):
     creates = "invitation"
 
     def get_queryset(self) -> QuerySet[Invitation]:
-        invitations = Invitation.objects.filter(organization=get_organization(self.request))
+        invitations = Invitation.objects.filter(organization=self.organization)
         return invitations.select_related("organization", "invited_by").order_by("-created_at", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
-        organization = get_organization(request)
-        invitation = Invitation.objects.invite(organization=organization, by=self.actor, **self.get_values())
+        invitation = Invitation.objects.invite(organization=self.organization, by=self.actor, **self.get_values())
         return Response(self.get_serializer(invitation).data, status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:

@@ -13,7 +13,6 @@ from closient_auth.api import serializers
 from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey
-from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
 
 
@@ -71,7 +70,7 @@ class OrganizationApiKeyViewSet(ApiKeyViewSet, OrganizationScopedViewSet):
     creation_serializer_class = serializers.NewApiKeySerializer
 
     def get_holder(self) -> dict[str, Any]:
-        return {"organization": get_organization(self.request)}
+        return {"organization": self.organization}
 
 
 class UserApiKeyViewSet(ApiKeyViewSet):

@@ -9,7 +9,6 @@ from closient_auth.api import serializers
 from closient_auth.api.base import OrganizationScopedViewSet
 from closient_auth.models import Membership
 from closient_auth.models.addresses import get_address_field
-from closient_auth.organizations import get_organization
 from closient_auth.roles import Permission
 
 
@@ -27,7 +26,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
     }
 
     def get_queryset(self) -> QuerySet[Membership]:
-        memberships = Membership.objects.filter(organization=get_organization(self.request))
+        memberships = Membership.objects.filter(organization=self.organization)
         return memberships.select_related("user", "organization").order_by("created_at", "pk")
 
     def filter_rows(self, rows: Any, *, q: str = "", **filters: Any) -> Any:

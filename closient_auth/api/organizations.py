@@ -6,7 +6,6 @@ from rest_framework.response import Response
 from closient_auth.api import serializers
 from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet
 from closient_auth.models import Organization
-from closient_auth.organizations import get_organization
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import Permission
 
@@ -19,11 +18,9 @@ class OrganizationsViewSet(ManagementViewSet):
     creates = "organization"
 
     def get_queryset(self) -> QuerySet[Organization]:
-        if isinstance(self.user, OrganizationPrincipal):
-            organizations = Organization.objects.filter(pk=self.user.organization.pk)
-        else:
-            organizations = Organization.objects.filter(memberships__user=self.user.pk)
-        return organizations.order_by("name", "pk")
+        is_key = isinstance(self.user, OrganizationPrincipal)
+        own = {"pk": self.user.organization.pk} if is_key else {"memberships__user": self.user.pk}
+        return Organization.objects.filter(**own).order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = Organization.objects.create_organization(owner=self.user, by=self.actor, **self.get_values())
@@ -40,7 +37,7 @@ class OrganizationViewSet(OrganizationScopedViewSet):
     }
 
     def get_object(self) -> Organization:
-        return get_organization(self.request)
+        return self.organization
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         organization = self.get_object()

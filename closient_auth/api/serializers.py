@@ -216,7 +216,7 @@ class OwnKeySerializer(Serializer):
     hint = serializers.CharField(read_only=True)
     name = serializers.CharField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True, allow_null=True)
-    limits = WindowSerializer(many=True, read_only=True, allow_null=True, help_text=_("Null without working counters."))
+    limits = WindowSerializer(many=True, read_only=True, allow_null=True, help_text=_("Null if the counters fail."))
 
 
 class OwnOrganizationSerializer(Serializer):

@@ -13,12 +13,8 @@ from closient_auth.decorators import is_publishable
 from closient_auth.permissions import get_required_permission
 from closient_auth.roles import Permission, get_all_permissions
 
-# The only permission of a publishable key.
-PUBLIC = Permission.VIEW_ORGANIZATION
-
 
 def find_declarations(view: View) -> Iterator[Finding]:
-    """Find missing, unknown and unread permissions in the ``required_permissions`` of a view."""
     declared = view.initkwargs.get("required_permissions", getattr_static(view.cls, "required_permissions", None))
     # A property needs a request.
     if declared is None or hasattr(declared, "__get__"):
@@ -35,7 +31,6 @@ def find_declarations(view: View) -> Iterator[Finding]:
 
 
 def find_misspellings(view: View) -> Iterator[Finding]:
-    """Find misspelt ``required_permissions`` and ``organization_field``."""
     if not view.checks_organization:
         return
     # A comparison is slow, so the many names of REST framework's classes are left out.
@@ -56,6 +51,8 @@ def _find_permissions(view: View) -> Iterator[Finding]:
     is_fixed, known = view.permissions is not None, get_all_permissions()
     for method in view.cls.http_method_names:
         handler = view.actions.get(method, method.upper())
+        # HEAD and OPTIONS need no more than GET, and publishable keys can use no other method.
+        is_public = is_fixed and method == "get" and is_publishable(instance, method)
         try:
             permission = get_required_permission(instance, method.upper())
         except ImproperlyConfigured:
@@ -64,6 +61,5 @@ def _find_permissions(view: View) -> Iterator[Finding]:
             continue
         if permission not in known:
             yield Finding("E008", view, {"permission": permission, "suggestion": suggest(permission, known)})
-        # HEAD and OPTIONS need no more than GET, and publishable keys can use no other method.
-        elif is_fixed and method == "get" and is_publishable(instance, method) and permission != PUBLIC:
+        elif is_public and permission != Permission.VIEW_ORGANIZATION:
             yield Finding("W014", view, {"handler": handler, "permission": permission})

@@ -19,7 +19,6 @@ DEFAULTS = {
 
 
 def find_policies(views: Sequence[View]) -> Iterator[Finding]:
-    """Find broken rules in the policies of the views and in REST framework's settings."""
     default = DefaultView()
     by_default = DEFAULTS.keys() & _judge(default)
     yield from (Finding(id, DEFAULTS[id]) for id in sorted(by_default))

@@ -28,11 +28,11 @@ def find_rows(view: View) -> Iterator[Finding]:
         is_list = issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
         if view.checks_organization and is_list and isinstance(backends, Collection) and not is_filtered:
             yield Finding("W011", view)
-        model = getattr(queryset, "model", None)
-        models = [model, *(field.related_model for field in model._meta.fields)] if model else []
         # Another permission class may check more, and so may a subclass.
-        if view.takes_keys and view.permissions and Organization in models and CREDENTIAL.issuperset(view.permissions):
-            yield Finding("W018", view)
+        if view.takes_keys and view.permissions and CREDENTIAL.issuperset(view.permissions):
+            model = getattr(queryset, "model", None)
+            if model and Organization in (model, *(field.related_model for field in model._meta.fields)):
+                yield Finding("W018", view)
     yield from _find_path(view, queryset, is_filtered)
 
 
@@ -57,12 +57,12 @@ def find_open_fields(view: View) -> Iterator[Finding]:
     """Find fields that let a request body choose the organization of a row."""
     path, cls = view.get("organization_field"), view.get("serializer_class")
     path = "organization" if path is None else path
+    # A property needs a request.
+    if not isinstance(path, str) or not isinstance(cls, type) or not view.checks_organization:
+        return
     methods = {"post", "put", "patch"}.intersection(view.get("http_method_names"))
     takes_body = any(method in view.actions if view.actions else hasattr(view.cls, method) for method in methods)
-    # A property needs a request.
-    if not isinstance(path, str) or not isinstance(cls, type) or not view.checks_organization or not takes_body:
-        return
-    if view.overrides("get_serializer", "get_serializer_class"):
+    if not takes_body or view.overrides("get_serializer", "get_serializer_class"):
         return
     source = path.split("__")[0].removesuffix("_id")
     for name, field in get_writable_fields(cls).items():

@@ -19,6 +19,7 @@ TAKEN_HEADERS = re.compile(
     "accept(-encoding|-language)?|authorization|cache-control|connection|content-(length|type)|cookie|forwarded|host|"
     "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
 )
+RENAME = f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
 EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
 
 
@@ -30,14 +31,12 @@ NAMES = [name for name, member in vars(AppSettings).items() if isinstance(member
 
 
 def find_settings() -> Iterator[Finding]:
-    """Find unknown names, invalid values, and extra permissions without the owner."""
     yield from _find_invalid()
     if has_valid_settings() and (lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER))):
         yield Finding("W015", values={"permissions": ", ".join(lacking)})
 
 
 def has_valid_settings() -> bool:
-    """Return whether all names and values are valid."""
     return not any(_find_invalid())
 
 
@@ -97,10 +96,7 @@ def _find_extra_permissions(value: object) -> Iterator[Finding]:
             if not isinstance(permission, str) or not permission:
                 yield _bad_extra(f"[{role!r}] should contain only permissions", permission)
             elif permission.startswith(RESERVED_NAMESPACE):
-                advice = (
-                    f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
-                )
-                yield _bad_extra(f"[{role!r}] should contain only your own permissions", permission, advice)
+                yield _bad_extra(f"[{role!r}] should contain only your own permissions", permission, RENAME)
 
 
 def _bad_extra(problem: str, value: object, advice: str = EXAMPLE) -> Finding:

@@ -25,7 +25,6 @@ UNSUITABLE_CACHES = {
 
 
 def find_caches(views: Sequence[View]) -> Iterator[Finding]:
-    """Find an unsuitable cache and disabled counting."""
     alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
     try:
         backend = import_string(settings.CACHES[alias]["BACKEND"])
@@ -49,7 +48,6 @@ def find_caches(views: Sequence[View]) -> Iterator[Finding]:
 
 
 def find_databases() -> Iterator[Finding]:
-    """Find a SQLite database without immediate transactions."""
     alias = router.db_for_write(ApiKey)
     database = settings.DATABASES.get(alias, {})
     is_sqlite = database.get("ENGINE", "").rpartition(".")[2] in ("sqlite3", "spatialite")

@@ -54,7 +54,6 @@ class DefaultView(View):
         self.is_public = False
 
     def get_classes(self, attribute: str, method: str) -> Collection[Any]:
-        """Return the classes of a policy, or none if they cannot be imported."""
         try:
             classes = getattr(api_settings, f"DEFAULT_{attribute.upper()}")
         except ImportError:

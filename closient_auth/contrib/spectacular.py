@@ -1,7 +1,4 @@
-"""drf-spectacular extensions for the authenticator and the management API.
-
-``apps.py`` loads them if the project lists ``drf_spectacular`` in ``INSTALLED_APPS``.
-"""
+"""The drf-spectacular extensions. ``apps.py`` loads them if ``drf_spectacular`` is in ``INSTALLED_APPS``."""
 
 from typing import Any
 
