@@ -92,7 +92,7 @@ class CreationThrottle(WindowThrottle):
         return self.count(f"{view.creates}:{request.user.pk}", self.windows)  # type: ignore[attr-defined]
 
 
-class ManagementViewSet(GenericViewSet[Any]):
+class ApiViewSet(GenericViewSet[Any]):
     authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
     permission_classes: Any = [IsAuthenticated, SessionForWrites]
     throttle_classes = [ApiKeyRateThrottle, CreationThrottle]
@@ -169,7 +169,7 @@ class ManagementViewSet(GenericViewSet[Any]):
 
 
 # Base of the views below an organization. A docstring would become the OpenAPI description of every view without one.
-class OrganizationScopedViewSet(ManagementViewSet):
+class OrganizationScopedViewSet(ApiViewSet):
     permission_classes = [IsAuthenticated, SessionForWrites, HasOrganizationPermission]
 
     @property

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from closient_auth.api import serializers
-from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
+from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.models import Invitation
 from closient_auth.roles import Permission
 
@@ -44,7 +44,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
         return Response(self.get_serializer(invitation).data)
 
 
-class AcceptanceViewSet(ManagementViewSet):
+class AcceptanceViewSet(ApiViewSet):
     """Accept an invitation. Your account should have the invited e-mail address."""
 
     tag, noun, verbs = "invitations", "an invitation", {"create": "Accept"}

@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from closient_auth.api import serializers
-from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet, SessionOnly
+from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet, SessionOnly
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey
 from closient_auth.roles import Permission
 
 
-class ApiKeyViewSet(ManagementViewSet):
+class ApiKeyViewSet(ApiViewSet):
     """API keys. The full key is shown only once, in the response to its creation."""
 
     filter_serializer_class = serializers.ApiKeyFilterSerializer

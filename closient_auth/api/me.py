@@ -8,18 +8,18 @@ from rest_framework.response import Response
 
 from closient_auth.actors import acting
 from closient_auth.api import serializers
-from closient_auth.api.base import ManagementViewSet
+from closient_auth.api.base import ApiViewSet
 from closient_auth.core.rates import get_windows
 from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
-from closient_auth.limits.counter import read_usage
+from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, Membership
 from closient_auth.principals import OrganizationPrincipal
 
 
 @publishable
-class MeViewSet(ManagementViewSet):
+class MeViewSet(ApiViewSet):
     tag, noun = "me", "the current credential"
     serializer_class = serializers.MeSerializer
     permission_classes = [IsAuthenticated]
@@ -35,7 +35,7 @@ class MeViewSet(ManagementViewSet):
         return Response(self.get_serializer({**me, "key": key}).data)
 
 
-class OwnKeyViewSet(ManagementViewSet):
+class OwnKeyViewSet(ApiViewSet):
     tag, noun, verbs = "me", "the current key", {"destroy": "Revoke"}
     permission_classes = [IsAuthenticated]
     # An attacker could otherwise use up the rate limit of a leaked key to prevent its revocation.
@@ -56,6 +56,6 @@ class OwnKeyViewSet(ManagementViewSet):
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:
     key = {name: getattr(api_key, name) for name in ("id", "prefix", "hint", "name", "expires_at")}
     try:
-        return {**key, "limits": read_usage(str(api_key.family), get_windows(api_key))}
+        return {**key, "limits": read_windows(str(api_key.family), get_windows(api_key))}
     except StoreUnavailable:
         return {**key, "limits": None}

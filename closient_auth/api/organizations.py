@@ -4,13 +4,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from closient_auth.api import serializers
-from closient_auth.api.base import ManagementViewSet, OrganizationScopedViewSet
+from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
 from closient_auth.models import Organization
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import Permission
 
 
-class OrganizationsViewSet(ManagementViewSet):
+class OrganizationsViewSet(ApiViewSet):
     """The organizations of a user, or the organization of a business key."""
 
     tag, noun, nouns = "organizations", "an organization", "your organizations"

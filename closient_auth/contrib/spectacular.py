@@ -71,8 +71,8 @@ class Serializer(extensions.OpenApiSerializerExtension):  # type: ignore[no-unty
         return schema
 
 
-class ManagementView(extensions.OpenApiViewExtension):  # type: ignore[no-untyped-call]
-    target_class = "closient_auth.api.base.ManagementViewSet"
+class ApiView(extensions.OpenApiViewExtension):  # type: ignore[no-untyped-call]
+    target_class = "closient_auth.api.base.ApiViewSet"
     match_subclasses = True
 
     def view_replacement(self) -> Any:

@@ -46,7 +46,7 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
     tightest = verdict.tightest
     limit, remaining = str(tightest.window.limit), str(tightest.remaining)
     return {
-        "RateLimit-Policy": ", ".join(f"{usage.window.limit};w={usage.window.period}" for usage in verdict.usages),
+        "RateLimit-Policy": ", ".join(f"{state.window.limit};w={state.window.period}" for state in verdict.states),
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": str(tightest.reset),

@@ -11,7 +11,7 @@ from django.core.cache.backends.redis import RedisCache
 
 from closient_auth.limits.breaker import Breaker
 from closient_auth.limits.ratelimit import RatelimitStore
-from closient_auth.limits.windows import CountRefused, Store, Usage, Verdict, Window
+from closient_auth.limits.windows import CountRefused, Store, Verdict, Window, WindowState
 
 # These clients keep all keys on one server. Other clients shard the keys or discover their server.
 REDIS_CLIENTS = {"django.core.cache.backends.redis.RedisCacheClient", "django_redis.client.default.DefaultClient"}
@@ -26,8 +26,8 @@ def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
     return counter.breaker.call(lambda: counter.store.count(identifier, windows))
 
 
-def read_usage(identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-    """Return the usage of each window by ``identifier`` without counting a request.
+def read_windows(identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
+    """Return the state of each window by ``identifier`` without counting a request.
 
     Raise ``StoreUnavailable`` if the counts cannot be read.
     """

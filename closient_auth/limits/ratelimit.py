@@ -7,7 +7,7 @@ from django.core.cache import caches
 from django_ratelimit import ALL
 from django_ratelimit.core import _get_window, _make_cache_key, get_usage
 
-from closient_auth.limits.windows import CountRefused, StoreUnavailable, Usage, Verdict, Window
+from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
 
 # django-ratelimit joins group and rate without a separator: a group ending in a digit could share another's counter.
 GROUP = "closient_auth:"
@@ -25,17 +25,17 @@ class RatelimitStore:
 
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
         """See ``Store.count()``. This needs 1 round trip to read the counts, and at most 2 for each window."""
-        usages = list(self.look(identifier, windows))
-        if any(usage.count >= usage.window.limit for usage in usages):
-            return Verdict(False, tuple(usages))
+        states = list(self.look(identifier, windows))
+        if any(state.count >= state.window.limit for state in states):
+            return Verdict(False, tuple(states))
         for index, window in enumerate(windows):
-            usages[index] = _increment(identifier, window)
+            states[index] = _increment(identifier, window)
             # Other requests were counted since the read. Each counter is exact, so the limit is still enforced.
-            if usages[index].count > window.limit:
-                return Verdict(False, tuple(usages))
-        return Verdict(True, tuple(usages))
+            if states[index].count > window.limit:
+                return Verdict(False, tuple(states))
+        return Verdict(True, tuple(states))
 
-    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
+    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
         """See ``Store.look()``. This needs 1 round trip."""
         # django-ratelimit's own read needs two round trips per window, and its API for cache keys is private.
         ends = [_get_window(identifier, window.period) for window in windows]
@@ -44,22 +44,22 @@ class RatelimitStore:
         counts = caches[self.alias].get_many(keys)
         now = int(time.time())
         found = zip(windows, ends, keys, strict=True)
-        return tuple(_make_usage(window, counts.get(key, 0), end - now) for window, end, key in found)
+        return tuple(_make_state(window, counts.get(key, 0), end - now) for window, end, key in found)
 
 
-def _increment(identifier: str, window: Window) -> Usage:
-    usage = get_usage(None, group=GROUP, key=lambda group, request: identifier, rate=_rate(window), increment=True)
+def _increment(identifier: str, window: Window) -> WindowState:
+    state = get_usage(None, group=GROUP, key=lambda group, request: identifier, rate=_rate(window), increment=True)
     # If the cache fails, django-ratelimit returns None or a limit of 0, depending on ``RATELIMIT_FAIL_OPEN``.
-    if usage is None or usage["limit"] == 0:
+    if state is None or state["limit"] == 0:
         raise StoreUnavailable("the cache did not count")
-    return _make_usage(window, usage["count"], usage["time_left"])
+    return _make_state(window, state["count"], state["time_left"])
 
 
-def _make_usage(window: Window, count: object, time_left: int) -> Usage:
+def _make_state(window: Window, count: object, time_left: int) -> WindowState:
     if type(count) is not int:
         raise CountRefused("the cache contains an invalid count")
     # A new count starts in the second after the window's last one. That second may have begun during the cache query.
-    return Usage(window, count, max(1, time_left + 1))
+    return WindowState(window, count, max(1, time_left + 1))
 
 
 def _rate(window: Window) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from zlib import crc32
 import redis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-from closient_auth.limits.windows import CountRefused, StoreUnavailable, Usage, Verdict, Window
+from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
 
 # One hash contains all windows of an identifier, so they share one slot of a Redis Cluster and one expiry.
 #
@@ -106,16 +106,16 @@ class RedisStore:
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
         return self._run(1, identifier, windows)
 
-    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        return self._run(0, identifier, windows).usages
+    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
+        return self._run(0, identifier, windows).states
 
     def _run(self, step: int, identifier: str, windows: Sequence[Window]) -> Verdict:
         arguments = [1, self._make_key(f"closient_auth:limits:{identifier}"), step, crc32(identifier.encode())]
         for window in windows:
             arguments += window.limit, window.period
         allowed, *numbers = map(int, self._evaluate(arguments))
-        usages = zip(windows, numbers[::2], numbers[1::2], strict=True)
-        return Verdict(allowed == 1, tuple(Usage(window, count, reset) for window, count, reset in usages))
+        states = zip(windows, numbers[::2], numbers[1::2], strict=True)
+        return Verdict(allowed == 1, tuple(WindowState(window, count, reset) for window, count, reset in states))
 
     def _evaluate(self, arguments: Sequence[object]) -> Any:
         deadline = monotonic() + BUDGET

@@ -22,8 +22,8 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """The usage of a window: ``count`` requests so far, and ``reset`` seconds until the next window starts."""
+class WindowState:
+    """The state of a window: ``count`` requests so far, and ``reset`` seconds until the next window starts."""
 
     window: Window
     count: int
@@ -37,15 +37,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a request is within its limits, and the usage of each window."""
+    """Whether a request is within its limits, and the state of each window."""
 
     allowed: bool
-    usages: tuple[Usage, ...]
+    states: tuple[WindowState, ...]
 
     @property
-    def tightest(self) -> Usage:
+    def tightest(self) -> WindowState:
         """The window with the fewest requests left, or the longest to reset if several have equally few."""
-        return min(self.usages, key=lambda usage: (usage.remaining, -usage.reset))
+        return min(self.states, key=lambda state: (state.remaining, -state.reset))
 
 
 class Store(Protocol):
@@ -58,5 +58,5 @@ class Store(Protocol):
     def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
         """Count one request in all windows, or in none if any of them is used up, and return the verdict."""
 
-    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[Usage, ...]:
-        """Return the usage of each window without counting a request."""
+    def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
+        """Return the state of each window without counting a request."""

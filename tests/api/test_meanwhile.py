@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 from django.db.models import PROTECT, RESTRICT
 
-from closient_auth.api.base import ManagementViewSet
+from closient_auth.api.base import ApiViewSet
 from closient_auth.api.organizations import OrganizationViewSet
 from closient_auth.models import Membership, Organization
 from tests.api.test_access import WRITES
@@ -75,7 +75,7 @@ def test_row_that_goes(request_of, meanwhile, method, address):
         type(found).objects.filter(pk=found.pk).delete()
         states.append(snapshot())
 
-    meanwhile(ManagementViewSet, "get_object", remove)
+    meanwhile(ApiViewSet, "get_object", remove)
 
     response = request_of("owner", method, address)
 
@@ -97,7 +97,7 @@ def test_owner_who_is_demoted(request_of, meanwhile, people, method, address):
     def demote(_):
         Membership.objects.filter(user=people["owner"]).update(role="editor")
 
-    meanwhile(ManagementViewSet, "check_permissions", demote)
+    meanwhile(ApiViewSet, "check_permissions", demote)
     demote(None)
     before = snapshot()
     Membership.objects.filter(user=people["owner"]).update(role="owner")
@@ -120,7 +120,7 @@ def test_owner_who_is_removed(request_of, meanwhile, acme, people, method, addre
         Membership.objects.filter(user=people["owner"]).delete()
         states.append(snapshot())
 
-    meanwhile(ManagementViewSet, "check_permissions", remove)
+    meanwhile(ApiViewSet, "check_permissions", remove)
 
     response = request_of("owner", method, address)
 

@@ -27,8 +27,8 @@ def store():
     return type(counter._get_counter().store)
 
 
-def counts(usages):
-    return [usage.count for usage in usages]
+def counts(states):
+    return [state.count for state in states]
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def test_settings_are_followed(use_cache, server, settings):
     use_cache(BACKEND=DJANGO, LOCATION=REDIS_URL)
     count_request("somebody", WINDOWS)
     use_cache(BACKEND=DJANGO, LOCATION=REDIS_URL, KEY_PREFIX="other")
-    assert counts(count_request("somebody", WINDOWS).usages) == [1, 1]
+    assert counts(count_request("somebody", WINDOWS).states) == [1, 1]
 
     settings.CACHES = {**settings.CACHES, "limits": LOCAL_MEMORY}
     settings.RATELIMIT_USE_CACHE = "limits"
     assert store() is RatelimitStore
-    assert counts(count_request("somebody", WINDOWS).usages) == [1, 1]
+    assert counts(count_request("somebody", WINDOWS).states) == [1, 1]
     caches["limits"].clear()
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.core.cache import caches
 
-from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.windows import StoreUnavailable, Window
 from tests.limits.conftest import DJANGO, DJANGO_REDIS, LOCAL_MEMORY, REDIS_URL, needs_redis, seconds_left
 
@@ -68,8 +68,8 @@ def kept(request, use_cache):
     cache.clear()
 
 
-def counts(usages):
-    return [usage.count for usage in usages]
+def counts(states):
+    return [state.count for state in states]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 59, 60, 61])
@@ -91,8 +91,8 @@ def test_a_request_refused_by_the_minute_leaves_the_day_as_it_is(kept):
     verdicts = [count_request("somebody", windows) for _ in range(9)]
 
     assert [verdict.allowed for verdict in verdicts] == [True] * 2 + [False] * 7
-    assert counts(verdicts[-1].usages) == [2, 2]
-    assert counts(read_usage("somebody", windows)) == [2, 2]
+    assert counts(verdicts[-1].states) == [2, 2]
+    assert counts(read_windows("somebody", windows)) == [2, 2]
 
 
 def test_a_request_refused_by_the_day_leaves_the_minute_as_it_is(kept):
@@ -101,10 +101,10 @@ def test_a_request_refused_by_the_day_leaves_the_minute_as_it_is(kept):
     verdicts = [count_request("somebody", windows) for _ in range(9)]
 
     assert [verdict.allowed for verdict in verdicts] == [True] * 2 + [False] * 7
-    assert counts(read_usage("somebody", windows)) == [2, 2]
+    assert counts(read_windows("somebody", windows)) == [2, 2]
 
 
-def test_usages_tell_what_is_left_and_until_when(kept):
+def test_states_tell_what_is_left_and_until_when(kept):
     windows = [Window(300, 60), Window(10_000, 86_400)]
     count_request("somebody", windows)
 
@@ -112,27 +112,27 @@ def test_usages_tell_what_is_left_and_until_when(kept):
     verdict = count_request("somebody", windows)
     after = [seconds_left("somebody", window.period) for window in windows]
 
-    assert [usage.window for usage in verdict.usages] == windows
-    assert [usage.remaining for usage in verdict.usages] == [298, 9_998]
-    for usage, first, last in zip(verdict.usages, before, after, strict=True):
-        assert last <= usage.reset <= first
+    assert [state.window for state in verdict.states] == windows
+    assert [state.remaining for state in verdict.states] == [298, 9_998]
+    for state, first, last in zip(verdict.states, before, after, strict=True):
+        assert last <= state.reset <= first
 
 
 def test_looking_counts_nothing(kept):
     windows = [Window(2, 60), Window(10, 86_400)]
 
-    assert counts(read_usage("somebody", windows)) == [0, 0]
+    assert counts(read_windows("somebody", windows)) == [0, 0]
     assert kept.lifetimes() == []
     count_request("somebody", windows)
 
-    looks = [read_usage("somebody", windows) for _ in range(5)]
+    looks = [read_windows("somebody", windows) for _ in range(5)]
 
     assert {tuple(counts(look)) for look in looks} == {(1, 1)}
-    assert [usage.remaining for usage in looks[-1]] == [1, 9]
+    assert [state.remaining for state in looks[-1]] == [1, 9]
 
 
 def test_no_window_is_nothing_to_look_at(kept):
-    assert read_usage("somebody", []) == ()
+    assert read_windows("somebody", []) == ()
 
 
 def test_an_edited_limit_keeps_the_count(kept):
@@ -143,7 +143,7 @@ def test_an_edited_limit_keeps_the_count(kept):
     assert not count_request("somebody", [Window(2, 60), Window(10, 86_400)]).allowed
     raised = count_request("somebody", [Window(5, 60), Window(10, 86_400)])
     assert raised.allowed
-    assert counts(raised.usages) == [4, 4]
+    assert counts(raised.states) == [4, 4]
 
 
 def test_an_unlimited_window_is_left_out_and_the_other_goes_on(kept):
@@ -151,8 +151,8 @@ def test_an_unlimited_window_is_left_out_and_the_other_goes_on(kept):
 
     verdict = count_request("somebody", [Window(10, 86_400)])
 
-    assert counts(verdict.usages) == [2]
-    assert counts(count_request("somebody", [Window(5, 60), Window(10, 86_400)]).usages) == [2, 3]
+    assert counts(verdict.states) == [2]
+    assert counts(count_request("somebody", [Window(5, 60), Window(10, 86_400)]).states) == [2, 3]
 
 
 def test_a_day_is_not_forgotten_while_only_the_shorter_window_is_counted(kept):
@@ -163,15 +163,15 @@ def test_a_day_is_not_forgotten_while_only_the_shorter_window_is_counted(kept):
     count_request("somebody", windows[:1])
 
     assert max(kept.lifetimes()) > 2
-    assert count_request("somebody", windows).usages[1].count == 2
+    assert count_request("somebody", windows).states[1].count == 2
 
 
 def test_a_longer_window_that_begins_later_is_kept_to_its_end(kept):
     count_request("somebody", [Window(5, 60)])
 
-    (usage,) = count_request("somebody", [Window(5, 3_600)]).usages
+    (state,) = count_request("somebody", [Window(5, 3_600)]).states
 
-    assert max(kept.lifetimes()) >= usage.reset - 1
+    assert max(kept.lifetimes()) >= state.reset - 1
 
 
 def test_nobody_counts_for_another(kept):
@@ -191,7 +191,7 @@ def test_who_waits_as_long_as_told_may_pass(kept):
 
     again = count_request("somebody", windows)
     assert again.allowed
-    assert counts(again.usages) == [1]
+    assert counts(again.states) == [1]
 
 
 def test_counters_never_live_without_an_end(kept):
@@ -199,7 +199,7 @@ def test_counters_never_live_without_an_end(kept):
 
     for _ in range(4):
         count_request("somebody", windows)
-        read_usage("somebody", windows)
+        read_windows("somebody", windows)
         lifetimes = kept.lifetimes()
         assert lifetimes
         assert all(lifetime is not None and 0 < lifetime <= 86_400 + 5 for lifetime in lifetimes)
@@ -210,7 +210,7 @@ def test_junk_is_no_count(kept):
     count_request("somebody", windows)
     kept.spoil()
 
-    for ask in (count_request, read_usage):
+    for ask in (count_request, read_windows):
         with pytest.raises(StoreUnavailable, match=NO_COUNT):
             ask("somebody", windows)
     assert count_request("somebody else", windows).allowed
@@ -222,4 +222,4 @@ def test_limits_that_are_switched_off_are_not_unlimited(kept, settings):
     with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
         count_request("somebody", [Window(2, 60)])
     with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
-        read_usage("somebody", [Window(2, 60)])
+        read_windows("somebody", [Window(2, 60)])

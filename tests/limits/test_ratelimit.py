@@ -13,7 +13,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django_ratelimit import ALL
 from django_ratelimit.core import _get_window, _make_cache_key, get_usage
 
-from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.ratelimit import GROUP
 from closient_auth.limits.windows import StoreUnavailable, Window
 from tests.limits.conftest import LOCAL_MEMORY
@@ -91,14 +91,14 @@ def test_the_private_functions_are_those_we_know():
 def test_they_name_the_key_that_it_counts_in(use_cache):
     cache = use_cache(BACKEND="django.core.cache.backends.locmem.LocMemCache", LOCATION="names")
     for count in (1, 2, 3):
-        usage = get_usage(
+        state = get_usage(
             request=None, group=GROUP, key=lambda group, request: "somebody", rate=(1, 60), increment=True
         )
         end = _get_window("somebody", 60)
 
         assert cache.get(_make_cache_key(GROUP, end, (1, 60), "somebody", ALL)) == count
-        assert usage["count"] == count
-        assert usage["time_left"] == end - int(time.time())
+        assert state["count"] == count
+        assert state["time_left"] == end - int(time.time())
 
 
 def test_no_two_counters_share_a_key():
@@ -120,7 +120,7 @@ def test_a_request_takes_five_trips(use):
     count_request("somebody", WINDOWS)
     assert TripsCache.trips == ["get_many", "add", "incr", "add", "incr"]
     TripsCache.trips.clear()
-    read_usage("somebody", WINDOWS)
+    read_windows("somebody", WINDOWS)
     assert TripsCache.trips == ["get_many"]
 
 
@@ -130,7 +130,7 @@ def test_it_looks_where_it_counts(settings):
 
     count_request("somebody", WINDOWS)
 
-    assert [usage.count for usage in read_usage("somebody", WINDOWS)] == [1, 1]
+    assert [state.count for state in read_windows("somebody", WINDOWS)] == [1, 1]
     caches["limits"].clear()
 
 
@@ -138,9 +138,9 @@ def test_a_window_that_ended_while_the_cache_was_asked_is_not_negative(use):
     use(SlowCache)
     # Start in the last second of the minute.
     with time_machine.travel(_get_window("somebody", 60), tick=False) as SlowCache.travel:
-        (usage,) = read_usage("somebody", [Window(300, 60)])
+        (state,) = read_windows("somebody", [Window(300, 60)])
 
-    assert usage.reset == 1
+    assert state.reset == 1
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -158,4 +158,4 @@ def test_who_finds_room_and_is_late_is_refused(use):
     verdict = count_request("somebody", [Window(3, 60), Window(10, 86_400)])
 
     assert verdict.allowed is False
-    assert [usage.count for usage in verdict.usages] == [4, 0]
+    assert [state.count for state in verdict.states] == [4, 0]

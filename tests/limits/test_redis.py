@@ -13,7 +13,7 @@ import pytest
 import time_machine
 
 from closient_auth.limits import counter
-from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.ratelimit import RatelimitStore
 from closient_auth.limits.redis import BUDGET, TIMEOUT, RedisStore
 from closient_auth.limits.windows import StoreUnavailable, Window
@@ -30,8 +30,8 @@ def store():
     return type(counter._get_counter().store)
 
 
-def counts(usages):
-    return [usage.count for usage in usages]
+def counts(states):
+    return [state.count for state in states]
 
 
 @pytest.mark.parametrize("backend", [DJANGO, DJANGO_REDIS])
@@ -43,7 +43,7 @@ def test_a_request_is_one_round_trip(proxy, server, use_cache, backend):
 
     for _ in range(10):
         count_request("somebody", WINDOWS)
-    read_usage("somebody", WINDOWS)
+    read_windows("somebody", WINDOWS)
 
     assert proxy.turns == 11
     assert proxy.connections == 1
@@ -80,15 +80,15 @@ def test_all_windows_are_one_key(proxied, server):
 
 
 def test_the_key_ends_with_its_longest_window(proxied, server):
-    usages = count_request("somebody", WINDOWS).usages
+    states = count_request("somebody", WINDOWS).states
     count_request("other", WINDOWS[::-1])
 
-    assert server.ttl(KEY) in {usages[1].reset, usages[1].reset - 1}
+    assert server.ttl(KEY) in {states[1].reset, states[1].reset - 1}
     assert server.ttl(KEY.replace(b"somebody", b"other")) > 60
     server.persist(KEY)
     server.hset(KEY, "60:end", 1)
     count_request("somebody", WINDOWS)
-    assert 0 < server.ttl(KEY) <= usages[1].reset
+    assert 0 < server.ttl(KEY) <= states[1].reset
 
 
 @pytest.mark.parametrize("seconds", [-300, 300, -30])
@@ -102,7 +102,7 @@ def test_a_clock_that_was_set_starts_a_new_count(proxied, server, seconds):
     verdict = count_request("somebody", windows)
 
     assert verdict.allowed
-    assert counts(verdict.usages) == [1]
+    assert counts(verdict.states) == [1]
     assert 1 <= verdict.tightest.reset <= 60
 
 
@@ -113,7 +113,7 @@ def test_a_field_with_junk_is_no_count(proxied, server, field, value):
     count_request("somebody", WINDOWS)
     server.hdel(KEY, field) if value is None else server.hset(KEY, field, value)
 
-    for ask in (count_request, read_usage):
+    for ask in (count_request, read_windows):
         with pytest.raises(StoreUnavailable, match="contains an invalid count"):
             ask("somebody", WINDOWS)
     assert count_request("somebody else", WINDOWS).allowed
@@ -130,9 +130,9 @@ def test_a_forgotten_script_is_sent_again(proxied, server):
     count_request("somebody", WINDOWS)
     server.script_flush()
 
-    assert counts(count_request("somebody", WINDOWS).usages) == [2, 2]
+    assert counts(count_request("somebody", WINDOWS).states) == [2, 2]
     server.flushdb()
-    assert counts(count_request("somebody", WINDOWS).usages) == [1, 1]
+    assert counts(count_request("somebody", WINDOWS).states) == [1, 1]
 
 
 def test_a_restarted_server_costs_no_request(own_server, use_cache):
@@ -141,14 +141,14 @@ def test_a_restarted_server_costs_no_request(own_server, use_cache):
     own_server.stop()
     own_server.start()
 
-    assert counts(count_request("somebody", WINDOWS).usages) == [1, 1]
+    assert counts(count_request("somebody", WINDOWS).states) == [1, 1]
 
 
 def test_connections_that_ended_are_replaced(proxied, proxy):
     count_request("somebody", WINDOWS)
     proxy.drop()
 
-    assert counts(count_request("somebody", WINDOWS).usages) == [2, 2]
+    assert counts(count_request("somebody", WINDOWS).states) == [2, 2]
     assert proxy.connections == 2
 
 
@@ -162,7 +162,7 @@ def test_an_answer_counts_however_late_it_is_read(proxied, monkeypatch, is_refus
 
     verdict = count_request("somebody", windows)
 
-    assert (verdict.allowed, verdict.usages[0].count) == ((False, 1) if is_refusal else (True, 2))
+    assert (verdict.allowed, verdict.states[0].count) == ((False, 1) if is_refusal else (True, 2))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_threads_share_the_client_and_no_connection(proxied, proxy):
     for thread in threads:
         thread.join()
 
-    assert counts(read_usage("somebody", [Window(10_000, 60)])) == [401]
+    assert counts(read_windows("somebody", [Window(10_000, 60)])) == [401]
     assert proxy.connections <= 8
 
 
@@ -220,7 +220,7 @@ def test_a_server_that_is_emptied_under_load_fails_no_request(proxied, server):
     flusher.join()
 
     assert answers == [{True}] * 4
-    assert counts(read_usage("somebody", WINDOWS))[0] < 800
+    assert counts(read_windows("somebody", WINDOWS))[0] < 800
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -230,13 +230,13 @@ def test_a_forked_child_connects_by_itself(proxied, proxy):
     child = os.fork()
     if child == 0:
         try:
-            os._exit(0 if counts(count_request("somebody", WINDOWS).usages) == [2, 2] else 1)
+            os._exit(0 if counts(count_request("somebody", WINDOWS).states) == [2, 2] else 1)
         except BaseException:
             os._exit(2)
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
-    assert counts(count_request("somebody", WINDOWS).usages) == [3, 3]
+    assert counts(count_request("somebody", WINDOWS).states) == [3, 3]
     assert proxy.connections == 2
 
 
@@ -247,4 +247,4 @@ def test_redis_tells_the_time(proxied):
         with time_machine.travel(time.time() + seconds):
             again = count_request("somebody", WINDOWS)
         assert again.tightest.reset in {verdict.tightest.reset, verdict.tightest.reset - 1}
-    assert counts(again.usages) == [4, 4]
+    assert counts(again.states) == [4, 4]

@@ -8,7 +8,7 @@ import time_machine
 
 from closient_auth.core.rates import get_headers, get_windows
 from closient_auth.keys import KeyType
-from closient_auth.limits.windows import Usage, Verdict, Window
+from closient_auth.limits.windows import Verdict, Window, WindowState
 from closient_auth.throttling import ApiKeyRateThrottle
 from tests.factories import UserFactory, make_key
 
@@ -129,7 +129,7 @@ def test_each_answer_tells_what_is_left_and_the_last_one_when_to_come_back(setti
 def test_headers_are_those_of_the_window_that_trips_first(noon):
     minute, day = Window(300, 60), Window(10_000, 86_400)
 
-    headers = get_headers(Verdict(True, (Usage(minute, 12, 31), Usage(day, 9_990, 5_000))))
+    headers = get_headers(Verdict(True, (WindowState(minute, 12, 31), WindowState(day, 9_990, 5_000))))
 
     assert headers == {
         "RateLimit-Policy": "300;w=60, 10000;w=86400",
@@ -148,13 +148,13 @@ def test_headers_are_those_of_the_window_that_trips_first(noon):
     ids=["the minute has less left", "the minute is used up", "both are"],
 )
 def test_who_is_refused_by_both_windows_waits_for_the_later_end(minute, day, expected):
-    verdict = Verdict(False, (Usage(Window(300, 60), *minute), Usage(Window(10_000, 86_400), *day)))
+    verdict = Verdict(False, (WindowState(Window(300, 60), *minute), WindowState(Window(10_000, 86_400), *day)))
 
     assert verdict.tightest.reset == expected
 
 
 def test_what_was_counted_beyond_the_limit_leaves_nothing_and_not_less():
-    assert Usage(Window(300, 60), 305, 31).remaining == 0
+    assert WindowState(Window(300, 60), 305, 31).remaining == 0
 
 
 def test_a_view_s_own_refusal_counts_and_says_so(call):

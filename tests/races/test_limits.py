@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import cache
 
 from closient_auth.limits import counter
-from closient_auth.limits.counter import count_request, read_usage
+from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.ratelimit import RatelimitStore
 from closient_auth.limits.windows import Window
 from tests.limits.conftest import DJANGO, REDIS_URL, needs_redis
@@ -30,7 +30,7 @@ def race():
     context = multiprocessing.get_context("fork")
 
     def race(racer, windows):
-        read_usage(racer, windows)
+        read_windows(racer, windows)
         start, admitted = context.Barrier(PROCESSES), context.Queue()
         children = [context.Process(target=count, args=(racer, windows, start, admitted)) for _ in range(PROCESSES)]
         for child in children:
@@ -71,6 +71,6 @@ def test_processes_admit_the_limit_together(counting, race, racer, windows):
     assert sum(admitted) == LIMIT
     # Every process must have been admitted, otherwise there was no race.
     assert all(admitted)
-    counts = [usage.count for usage in read_usage(racer, windows)]
+    counts = [state.count for state in read_windows(racer, windows)]
     # django-ratelimit also counts requests refused during the race.
     assert counts == [LIMIT, LIMIT] if counting == "script" else min(counts) >= LIMIT

@@ -7,7 +7,7 @@ import time_machine
 from django.db import connections
 
 from tests.factories import MembershipFactory, OrganizationFactory, make_key
-from tests.requests.usage import NOW
+from tests.requests.last_used import NOW
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, UserFactory, make_key
-from tests.requests.usage import NOW, stored
+from tests.requests.last_used import NOW, stored
 
 # Threads share one in-memory SQLite database, so each may find its tables locked.
 needs_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="needs a database server")

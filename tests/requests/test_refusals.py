@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from closient_auth.keys import generate_api_key, hash_api_key
 from closient_auth.models import ApiKey
 from tests.factories import OrganizationFactory, UserFactory, make_key
-from tests.requests.usage import NOW
+from tests.requests.last_used import NOW
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from closient_auth.models import ApiKey
 from tests.factories import make_key
-from tests.requests.usage import NOW, stored
+from tests.requests.last_used import NOW, stored
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("noon")]
 
