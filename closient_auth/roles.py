@@ -41,7 +41,15 @@ RESERVED_NAMESPACE = "organization."
 ROLE_PERMISSIONS: Mapping[Role, frozenset[str]] = MappingProxyType(
     {
         Role.OWNER: frozenset(Permission),
-        Role.MANAGER: frozenset(Permission) - {Permission.DELETE_ORGANIZATION},
+        Role.MANAGER: frozenset(
+            {
+                Permission.VIEW_ORGANIZATION,
+                Permission.CONTRIBUTE_ORGANIZATION,
+                Permission.MANAGE_BILLING,
+                Permission.MANAGE_API_KEYS,
+                Permission.MANAGE_MEMBERS,
+            }
+        ),
         Role.BILLING: frozenset({Permission.VIEW_ORGANIZATION, Permission.MANAGE_BILLING}),
         Role.EDITOR: frozenset({Permission.VIEW_ORGANIZATION, Permission.CONTRIBUTE_ORGANIZATION}),
     }

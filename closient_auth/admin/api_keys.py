@@ -73,7 +73,7 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
-            text = _("Choose an organization for a business or publishable key, or a user for a user key, not both.")
+            text = _("The type decides if the key belongs to an organization or to a user. Choose that one, not both.")
             holder = (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": text})
             return [holder, (None, {"fields": ["name", "description"]}), (_("Limits"), {"fields": LIMITS})]
         main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]

@@ -39,8 +39,8 @@ class ApiKeyCreationForm(ApiKeyForm):
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
         help_texts = {
-            "organization": _("Required for a business or publishable key."),
-            "user": _("Required for a user key. The key has this user's role in each organization."),
+            "organization": _("Required for a key of an organization."),
+            "user": _("Required for a key of a user. The key has this user's role in each organization."),
         }
 
     def _get_validation_exclusions(self) -> set[str]:

@@ -31,8 +31,8 @@ MAX_GRACE = timedelta(days=7)
 MAX_LIMIT = 2**31 - 1
 
 HOLDER_ERRORS = {
-    KeyHolder.USER: _("A user key belongs to a user, not to an organization."),
-    KeyHolder.ORGANIZATION: _("A business or publishable key belongs to an organization, not to a user."),
+    KeyHolder.USER: _("A key of this type belongs to a user, not to an organization."),
+    KeyHolder.ORGANIZATION: _("A key of this type belongs to an organization, not to a user."),
 }
 
 

@@ -182,8 +182,8 @@ def test_only_save_is_offered(root, page):
     assert "_continue" not in content
 
 
-USER_KEY = "A user key belongs to a user, not to an organization."
-OTHER_KEY = "A business or publishable key belongs to an organization, not to a user."
+USER_KEY = "A key of this type belongs to a user, not to an organization."
+OTHER_KEY = "A key of this type belongs to an organization, not to a user."
 
 
 @pytest.mark.parametrize(

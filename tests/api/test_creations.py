@@ -9,7 +9,7 @@ import time_machine
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
-from closient_auth.limits.counter import read_usage
+from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import Window
 from tests.factories import make_invitation, make_key
 
@@ -71,7 +71,7 @@ def test_too_many_in_a_minute(create, send, kind, address):
 
 def test_too_many_in_a_day(create, clock, people):
     # Start at the beginning of this user's daily window.
-    clock.shift(read_usage(f"acceptance:{people['owner'].pk}", [DAY])[0].reset)
+    clock.shift(read_windows(f"acceptance:{people['owner'].pk}", [DAY])[0].reset)
     for _ in range(DAY.limit):
         clock.shift(2)
         assert create("owner", "/invitations/accept").status_code == HTTPStatus.BAD_REQUEST

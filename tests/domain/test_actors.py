@@ -19,7 +19,7 @@ from tests.factories import MembershipFactory, UserFactory, make_key
 
 # The rank of an actor with each role, or without a membership, in the organization.
 ROLES = ["owner", "manager", "billing", "editor", None]
-RANKS = {
+RANKS: dict[str, list[str | None]] = {
     "user": ["owner", "manager", "billing", "editor", None],
     "staff": ["owner", "manager", "manager", "manager", "manager"],
     "staff, own membership": ["owner", "manager", "billing", "editor", None],
@@ -148,9 +148,11 @@ def test_proxy_of_an_organization_shares_its_lock(organization):
 def test_form_of_a_project_cannot_extend_a_rotated_key(organization):
     api_key, _ = make_key(organization=organization)
     api_key.rotate(grace=timedelta(hours=1))
-    end = api_key.expires_at
+    end = ApiKey.objects.get(pk=api_key.pk).expires_at
+    assert end is not None
 
-    for later in (None, end + timedelta(seconds=1)):
+    later_ends: list[datetime | None] = [None, end + timedelta(seconds=1)]
+    for later in later_ends:
         api_key.expires_at = later
         with pytest.raises(ValidationError) as caught:
             api_key.full_clean()

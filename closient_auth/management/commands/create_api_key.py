@@ -23,10 +23,11 @@ class Command(DatabaseCommand):
     help = "Create an API key and write it to stdout. The key is shown only once: pipe it to a secret store."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        types = (f"{' or '.join(get_key_types(holder))} for {HOLDERS[holder]}" for holder in KeyHolder)
-        parser.add_argument("type", choices=KeyType.values, help=", ".join(types))
-        parser.add_argument("--organization", metavar="ID|SLUG", help="the organization of a csb or cpk key")
-        parser.add_argument("--user", metavar="NAME|ID", help="the user of a csu key")
+        types = {holder: " or ".join(get_key_types(holder)) for holder in KeyHolder}
+        help = ", ".join(f"{types[holder]} for {HOLDERS[holder]}" for holder in KeyHolder)
+        parser.add_argument("type", choices=KeyType.values, help=help)
+        for holder, metavar in ((KeyHolder.ORGANIZATION, "ID|SLUG"), (KeyHolder.USER, "NAME|ID")):
+            parser.add_argument(f"--{holder}", metavar=metavar, help=f"the {holder} of a {types[holder]} key")
         parser.add_argument("--name", default="")
         parser.add_argument("--description", default="")
         parser.add_argument("--created-by", metavar="NAME|ID", help="the user to record as creator of the key")
