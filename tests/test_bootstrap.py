@@ -12,6 +12,7 @@ from tests.checkout import ROOT
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.sqlite,
     pytest.mark.skipif(not shutil.which("make"), reason="needs make"),
 ]
 

@@ -47,6 +47,7 @@ def run(*command, user_model):
     return subprocess.run([sys.executable, *command], env=environment, timeout=300, capture_output=True, text=True)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("user_model", USER_MODELS)
 def test_every_user_model_needs_the_same_migrations(user_model):
     done = run("-m", "django", "makemigrations", "--check", "--dry-run", user_model=user_model)
@@ -55,6 +56,7 @@ def test_every_user_model_needs_the_same_migrations(user_model):
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
 @pytest.mark.skipif(settings.AUTH_USER_MODEL != "auth.User", reason="started by the run with Django's user model")
 @pytest.mark.parametrize("user_model", USER_MODELS[1:])
 def test_domain_with_another_user_model(user_model):

@@ -59,6 +59,7 @@ REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.sqlite,
     pytest.mark.skipif(not (ROOT / "closient_auth").is_dir(), reason="needs the checkout"),
 ]
 

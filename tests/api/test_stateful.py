@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from django.core import mail
 from django.core.cache import cache
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client, TestCase
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -256,13 +256,19 @@ def read_token():
 @pytest.mark.slow
 @pytest.mark.django_db
 def test_random_management():
+    # The calls and their order are the same everywhere, so the servers repeat only a part of them.
+    is_sqlite = connection.vendor == "sqlite"
     # Add ``Phase.shrink`` to find the shortest failing sequence. It takes minutes.
     run_state_machine_as_test(
         Management,
         settings=settings(
-            max_examples=20, stateful_step_count=50, deadline=None, derandomize=True, phases=[Phase.generate]
+            max_examples=20 if is_sqlite else 5,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
         ),
     )
 
     expected = {(name, answer) for name, *answers in map(str.split, ANSWERS.strip().splitlines()) for answer in answers}
-    assert not expected - set(+Management.met)
+    assert not is_sqlite or not expected - set(+Management.met)
