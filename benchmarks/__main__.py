@@ -37,8 +37,8 @@ SHORT = {
     "process": {"over_http": False, "rounds": 5, "requests": 30},
     "connections": {"over_http": False, "rounds": 2, "requests": 20},
     "http": {"over_http": True, "rounds": 3, "requests": 60},
-    "growth": {"keys": [1_000, 200_000], "requests": [10, 10_000], "rounds": 5},
-    "contention": {"keys": 200, "seconds": 1, "rounds": 2},
+    "growth": {"keys": [1_000, 50_000], "requests": [10, 2_500], "rounds": 3},
+    "contention": {"keys": 200, "seconds": 0.25, "rounds": 1},
 }
 LONG = {
     "process": {"over_http": False, "rounds": 21, "requests": 80},

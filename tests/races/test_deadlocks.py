@@ -11,7 +11,7 @@ from django.db import IntegrityError
 
 from closient_auth.models import ApiKey, Invitation, LastOwnerError, Membership, Organization
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
-from tests.races.threads import ROUNDS, needs_server, race
+from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
@@ -30,7 +30,7 @@ class Somebody:
         self.done = set()
 
     def __call__(self):
-        for _ in range(ROUNDS):
+        for _ in rounds(100):
             operation = self.random.choice(OPERATIONS)
             organization = Organization.objects.get(pk=self.random.choice(self.organizations).pk)
             try:
@@ -113,7 +113,7 @@ def test_many_operations_in_several_organizations():
 
 
 def test_a_key_for_an_organization_that_is_deleted():
-    for _ in range(ROUNDS):
+    for _ in rounds(100):
         organization = OrganizationFactory.create()
         for _ in range(4):
             ApiKey.objects.create_key(prefix="csb", organization=organization)
@@ -131,7 +131,7 @@ def test_a_key_for_an_organization_that_is_deleted():
 
 
 def test_a_member_of_an_organization_that_is_changed():
-    for _ in range(ROUNDS):
+    for _ in rounds(100):
         organization = OrganizationFactory.create()
         owner = MembershipFactory.create(organization=organization, role="owner")
         user = UserFactory.create()

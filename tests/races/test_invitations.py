@@ -11,7 +11,7 @@ from django.urls import include, path
 
 from closient_auth.models import AuditEntry, Invitation, Membership
 from tests.factories import MembershipFactory, UserFactory
-from tests.races.threads import needs_server, race
+from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
@@ -25,7 +25,7 @@ def invite(owner):
     return Invitation.objects.invite(organization=owner.organization, email="grace@example.com", by=owner.user)
 
 
-@pytest.mark.parametrize("round", range(10))
+@pytest.mark.parametrize("round", rounds(10))
 def test_eight_accepts_make_one_membership(owner, round):
     invite(owner)
     (token,) = [line.strip() for line in str(mail.outbox[-1].body).splitlines() if len(line.split()) == 1]
@@ -40,7 +40,7 @@ def test_eight_accepts_make_one_membership(owner, round):
     assert AuditEntry.objects.filter(event="invitation_accepted").count() == 1
 
 
-@pytest.mark.parametrize("round", range(10))
+@pytest.mark.parametrize("round", rounds(10))
 def test_eight_invitations_make_one(owner, round):
     errors = race(*[lambda: invite(owner)] * 8)
 
@@ -49,7 +49,7 @@ def test_eight_invitations_make_one(owner, round):
     assert Invitation.objects.get().state == "pending"
 
 
-@pytest.mark.parametrize("round", range(10))
+@pytest.mark.parametrize("round", rounds(10))
 @pytest.mark.parametrize("methods", [("patch", "patch"), ("patch", "delete"), ("delete", "delete")])
 def test_two_requests_of_owners_leave_one(owner, mount, call, methods, round):
     mount(path("", include("closient_auth.urls")))

@@ -11,11 +11,11 @@ from rest_framework.request import Request
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.models import ApiKey
 from tests.factories import make_key
-from tests.races.threads import needs_server, race
+from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
-USERS, REVOCATIONS = 4, 25
+USERS = 4
 
 
 def is_accepted(raw_key):
@@ -30,7 +30,7 @@ def is_accepted(raw_key):
 def test_no_use_that_began_after_the_revocation_is_accepted(prefix):
     neighbour, neighbour_key = make_key(prefix)
     tries = 0
-    for _ in range(REVOCATIONS):
+    for _ in rounds(25):
         api_key, raw_key = make_key(prefix)
         used, done = Event(), Event()
         revoked: list[float] = []
@@ -72,7 +72,7 @@ def test_no_use_that_began_after_the_revocation_is_accepted(prefix):
 
 
 def test_revocations_at_once_are_one():
-    for _ in range(REVOCATIONS):
+    for _ in rounds(25):
         api_key, raw_key = make_key()
         revoke = [lambda pk=api_key.pk: ApiKey.objects.get(pk=pk).revoke() for _ in range(4)]
 

@@ -8,12 +8,9 @@ from rest_framework.test import APIClient
 
 from closient_auth.models import ApiKey, Membership
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
-from tests.races.threads import needs_server, race
+from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
-ROUNDS = 20
-# Eight concurrent requests collide in every round, so fewer rounds suffice.
-ROUNDS_OF_EIGHT = 10
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +58,7 @@ def count_owners(organization):
 
 
 def test_eight_accepts_make_one_membership(send_at_once, owner):
-    for _ in range(ROUNDS_OF_EIGHT):
+    for _ in rounds(10):
         grace = UserFactory.create()
         _, token = make_invitation(owner.organization, grace.email, by=owner.user)
 
@@ -74,7 +71,7 @@ def test_eight_accepts_make_one_membership(send_at_once, owner):
 
 @pytest.mark.parametrize("kind", ["organization's", "own"])
 def test_eight_rotations_make_one_successor(send_at_once, kind):
-    for _ in range(ROUNDS_OF_EIGHT):
+    for _ in rounds(10):
         owner = MembershipFactory.create(role="owner")
         if kind == "own":
             key, _ = make_key("csu", user=owner.user)
@@ -104,7 +101,7 @@ LOSES = {(403, None), (404, None), (409, "last_owner")}
 
 @pytest.mark.parametrize("name", OWNERS)
 def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
-    for _ in range(ROUNDS):
+    for _ in rounds(20):
         first = MembershipFactory.create(role="owner")
         pair = [first, MembershipFactory.create(organization=first.organization, role="owner")]
         members = f"/organizations/{first.organization_id}/members"
@@ -124,7 +121,7 @@ def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
 def test_one_of_two_removals_finds_nobody(send_at_once, owner, method):
     """The other Owner's request may run before or after the removal; neither order causes a server error."""
     second = MembershipFactory.create(organization=owner.organization, role="owner")
-    for _ in range(ROUNDS):
+    for _ in rounds(20):
         member = MembershipFactory.create(organization=owner.organization)
         address = f"/organizations/{owner.organization_id}/members/{member.pk}"
 

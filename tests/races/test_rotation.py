@@ -7,12 +7,12 @@ from django.core.exceptions import ValidationError
 
 from closient_auth.models import ApiKey, AuditEntry
 from tests.factories import make_key
-from tests.races.threads import needs_server, race
+from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("round", range(10))
+@pytest.mark.parametrize("round", rounds(10))
 def test_eight_rotations_make_one_successor(round):
     key, _ = make_key()
     neighbour, _ = make_key()
@@ -27,7 +27,7 @@ def test_eight_rotations_make_one_successor(round):
     assert ApiKey.objects.get(pk=neighbour.pk).is_active
 
 
-@pytest.mark.parametrize("round", range(10))
+@pytest.mark.parametrize("round", rounds(10))
 def test_revoked_meanwhile(round):
     """In either order, the old key is revoked; a successor exists only if the rotation came first."""
     key, _ = make_key()

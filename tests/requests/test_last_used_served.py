@@ -13,6 +13,7 @@ from tests.served.servers import GUNICORN, UVICORN, serve_host
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.sqlite,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite"),
 ]
