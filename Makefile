@@ -24,9 +24,9 @@ test: python ## Run the tests with coverage, on SQLite by default (ARGS="-k thro
 	$$python -m coverage report --fail-under=0
 
 # A race depends on timing, so one pass proves little.
-TIMES ?= 3
+TIMES ?= 100
 .PHONY: races
-races: python ## Repeat the tests of concurrent requests on PostgreSQL and MariaDB with Redis (TIMES=1 for one pass)
+races: python ## Repeat the tests of races for a night on PostgreSQL and MariaDB with Redis (TIMES=1 for one pass)
 	@python=$$($(PYTHON) scripts/bootstrap.py postgres mariadb) && \
 	export CLOSIENT_AUTH_TEST_REDIS_URL="$${CLOSIENT_AUTH_TEST_REDIS_URL:-redis://127.0.0.1:6379/15}" && \
 	for pass in $$(seq $(TIMES)); do for url in \
