@@ -58,7 +58,7 @@ def count_owners(organization):
 
 
 def test_eight_accepts_make_one_membership(send_at_once, owner):
-    for _ in rounds(10):
+    for _ in rounds(4):
         grace = UserFactory.create()
         _, token = make_invitation(owner.organization, grace.email, by=owner.user)
 
@@ -71,7 +71,7 @@ def test_eight_accepts_make_one_membership(send_at_once, owner):
 
 @pytest.mark.parametrize("kind", ["organization's", "own"])
 def test_eight_rotations_make_one_successor(send_at_once, kind):
-    for _ in rounds(10):
+    for _ in rounds(4):
         owner = MembershipFactory.create(role="owner")
         if kind == "own":
             key, _ = make_key("csu", user=owner.user)
@@ -121,7 +121,7 @@ def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
 def test_one_of_two_removals_finds_nobody(send_at_once, owner, method):
     """The other Owner's request may run before or after the removal; neither order causes a server error."""
     second = MembershipFactory.create(organization=owner.organization, role="owner")
-    for _ in rounds(20):
+    for _ in rounds(10):
         member = MembershipFactory.create(organization=owner.organization)
         address = f"/organizations/{owner.organization_id}/members/{member.pk}"
 

@@ -12,7 +12,7 @@ from tests.races.threads import needs_server, race, rounds
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.parametrize("round", rounds(10))
+@pytest.mark.parametrize("round", rounds(4))
 def test_eight_rotations_make_one_successor(round):
     key, _ = make_key()
     neighbour, _ = make_key()

@@ -90,7 +90,7 @@ def freed():
 
 @pytest.mark.parametrize("people", [2, 8])
 def test_a_slug_that_is_asked_for_goes_to_one(people):
-    for _ in rounds(25):
+    for _ in rounds(10):
         errors = race(*(create() for _ in range(people)))
 
         require_one_winner(errors)
@@ -99,7 +99,7 @@ def test_a_slug_that_is_asked_for_goes_to_one(people):
 
 @pytest.mark.parametrize("people", [2, 8])
 def test_a_slug_made_from_the_name_is_another_for_each(people):
-    for _ in rounds(25):
+    for _ in rounds(10):
         errors = race(*(create(slug=None) for _ in range(people)))
 
         victims = [error for error in errors if error is not None]
@@ -112,7 +112,7 @@ def test_a_slug_made_from_the_name_is_another_for_each(people):
 @pytest.mark.parametrize("operations", [(create, create), (rename, rename), (create, rename)])
 def test_a_slug_given_back_while_two_wait_for_it_goes_to_one(freed, operations):
     # InnoDB sees a deadlock: both inserts share a lock on the removed row, and both need an exclusive lock.
-    for _ in rounds(10):
+    for _ in rounds(6):
         errors = freed(*(operation() for operation in operations))
 
         require_one_winner(errors)
@@ -145,7 +145,7 @@ def test_a_slug_given_back_while_two_requests_wait_for_it(freed, settings):
 def test_two_that_want_each_others_slug_are_refused():
     # The check before the update is needed: each would otherwise wait for the other's old slug on PostgreSQL.
     first, second = OrganizationFactory.create(slug="one"), OrganizationFactory.create(slug="two")
-    for _ in rounds(25):
+    for _ in rounds(5):
         errors = race(*(partial(own(row).rename, slug=slug) for row, slug in ((first, "two"), (second, "one"))))
 
         assert names(errors) == ["ValidationError"] * 2, errors
