@@ -19,7 +19,7 @@ demo: python ## Serve the example project with demo data on http://127.0.0.1:800
 test: python ## Run the tests with coverage, on SQLite by default (ARGS="-k throttle" passes options to pytest)
 	@python=$$($(PYTHON) scripts/bootstrap.py $(TEST_GROUP)) && \
 	$$python -m coverage erase && \
-	$$python -X dev -m coverage run -m pytest $(ARGS) && \
+	$$python -m coverage run -m pytest $(ARGS) && \
 	$$python -m coverage combine --quiet && \
 	$$python -m coverage report --fail-under=0
 
