@@ -37,7 +37,7 @@ races: python ## Run the races for a night, on PostgreSQL and MariaDB with Redis
 	done
 
 .PHONY: benchmark
-benchmark: python ## Compare the CPU time of a request with other packages (ARGS=--short takes five minutes)
+benchmark: python ## Compare the CPU time of a request with other packages (ARGS=--short takes a few minutes)
 	@python=$$($(PYTHON) scripts/bootstrap.py --find) && exec $$python -m benchmarks $(ARGS)
 
 # One process at a time, because each test run empties the Redis database.

@@ -34,10 +34,10 @@ CONNECTIONS: dict[str, dict[str, Any]] = {
 }
 
 SHORT = {
-    "process": {"over_http": False, "rounds": 5, "requests": 30},
-    "connections": {"over_http": False, "rounds": 2, "requests": 20},
-    "http": {"over_http": True, "rounds": 3, "requests": 60},
-    "growth": {"keys": [1_000, 50_000], "requests": [10, 2_500], "rounds": 3},
+    "process": {"over_http": False, "rounds": 3, "requests": 15},
+    "connections": {"over_http": False, "rounds": 1, "requests": 10},
+    "http": {"over_http": True, "rounds": 2, "requests": 30},
+    "growth": {"keys": [1_000, 20_000], "requests": [10, 1_000], "rounds": 2},
     "contention": {"keys": 200, "seconds": 0.25, "rounds": 1},
 }
 LONG = {
@@ -92,7 +92,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.strip().splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="few rounds, for a quick look (under five minutes)")
+    parser.add_argument("--short", action="store_true", help="few rounds, for a quick look (a few minutes)")
     parser.add_argument("--output", type=Path, default=environment.ROOT / "benchmarks" / "results", metavar="FOLDER")
     parser.add_argument("--postgres", default="postgresql://postgres@127.0.0.1:5432/postgres", metavar="URL")
     parser.add_argument("--redis", default="redis://127.0.0.1:6379/14", metavar="URL", help="an empty database")
