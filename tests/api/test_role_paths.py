@@ -12,6 +12,8 @@ from django.urls import path
 from tests.admin.members import form_data, formset_errors
 from tests.factories import MembershipFactory, UserFactory, make_invitation
 
+pytestmark = pytest.mark.unmeasured
+
 ROLES = ["owner", "manager", "billing", "editor"]
 
 # Whether the actor (row) may grant or remove the role (column).

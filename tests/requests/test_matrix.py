@@ -14,7 +14,7 @@ from closient_auth.keys import KeyType
 from closient_auth.permissions import HasOrganizationPermission
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
 PERMISSIONS = [
     "organization.view_organization",
