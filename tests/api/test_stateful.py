@@ -254,6 +254,7 @@ def read_token():
 
 
 @pytest.mark.slow
+@pytest.mark.unmeasured
 @pytest.mark.django_db
 def test_random_management():
     # The calls and their order are the same everywhere, so the servers repeat only a part of them.
@@ -262,7 +263,7 @@ def test_random_management():
     run_state_machine_as_test(
         Management,
         settings=settings(
-            max_examples=20 if is_sqlite else 5,
+            max_examples=12 if is_sqlite else 5,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
