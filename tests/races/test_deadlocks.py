@@ -30,7 +30,7 @@ class Somebody:
         self.done = set()
 
     def __call__(self):
-        for _ in rounds(460 if connection.vendor == "mysql" else 150):
+        for _ in rounds(230 if connection.vendor == "mysql" else 75):
             operation = self.random.choice(OPERATIONS)
             organization = Organization.objects.get(pk=self.random.choice(self.organizations).pk)
             try:

@@ -64,7 +64,7 @@ RACES = {
 @pytest.mark.parametrize("name", RACES)
 def test_one_owner_stays_and_the_loser_is_told(owners, name):
     neighbour = MembershipFactory.create(role="owner")
-    for _ in rounds(65 if name == "delete a user and demote" else 25):
+    for _ in rounds(33 if name == "delete a user and demote" else 25):
         first, second = owners()
 
         errors = [error for error in race(*RACES[name](first, second)) if error is not None]
@@ -138,7 +138,7 @@ def test_old_snapshot_is_not_trusted_on_mariadb(owners, operation):
 
 
 def test_deletion_of_an_organization_does_not_deadlock_with_a_change_of_its_members(owners):
-    for _ in rounds(180):
+    for _ in rounds(92):
         first, second = owners()
 
         errors = race(
