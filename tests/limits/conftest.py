@@ -15,6 +15,7 @@ from django.core.cache import caches
 
 from closient_auth.limits import breaker, counter
 from tests.factories import make_key
+from tests.limits.faults import FAULTS
 from tests.proxy import Proxy
 
 REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
@@ -30,19 +31,20 @@ PATIENCE = 0.25
 AT_ONCE = 0.1
 
 
-def in_time(run):
+def in_time(run, read_error=lambda: "", expected=""):
     """
     Return the responses of ``run()``, a function returning pairs of a response and its seconds.
 
-    The first three requests may wait for the store, the others must not. One of three runs has to be in time, since a
-    busy machine may delay any request.
+    The first three requests may wait for the store, the others must not. One of three runs has to be in time, and to have
+    the expected error in its log, since a busy machine may delay any request, or time out before the fault shows.
     """
     for _ in range(3):
         answers = run()
         seconds = [seconds for _, seconds in answers]
-        if max(seconds[:3]) < PATIENCE and max(seconds[3:]) < AT_ONCE:
+        error = read_error()
+        if max(seconds[:3]) < PATIENCE and max(seconds[3:]) < AT_ONCE and error.startswith(expected):
             return [response for response, _ in answers]
-    raise AssertionError(f"late: {seconds}")
+    raise AssertionError(f"late or another error: {seconds}, {error}")
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +144,11 @@ def suffer(proxy, server, send, caplog, forget):
         fault(proxy, server)
         return [send() for _ in range(8)]
 
-    return lambda fault: in_time(lambda: run(fault))
+    def read_error():
+        (line,) = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
+        return line.partition(" error=")[2]
+
+    return lambda fault: in_time(lambda: run(fault), read_error, FAULTS[fault])
 
 
 def proxied_url(proxy):
