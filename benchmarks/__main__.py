@@ -36,7 +36,7 @@ CONNECTIONS: dict[str, dict[str, Any]] = {
 SHORT = {
     "process": {"over_http": False, "rounds": 3, "requests": 15},
     "connections": {"over_http": False, "rounds": 1, "requests": 10},
-    "http": {"over_http": True, "rounds": 2, "requests": 30},
+    "http": {"over_http": True, "rounds": 1, "requests": 30},
     "growth": {"keys": [1_000, 20_000], "requests": [10, 1_000], "rounds": 2},
     "contention": {"keys": 200, "seconds": 0.25, "rounds": 1},
 }
