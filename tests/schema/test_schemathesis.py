@@ -22,7 +22,9 @@ from tests.served.servers import ROOT, get_environment, serve
 EXAMPLE = ROOT / "example_project"
 SERVER = ["gunicorn", "example.wsgi", "--config=python:tests.schema.gunicorn", "--bind=fd://{fd}", "--threads=2"]
 OPTIONS = [
-    # Schemathesis runs all checks in all modes by default. "--checks=all" would override the configuration below.
+    # Schemathesis runs all checks by default. "--checks=all" would override the configuration below.
+    "--mode=all",
+    "--phases=examples,coverage,fuzzing,stateful",
     "--seed=1",
     "--max-examples=10",
     "--max-response-time=5",
