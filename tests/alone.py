@@ -34,15 +34,15 @@ def list_files(paths: list[Path], ignored: list[Path]) -> list[Path]:
     return [file for files in found for file in files if not {file, *file.parents} & set(ignored)]
 
 
-def prepare_database(*, keep: bool) -> int:
-    """Create the test database, or drop it: the processes of the files keep what they find."""
-    databases = setup_databases(verbosity=0, interactive=False, keepdb=not keep)
-    if not keep:
-        teardown_databases(databases, verbosity=0)
-    return 0
+def create_database() -> None:
+    setup_databases(verbosity=0, interactive=False)
 
 
-def run(operation: Callable[[], int]) -> tuple[int, str]:
+def drop_database() -> None:
+    teardown_databases(setup_databases(verbosity=0, interactive=False, keepdb=True), verbosity=0)
+
+
+def run(operation: Callable[[], int | None]) -> tuple[int, str]:
     """Run the operation in a child process. Return its exit code and its output."""
     with tempfile.TemporaryFile("w+") as output:
         child = os.fork()
@@ -50,7 +50,7 @@ def run(operation: Callable[[], int]) -> tuple[int, str]:
             try:
                 os.dup2(output.fileno(), 1)
                 os.dup2(output.fileno(), 2)
-                code = int(operation())
+                code = int(operation() or 0)
                 sys.stdout.flush()
                 os._exit(code)
             except BaseException:
@@ -73,7 +73,7 @@ def main() -> int:
     for library in LIBRARIES:
         import_module(library)
 
-    code, output = run(partial(prepare_database, keep=True))
+    code, output = run(create_database)
     if code:
         print(output)
         return code
@@ -91,11 +91,13 @@ def main() -> int:
         else:
             failed.append(path)
             print(f"{path}:\n{output}", flush=True)
-    run(partial(prepare_database, keep=False))
+    code, output = run(drop_database)
+    if code:
+        print(output)
     for path in failed:
         print(f"FAILED {path}")
     print(", ".join(f"{number} {outcome}" for outcome, number in tests.items()), f"in {len(files)} files, each alone")
-    return int(bool(failed))
+    return int(bool(failed or code))
 
 
 if __name__ == "__main__":
