@@ -193,7 +193,8 @@ class Organization(AuditedModel):
         """Change the name, the slug or both, on behalf of ``by``.
 
         Raise ``PermissionDenied`` if ``by`` may not edit the organization, ``ValidationError`` for an invalid name, or an
-        invalid or duplicate slug, and ``OperationalError`` like ``create_organization()``.
+        invalid or duplicate slug, and ``OperationalError`` like ``create_organization()``: on PostgreSQL too, if another
+        organization takes the slug at the same moment.
         """
         using = router.db_for_write(type(self), instance=self)
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
