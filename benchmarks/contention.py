@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 from benchmarks.rounds import prepare
@@ -28,8 +29,6 @@ CASES: dict[str, dict[str, Any]] = {
         "path": "/closient-slow", "interval": 0, "threads": 8, "hot": True, "atomic": True,
     },
 }  # fmt: skip
-# Seconds for the start of a process.
-START = 4
 
 
 def main() -> None:
@@ -58,18 +57,31 @@ def run(keys: list[str], seconds: float, *, hot: bool, atomic: bool, **case: Any
         "BENCHMARK_DATABASES": json.dumps(databases),
         "BENCHMARK_INTERVAL": str(case.pop("interval")),
     }
-    options = json.dumps({**case, "keys": keys[:1] if hot else keys, "start": time.time() + START, "seconds": seconds})
+    options = json.dumps({**case, "keys": keys[:1] if hot else keys, "seconds": seconds})
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contention", options], env=environment, stdout=subprocess.PIPE
+            [sys.executable, "-m", "benchmarks.contention", options],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for _ in range(PROCESSES)
     ]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
     return sum(int(process.communicate(timeout=60 + seconds)[0]) for process in processes) / seconds
 
 
-def work(path: str, keys: list[str], threads: int, start: float, seconds: float) -> int:
-    """Send requests from ``threads`` threads for ``seconds`` seconds; return the number of responses."""
+def work(path: str, keys: list[str], threads: int, seconds: float) -> int:
+    """
+    Send requests from ``threads`` threads for ``seconds`` seconds; return the number of responses.
+
+    Prints a line when each thread has sent its first request, and reads a line before the seconds begin.
+    """
     import django
 
     django.setup()
@@ -77,11 +89,18 @@ def work(path: str, keys: list[str], threads: int, start: float, seconds: float)
 
     requests = [make_request(path, ("X-API-Key", key)) for key in keys]
 
+    def wait() -> None:
+        print("ready", flush=True)
+        sys.stdin.readline()
+
+    barrier = Barrier(threads, action=wait, timeout=60)
+
     def send() -> int:
         answered = 0
         random.choice(requests)()
-        time.sleep(max(0, start - time.time()))
-        while time.time() < start + seconds:
+        barrier.wait()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             if random.choice(requests)() != 200:
                 raise RuntimeError("A request was refused.")
             answered += 1

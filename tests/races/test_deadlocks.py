@@ -31,7 +31,7 @@ class Somebody:
         self.done = set()
 
     def __call__(self):
-        for _ in rounds(230 if connection.vendor == "mysql" else 75):
+        for _ in rounds(230 if connection.vendor == "mysql" else 40):
             operation = self.random.choice(OPERATIONS)
             organization = Organization.objects.get(pk=self.random.choice(self.organizations).pk)
             try:
@@ -115,7 +115,7 @@ def test_many_operations_in_several_organizations():
 
 
 def test_a_key_for_an_organization_that_is_deleted():
-    for _ in rounds(30):
+    for _ in rounds(15):
         organization = OrganizationFactory.create()
         for _ in range(4):
             ApiKey.objects.create_key(prefix="csb", organization=organization)
@@ -133,7 +133,7 @@ def test_a_key_for_an_organization_that_is_deleted():
 
 
 def test_a_member_of_an_organization_that_is_changed():
-    for _ in rounds(30):
+    for _ in rounds(15):
         organization = OrganizationFactory.create()
         owner = MembershipFactory.create(organization=organization, role="owner")
         user = UserFactory.create()

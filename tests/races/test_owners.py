@@ -64,7 +64,7 @@ RACES = {
 @pytest.mark.parametrize("name", RACES)
 def test_one_owner_stays_and_the_loser_is_told(owners, name):
     neighbour = MembershipFactory.create(role="owner")
-    for _ in rounds(33 if name == "delete a user and demote" else 25):
+    for _ in rounds(33 if name == "delete a user and demote" else 12):
         first, second = owners()
 
         errors = [error for error in race(*RACES[name](first, second)) if error is not None]
@@ -84,7 +84,7 @@ def test_one_owner_stays_and_the_loser_is_told(owners, name):
     ],
 )
 def test_people_who_leave_the_same_organizations_do_not_wait_for_each_other(owners, leave_all):
-    for _ in rounds(25):
+    for _ in rounds(12):
         organizations = [owners()[0].organization for _ in range(2)]
         users = UserFactory.create_batch(2)
         for user in users:
@@ -138,7 +138,7 @@ def test_old_snapshot_is_not_trusted_on_mariadb(owners, operation):
 
 
 def test_deletion_of_an_organization_does_not_deadlock_with_a_change_of_its_members(owners):
-    for _ in rounds(92):
+    for _ in rounds(92 if connection.vendor == "mysql" else 12):
         first, second = owners()
 
         errors = race(

@@ -90,7 +90,7 @@ def freed():
 
 @pytest.mark.parametrize("people", [2, 8])
 def test_a_slug_that_is_asked_for_goes_to_one(people):
-    for _ in rounds(10):
+    for _ in rounds(5):
         errors = race(*(create() for _ in range(people)))
 
         require_one_winner(errors)
@@ -99,7 +99,7 @@ def test_a_slug_that_is_asked_for_goes_to_one(people):
 
 @pytest.mark.parametrize("people", [2, 8])
 def test_a_slug_made_from_the_name_is_another_for_each(people):
-    for _ in rounds(10):
+    for _ in rounds(5):
         errors = race(*(create(slug=None) for _ in range(people)))
 
         victims = [error for error in errors if error is not None]
@@ -130,7 +130,7 @@ def test_a_slug_given_back_while_two_requests_wait_for_it(freed, settings):
         client.force_login(UserFactory.create())
         return lambda: responses.append(client.post("/organizations", {"name": "Acme", "slug": "acme"}))
 
-    for _ in rounds(10):
+    for _ in rounds(5):
         assert freed(request(), request()) == [None, None]
         created, refused = sorted(responses[-2:], key=lambda response: response.status_code)
         assert created.status_code == HTTPStatus.CREATED

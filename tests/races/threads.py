@@ -10,9 +10,8 @@ from threading import Barrier
 import pytest
 from django.db import connection, connections
 
-# The number of rounds of each race lets CI miss its fault in less than one of a hundred runs, and in less than one of ten
-# where a fault shows in less than 10 % of the rounds. We removed one protection at a time and counted the rounds until the
-# race failed, on two busy cores:
+# The number of rounds of each race lets CI miss its fault on one database in less than one of ten runs. CI runs the races
+# on two. We removed one protection at a time and counted the rounds until the race failed, on two busy cores:
 #
 # - no lock of the organization: 18 to 80 % of the rounds in which two Owners demote, remove or leave (7 % when one of them
 #   is deleted with the user), 17 to 100 % when a key is created for an organization that is deleted, 2.5 % on MariaDB when
