@@ -19,7 +19,7 @@ from tests.leaks.sinks import read_frames
 from tests.views import PublicView
 
 # The authenticator also writes ``last_used`` if there is no enclosing transaction.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.unmeasured]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PACKAGE = str(Path(closient_auth.__file__).parent)
 FAULTS = [OperationalError, MemoryError]
