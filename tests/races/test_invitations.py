@@ -49,7 +49,7 @@ def test_eight_invitations_make_one(owner, round):
     assert Invitation.objects.get().state == "pending"
 
 
-@pytest.mark.parametrize("round", rounds(5))
+@pytest.mark.parametrize("round", rounds(12))
 @pytest.mark.parametrize("methods", [("patch", "patch"), ("patch", "delete"), ("delete", "delete")])
 def test_two_requests_of_owners_leave_one(owner, mount, call, methods, round):
     mount(path("", include("closient_auth.urls")))

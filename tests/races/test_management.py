@@ -101,7 +101,7 @@ LOSES = {(403, None), (404, None), (409, "last_owner")}
 
 @pytest.mark.parametrize("name", OWNERS)
 def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
-    for _ in rounds(10):
+    for _ in rounds(12):
         first = MembershipFactory.create(role="owner")
         pair = [first, MembershipFactory.create(organization=first.organization, role="owner")]
         members = f"/organizations/{first.organization_id}/members"

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from http import HTTPStatus
+from threading import Event
 from time import monotonic, sleep
 
 import pytest
@@ -15,7 +16,7 @@ from django.db import connection, transaction
 from rest_framework.test import APIClient
 
 from closient_auth.models import Organization
-from closient_auth.models.locks import is_deadlock
+from closient_auth.models.locks import is_deadlock, lock_rows
 from tests.factories import OrganizationFactory, UserFactory
 from tests.races.threads import attempt, needs_server, race, rounds
 
@@ -150,6 +151,38 @@ def test_two_that_want_each_others_slug_are_refused():
 
         assert names(errors) == ["ValidationError"] * 2, errors
         assert (own(first).slug, own(second).slug) == ("one", "two")
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's unique indexes")
+def test_rename_to_a_slug_taken_after_the_check_deadlocks_with_who_locks_both(monkeypatch):
+    taker, renamed = OrganizationFactory.create(), OrganizationFactory.create()
+    checked, locked = Event(), Event()
+    save_slug = Organization.save_slug
+
+    def save_slug_late(self, *args, **kwargs):
+        if self.pk == renamed.pk:
+            checked.set()
+            assert locked.wait(30)
+        save_slug(self, *args, **kwargs)
+
+    monkeypatch.setattr(Organization, "save_slug", save_slug_late)
+
+    def lock_both():
+        assert checked.wait(30)
+        own(taker).rename(slug="acme")
+        with transaction.atomic():
+            lock_rows(Organization, [taker.pk], "default")
+            locked.set()
+            wait_for_waiting(1)
+            lock_rows(Organization, [renamed.pk], "default")
+
+    errors = race(partial(own(renamed).rename, slug="acme"), lock_both)
+
+    victims = [error for error in errors if error is not None and is_deadlock(error)]
+    assert len(victims) == 1, errors
+    # If the other transaction was the victim, the rename finds the slug taken.
+    assert errors[0] is victims[0] or names(errors[:1]) == ["ValidationError"], errors
+    assert own(taker).slug == "acme" != own(renamed).slug == renamed.slug
 
 
 def test_deadlock_rolls_back_the_transaction_of_the_host(freed):
