@@ -15,12 +15,16 @@ from tests.limits.conftest import DJANGO, REDIS_URL, needs_redis
 
 pytestmark = needs_redis
 
-LIMIT, PROCESSES, TRIES = 500, 4, 250
+LIMIT, PROCESSES, ROUNDS, TRIES = 500, 4, 25, 10
 
 
 def count(racer, windows, start, admitted):
-    start.wait(30)
-    admitted.put(sum(count_request(racer, windows).allowed for _ in range(TRIES)))
+    passed = 0
+    for _ in range(ROUNDS):
+        # Start each round together. On a busy machine, two processes would otherwise reach the limit before the others run.
+        start.wait(30)
+        passed += sum(count_request(racer, windows).allowed for _ in range(TRIES))
+    admitted.put(passed)
 
 
 @pytest.fixture
@@ -69,8 +73,9 @@ def test_processes_admit_the_limit_together(counting, race, racer, windows):
     admitted = race(racer, windows)
 
     assert sum(admitted) == LIMIT
-    # Every process must have been admitted, otherwise there was no race.
-    assert all(admitted)
+    # All processes run in the round that reaches the limit.
+    full_rounds = LIMIT // (PROCESSES * TRIES)
+    assert min(admitted) >= full_rounds * TRIES
     counts = [state.count for state in read_windows(racer, windows)]
     # django-ratelimit also counts requests refused during the race.
     assert counts == [LIMIT, LIMIT] if counting == "script" else min(counts) >= LIMIT
