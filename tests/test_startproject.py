@@ -49,6 +49,10 @@ if "REDIS_URL" in os.environ:
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": os.environ["REDIS_URL"]}
     }
+    # A busy machine would look like an outage.
+    from closient_auth.limits import redis
+
+    redis.TIMEOUT, redis.BUDGET = 6, 24
 """
 USERS = """
 from django.contrib.auth.models import User
