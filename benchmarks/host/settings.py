@@ -13,7 +13,7 @@ import os
 
 from closient_auth.limits import redis as limits_redis
 
-# On a busy machine, an answer of Redis may take longer than the package waits in production.
+# Redis may answer later on a busy machine than the package waits in production.
 limits_redis.TIMEOUT, limits_redis.BUDGET = 6, 24
 
 DATABASES = json.loads(os.environ["BENCHMARK_DATABASES"])
@@ -50,7 +50,7 @@ REST_FRAMEWORK = {
 }
 CLOSIENT_AUTH = {
     "LAST_USED_INTERVAL": int(os.environ.get("BENCHMARK_INTERVAL", "0")),
-    # A request that is not counted costs less, so it must end the benchmark instead of being measured.
+    # An uncounted request costs less, so it must end the benchmark instead of being measured.
     "RATE_LIMIT_FAIL_OPEN": False,
 }
 # The Fernet key is arbitrary. ENFORCE_HTTPS is off, since the benchmark does not use TLS.
