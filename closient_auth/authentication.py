@@ -1,21 +1,25 @@
 """Authenticate requests by API key."""
 
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from closient_auth.conf import conf
 from closient_auth.core import credentials
-from closient_auth.core.last_used import record_use
-from closient_auth.core.responses import after_request
+from closient_auth.core.gate import accept, require_rate
+from closient_auth.core.refusals import CHALLENGE, Refused
+from closient_auth.core.reports import report_refusal
+from closient_auth.core.responses import release_connections
+from closient_auth.core.session_only import is_session_only
 from closient_auth.decorators import is_publishable
-from closient_auth.exceptions import PublishableKeyRefused, raise_api_exceptions
+from closient_auth.exceptions import raise_api_exceptions
 from closient_auth.headers import forbid_storing, get_view, vary_on
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
+from closient_auth.throttling import count_key
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -25,25 +29,28 @@ class ApiKeyAuthentication(BaseAuthentication):
     never falls back to another credential, such as a valid session.
     """
 
-    keyword = "ApiKey"
+    keyword = CHALLENGE
 
     def authenticate(self, request: Request) -> tuple[Any, ApiKey] | None:
-        """Return the key's user or ``OrganizationPrincipal``, and the key; ``None`` if the request has no key header.
+        """Return the key's user or ``OrganizationPrincipal``, and the key; ``None`` if the request has no key.
 
-        Raise ``InvalidApiKey`` (401) for an invalid key, and ``PublishableKeyRefused`` (403) for a publishable key with
-        an unsafe method or on a view without ``@publishable``.
+        The request is counted here if the view has an ``ApiKeyRateThrottle``: REST framework asks its throttles only after
+        the permissions, and refused requests would not be limited.
+
+        Raise ``InvalidApiKey`` (401) for an invalid key, ``Throttled`` (429) over a limit, ``SessionRequired`` (403) on a
+        view in ``SESSION_ONLY_VIEWS``, and ``PublishableKeyRefused`` (403) for a publishable key with an unsafe method or
+        on a view without ``@publishable``.
         """
-        vary_on(request, conf.HEADER)
-        if credentials.get_meta_name() not in request.META:
+        for name in credentials.get_headers():
+            vary_on(request, name)
+        if not credentials.has_key(request):
             return None
         forbid_storing(request)
         with raise_api_exceptions():
-            api_key = credentials.find_active_key(self.get_hashed_key(request))
-        if credentials.is_public(api_key):
-            self._require_publishable(request)
-        setattr(request._request, credentials.API_KEY, api_key)
-        record_use(api_key, partial(after_request, request._request))
-        return get_principal(api_key), api_key
+            try:
+                return self._admit(request)
+            finally:
+                release_connections(request)
 
     def authenticate_header(self, request: Request) -> str:
         return self.keyword
@@ -52,12 +59,40 @@ class ApiKeyAuthentication(BaseAuthentication):
         """Return the hash of the key in the request, or ``None`` for a malformed key. Override it for other formats."""
         return credentials.hash_presented_key(request)
 
-    def _require_publishable(self, request: Request) -> None:
+    def _admit(self, request: Request) -> tuple[Any, ApiKey]:
+        api_key = credentials.find_active_key(request._request, self.get_hashed_key(request))
+        view, principal = get_view(request), get_principal(api_key)
+        with _authenticated(request, principal, api_key):
+            verdict = count_key(request, view)
+        require_rate(request._request, api_key, verdict)
+        if is_session_only(type(view)):
+            report_refusal(request._request, api_key, "session_only")
+            raise Refused("session_required")
+        if credentials.is_public(api_key):
+            self._require_publishable(request, view, api_key)
+        accept(request._request, api_key)
+        return principal, api_key
+
+    def _require_publishable(self, request: Request, view: Any, api_key: ApiKey) -> None:
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
         method = request.method or ""
-        view = get_view(request)
         if method not in SAFE_METHODS or not is_publishable(view, method):
-            raise PublishableKeyRefused
+            report_refusal(request._request, api_key, "publishable")
+            raise Refused("publishable_key_refused")
         # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and does
         # not authenticate them again, so remove the unsafe methods from the view.
         view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]
+
+
+@contextmanager
+def _authenticated(request: Request, principal: Any, api_key: ApiKey) -> Iterator[None]:
+    """Set the user and the key for a throttle that reads them. REST framework sets them when the authenticator returns."""
+    django_request = request._request
+    before = {name: value for name, value in vars(django_request).items() if name == "user"}
+    request.user, request.auth = principal, api_key
+    try:
+        yield
+    finally:
+        # A subclass may discard the key, and then the session decides.
+        del request._user, request._auth, django_request.user  # type: ignore[attr-defined]
+        vars(django_request).update(before)

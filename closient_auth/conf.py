@@ -46,6 +46,9 @@ class AppSettings:
     LAST_USED_INTERVAL = _Setting(
         0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."
     )
+    ACCEPT_BEARER = _Setting(
+        False, "Also accept a key from ``Authorization: Bearer``. Other bearer tokens are left to other classes."
+    )
     EXTRA_ROLE_PERMISSIONS = _Setting[Mapping[str, Iterable[str]]](
         {}, 'The project\'s own permissions by role, such as ``{"editor": ["offers.publish"]}``.'
     )

@@ -4,13 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated, NotFound
+from django.core.exceptions import BadRequest
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.exceptions import APIException
 
 from closient_auth.core.refusals import REFUSALS, Refused
 
 
 class CodedException(APIException):
-    """An ``APIException`` with its code in the response body. The code of a subclass sets its status and text."""
+    """An ``APIException`` with its code in the response body, and other fields. A subclass's code sets status and text."""
+
+    # REST framework sends this as ``Retry-After``, in seconds.
+    wait: int | None = None
 
     def __init_subclass__(cls, code: str = "") -> None:
         super().__init_subclass__()
@@ -18,13 +25,30 @@ class CodedException(APIException):
             cls.default_code = code
             cls.status_code, cls.default_detail = REFUSALS[code]
 
-    def __init__(self, detail: Any = None, code: str | None = None) -> None:
+    def __init__(self, detail: Any = None, code: str | None = None, **extra: Any) -> None:
         code = code or self.default_code
-        super().__init__({"detail": detail or self.default_detail, "code": code}, code)
+        # ``Throttled`` of REST framework has another signature.
+        APIException.__init__(self, {"detail": detail or self.default_detail, "code": code, **extra}, code)
 
 
-class InvalidApiKey(CodedException, AuthenticationFailed, code="invalid_api_key"):
+class InvalidApiKey(CodedException, exceptions.AuthenticationFailed, code="invalid_api_key"):
     """401 for a malformed, unknown, revoked or expired key, or an inactive user. The client cannot tell the causes apart."""
+
+
+class NotAuthenticated(CodedException, exceptions.NotAuthenticated, code="not_authenticated"):
+    """401 for a request without a credential."""
+
+
+class PermissionDenied(CodedException, exceptions.PermissionDenied, code="permission_denied"):
+    """403 if the credential lacks a permission in its own organization; ``required_permission`` names it."""
+
+
+class PersonRequired(CodedException, code="person_required"):
+    """403 for a key of an organization on a view for people."""
+
+
+class Throttled(CodedException, exceptions.Throttled, code="throttled"):
+    """429 for a request over a limit of its key."""
 
 
 class PublishableKeyRefused(CodedException, code="publishable_key_refused"):
@@ -38,12 +62,9 @@ class OrganizationRequired(CodedException, code="organization_required"):
 class LimitsUnavailable(CodedException, code="limits_unavailable"):
     """503 if requests cannot be counted and ``RATE_LIMIT_FAIL_OPEN`` is ``False``."""
 
-    # REST framework sends this as ``Retry-After``, in seconds.
-    wait = 1
-
 
 class SessionRequired(CodedException, code="session_required"):
-    """403 for an API key on a management request: a leaked key must not create another key."""
+    """403 for an API key on a view for sessions: a leaked key must not create another key or change a password."""
 
 
 class ApiKeyRequired(CodedException, code="api_key_required"):
@@ -54,8 +75,9 @@ class Conflict(CodedException, code="conflict"):
     """409 for a valid request that conflicts with the current state of the resource."""
 
 
-_CLASSES = (InvalidApiKey, PublishableKeyRefused, OrganizationRequired, LimitsUnavailable, NotAuthenticated, NotFound)
-_EXCEPTIONS: dict[str, type[APIException]] = {cls.default_code: cls for cls in _CLASSES}
+_EXCEPTIONS: dict[str, type[CodedException]] = {cls.default_code: cls for cls in CodedException.__subclasses__()}
+# Django has no exception for 401; an anonymous visitor of a plain view gets its 403.
+_DJANGO_EXCEPTIONS: dict[int, type[Exception]] = {400: BadRequest, 401: DjangoPermissionDenied, 404: Http404}
 
 
 @contextmanager
@@ -64,4 +86,21 @@ def raise_api_exceptions() -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise _EXCEPTIONS[refused.code](refused.detail) from refused.__cause__
+        raise _get_exception(refused) from refused.__cause__
+
+
+def _get_exception(refused: Refused) -> APIException:
+    if refused.code == "not_found":
+        return exceptions.NotFound(refused.detail)
+    exception = _EXCEPTIONS[refused.code](refused.detail, **refused.extra)
+    exception.wait = refused.wait
+    return exception
+
+
+@contextmanager
+def raise_django_exceptions() -> Iterator[None]:
+    """Raise the exception with which Django answers a ``Refused`` request."""
+    try:
+        yield
+    except Refused as refused:
+        raise _DJANGO_EXCEPTIONS[refused.status](refused.body["detail"]) from refused.__cause__

@@ -2,17 +2,18 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from closient_auth.actors import get_actor
-from closient_auth.core.access import Access, find_access
-from closient_auth.exceptions import raise_api_exceptions
+from closient_auth.core.access import HEADER, URL_KWARG, Access, get_known_access, get_names, resolve_access
+from closient_auth.core.callers import get_actor
+from closient_auth.core.responses import release_connections
+from closient_auth.exceptions import raise_api_exceptions, raise_django_exceptions
 from closient_auth.headers import forbid_storing, get_view, vary_on
 from closient_auth.models import Organization
 
-HEADER = "X-Organization"
-URL_KWARG = "organization_id"
+__all__ = ["Access", "aget_access", "aget_organization", "get_access", "get_organization", "get_organization_field"]
 
 
 def get_organization(request: Request | HttpRequest) -> Organization:
@@ -22,41 +23,55 @@ def get_organization(request: Request | HttpRequest) -> Organization:
     (``organization_url_kwarg``) or the ``X-Organization`` header names it by id or slug. The default is the user's only
     membership.
 
-    Raise ``NotAuthenticated`` (401) without a credential, ``OrganizationRequired`` (400) if the request names no
-    organization and the user does not have exactly one membership, and ``NotFound`` (404) if the organization does not
-    exist, is not the key's, does not have the user as a member, or if URL and header disagree.
+    For a request of REST framework, raise ``NotAuthenticated`` (401) without a credential, ``OrganizationRequired`` (400) if
+    the request names no organization and the user does not have exactly one membership, and ``NotFound`` (404) if the
+    organization does not exist, is not the key's, does not have the user as a member, or if URL and header disagree. For a
+    request of Django, raise ``PermissionDenied`` (403), ``BadRequest`` (400) and ``Http404`` instead.
 
-    Outside a REST framework view, add ``Vary: X-Organization`` to the response yourself.
+    In a plain Django view without ``organization_permission_required``, add ``Vary: X-Organization`` to the response
+    yourself, or use ``ResponseHeadersMiddleware``.
     """
     return get_access(request).organization
 
 
 def get_access(request: Request | HttpRequest) -> Access:
     """Return the request's organization and permissions. Raise the same errors as ``get_organization()``."""
-    # REST framework copies its request to check other methods, and the copies share ``parser_context``.
-    state: dict[str, tuple[object, Access]] = getattr(request, "parser_context", vars(request))
-    known = state.get("closient_auth_access")
-    # The user of a Django request can change: a middleware may call this for the session's user before a view
-    # authenticates an API key.
-    if known is None or known[0] is not request.user:
-        vary_on(request, HEADER)
-        with raise_api_exceptions():
-            access = find_access(request.user, _get_names(request), is_superuser=get_actor(request).is_superuser)
-        known = state["closient_auth_access"] = request.user, access
-        # A removed member loses access on the next request; a cached response would ignore that.
-        forbid_storing(request)
-    return known[1]
+    view = get_view(request)
+    django_request: HttpRequest = getattr(request, "_request", request)
+    names = None
+    if view is not None:
+        names = get_names(django_request, view.kwargs, getattr(view, "organization_url_kwarg", URL_KWARG))
+    user = getattr(request, "user", None)
+    if access := get_known_access(django_request, user, names):
+        return access
+    if names is None:
+        match = request.resolver_match
+        names = get_names(django_request, match.kwargs if match is not None else {})
+    vary_on(request, HEADER)
+    with raise_django_exceptions() if request is django_request else raise_api_exceptions():
+        access = resolve_access(django_request, get_actor(request), user, names)
+    # A removed member loses access on the next request; a cached response would ignore that.
+    forbid_storing(request)
+    return access
+
+
+async def aget_organization(request: Request | HttpRequest) -> Organization:
+    """Return the same as ``get_organization()`` in an async view."""
+    return (await aget_access(request)).organization
+
+
+async def aget_access(request: Request | HttpRequest) -> Access:
+    """Return the same as ``get_access()`` in an async view. It holds no database connection afterwards."""
+    return await sync_to_async(_get_access_and_release)(request)
+
+
+def _get_access_and_release(request: Request | HttpRequest) -> Access:
+    try:
+        return get_access(request)
+    finally:
+        release_connections(request)
 
 
 def get_organization_field(view: Any) -> str:
     """Return the ORM lookup path from the view's objects to their organization."""
     return getattr(view, "organization_field", "organization")
-
-
-def _get_names(request: Any) -> list[str]:
-    view = get_view(request)
-    match = request.resolver_match
-    kwargs = view.kwargs if view is not None else match.kwargs if match is not None else {}
-    from_url = kwargs.get(getattr(view, "organization_url_kwarg", URL_KWARG))
-    from_header = request.META.get(f"HTTP_{HEADER.upper().replace('-', '_')}")
-    return [str(name) for name in (from_url, from_header) if name is not None]

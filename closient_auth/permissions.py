@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import ForeignKey, Model
 from rest_framework.exceptions import NotFound
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from closient_auth.core.callers import get_api_key
+from closient_auth.core.gate import get_default_permission, refuse_permission
+from closient_auth.core.refusals import Refused
+from closient_auth.core.reports import report_refusal
+from closient_auth.core.responses import release_connections
+from closient_auth.exceptions import PersonRequired, SessionRequired, raise_api_exceptions
 from closient_auth.models import Organization
 from closient_auth.organizations import get_access, get_organization_field
 from closient_auth.roles import Permission
@@ -28,9 +35,27 @@ class HasOrganizationPermission(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        if not getattr(request.user, "is_authenticated", False):
-            return False
-        return get_access(request).allows(get_required_permission(view, request.method or ""))
+        try:
+            if not getattr(request.user, "is_authenticated", False):
+                return self._refuse(view, Refused("not_authenticated"))
+            access = get_access(request)
+        finally:
+            release_connections(request)
+        permission = get_required_permission(view, request.method or "")
+        if access.allows(permission):
+            return True
+        # For forms and OPTIONS, REST framework asks about methods that the client did not use.
+        is_asked = request.method == request._request.method
+        api_key = get_api_key(request) if is_asked else None
+        return self._refuse(view, refuse_permission(request._request, api_key, access, permission))
+
+    def _refuse(self, view: Any, refused: Refused) -> bool:
+        # An operand of ``|`` returns ``False``, so that REST framework asks the next one. It does not tell the operands'
+        # messages, so a class that stands alone raises its error.
+        if type(self) in getattr(view, "permission_classes", ()):
+            with raise_api_exceptions():
+                raise refused
+        return False
 
     def has_object_permission(self, request: Request, view: Any, obj: Any) -> bool:
         """Return ``True`` for an object of the request's organization; raise ``NotFound`` (404) for any other."""
@@ -40,6 +65,40 @@ class HasOrganizationPermission(BasePermission):
             # object from a missing one.
             raise NotFound(f"No {obj._meta.object_name} matches the given query." if isinstance(obj, Model) else None)
         return True
+
+
+class IsPerson(BasePermission):
+    """Allow users of the user table, by session or user key, but no key of an organization (403 ``person_required``).
+
+    A key of an organization has no row in the user table, so a view that stores or shows ``request.user`` needs this class.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if not getattr(request.user, "is_authenticated", False):
+            return False
+        if not isinstance(request.user, get_user_model()):
+            _report(request, "person_only")
+            raise PersonRequired
+        return True
+
+
+class SessionOnly(BasePermission):
+    """Refuse API keys (403 ``session_required``), for views with which a leaked key could take over an account.
+
+    Such views change a password or an address, or create a credential. Combine the class with others: it admits every
+    request without a key. See the setting ``SESSION_ONLY_VIEWS`` for views of other packages.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if get_api_key(request) is not None:
+            _report(request, "session_only")
+            raise SessionRequired
+        return True
+
+
+def _report(request: Request, cause: str) -> None:
+    if api_key := get_api_key(request):
+        report_refusal(request._request, api_key, cause)
 
 
 def _follow(obj: Any, path: str) -> Any:
@@ -67,7 +126,7 @@ def get_required_permission(view: Any, method: str) -> str:
     if method == "OPTIONS" or name not in view.http_method_names or not hasattr(view, name):
         return Permission.VIEW_ORGANIZATION
     if declared is None:
-        return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
+        return get_default_permission(method)
     # Do not use ``view.action``: it keeps the request's action while REST framework checks other methods.
     action = getattr(view, "action_map", {}).get(name, method)
     if isinstance(declared, Mapping):

@@ -1,7 +1,12 @@
-"""Signals for your own mails or logs: one for each audit event, sent after the commit.
+"""Signals for your own mails or logs.
 
-Receivers get the model class as ``sender``, the ``AuditEntry`` as ``entry`` and a copy of the changed object as
-``instance``. Django logs the exception of a failing receiver and calls the other receivers.
+There is one for each audit event, sent after the commit. Receivers get the model class as ``sender``, the ``AuditEntry`` as
+``entry`` and a copy of the changed object as ``instance``.
+
+``api_key_refused`` is sent when the refusal of a known key is logged: at most once a minute for each key and cause, in each
+process. Receivers get ``ApiKey`` as ``sender``, the ``api_key``, the ``cause`` and Django's ``request``.
+
+Django logs the exception of a failing receiver and calls the other receivers.
 """
 
 from django.dispatch import Signal
@@ -20,3 +25,7 @@ api_key_created = Signal()
 api_key_changed = Signal()
 api_key_rotated = Signal()
 api_key_revoked = Signal()
+revoked_api_key_used = Signal()
+api_key_used_in_browser = Signal()
+
+api_key_refused = Signal()

@@ -1,31 +1,37 @@
 """Limit the request rate of API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from closient_auth.core import rates
-from closient_auth.core.credentials import get_api_key
-from closient_auth.exceptions import raise_api_exceptions
+from closient_auth.core.callers import get_api_key
+from closient_auth.core.client_address import get_client_address
+from closient_auth.exceptions import LimitsUnavailable, raise_api_exceptions
 from closient_auth.headers import get_headers
 from closient_auth.limits.windows import Verdict, Window
 
+# Keys of ``parser_context``: the verdict about the request, and whether its permissions have yet to be checked.
+VERDICT = "closient_auth_verdict"
+IS_EARLY = "closient_auth_is_early"
+
 
 class WindowThrottle(BaseThrottle):
-    """Base class for throttles with fixed windows. It applies ``RATE_LIMIT_FAIL_OPEN`` if requests cannot be counted."""
+    """Base class for throttles with fixed windows."""
 
     verdict: Verdict | None = None
 
     def count(self, identifier: str, windows: Sequence[Window]) -> bool:
         """Count a request and return whether it is within its limits.
 
-        If it cannot be counted, return ``True``, or raise ``LimitsUnavailable`` (503) without ``RATE_LIMIT_FAIL_OPEN``.
+        Raise ``LimitsUnavailable`` (503) in an outage of the cache without ``RATE_LIMIT_FAIL_OPEN``.
         """
         with raise_api_exceptions():
-            self.verdict = rates.count(identifier, windows)
-        return self.verdict is None or self.verdict.allowed
+            verdict = self.verdict = rates.count(identifier, windows)
+        return verdict is None or verdict.allowed
 
     def wait(self) -> int | None:
         """Return the seconds until a request can pass (the later end if both windows are used up), or ``None``."""
@@ -37,14 +43,43 @@ class ApiKeyRateThrottle(WindowThrottle):
 
     Requests without an API key are not limited. A key and its rotated successors share their counters. The windows are
     fixed: in a period around the end of a window, up to twice the limit can pass.
+
+    ``ApiKeyAuthentication`` counts the request with this class before the permissions of the view can refuse it. Later
+    calls for the same request return the same result.
     """
 
     def allow_request(self, request: Request, view: Any) -> bool:
         api_key = get_api_key(request)
-        windows = rates.get_windows(api_key) if api_key else []
-        if api_key is None or not windows:
+        if api_key is None:
             return True
-        is_allowed = self.count(str(api_key.family), windows)
-        if self.verdict is not None:
+        # REST framework copies its request to check other methods, and the copies share ``parser_context``.
+        state: MutableMapping[str, Any] = getattr(request, "parser_context", {})
+        if VERDICT not in state:
+            with raise_api_exceptions():
+                state[VERDICT] = rates.count_key(api_key, get_client_address(request))
+        self.verdict = state[VERDICT]
+        if self.verdict is None:
+            return True
+        # A request that the permissions may still refuse has no headers yet: the response for a foreign organization must
+        # equal that for a missing one.
+        if not (self.verdict.allowed and state.get(IS_EARLY)):
             get_headers(request).update(rates.get_headers(self.verdict))
-        return is_allowed
+        return self.verdict.allowed
+
+
+def count_key(request: Request, view: Any) -> Verdict | None:
+    """Count the request with the view's ``ApiKeyRateThrottle``. Return its verdict; ``None`` without a limit.
+
+    If it cannot be counted, return ``None``: the permissions come first, and then REST framework asks the throttle again.
+    """
+    throttle = next((throttle for throttle in _get_throttles(view) if isinstance(throttle, ApiKeyRateThrottle)), None)
+    if throttle is not None:
+        request.parser_context[IS_EARLY] = True
+        with suppress(LimitsUnavailable):
+            throttle.allow_request(request, view)
+        request.parser_context[IS_EARLY] = False
+    return throttle.verdict if throttle else None
+
+
+def _get_throttles(view: Any) -> Iterable[BaseThrottle]:
+    return view.get_throttles() if view is not None else ()

@@ -9,11 +9,12 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, router
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.utils.translation import gettext as _
+from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError, ValidationError
 from rest_framework.pagination import PageNumberPagination
 from rest_framework.parsers import JSONParser
-from rest_framework.permissions import SAFE_METHODS, BasePermission, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,14 +26,14 @@ from closient_auth.actors import Actor, get_actor
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.exceptions import Conflict, SessionRequired
+from closient_auth.exceptions import Conflict, NotAuthenticated, Throttled
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import NotAMemberError, read_uuid
 from closient_auth.organizations import get_organization
-from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
 
 
@@ -65,15 +66,6 @@ class BoundedJSONParser(JSONParser):
         except UnicodeEncodeError:
             raise ParseError("The JSON contains invalid Unicode.") from None
         return data
-
-
-class SessionOnly(BasePermission):
-    """Refuse API keys: a leaked key must not be able to create its successor."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        if isinstance(request.auth, ApiKey):
-            raise SessionRequired
-        return True
 
 
 class SessionForWrites(SessionOnly):
@@ -120,7 +112,13 @@ class ApiViewSet(GenericViewSet[Any]):
         self.user, self.actor = request.user, get_actor(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, LastOwnerError):
+        if isinstance(exc, exceptions.NotAuthenticated):
+            exc = NotAuthenticated()
+        elif isinstance(exc, exceptions.Throttled):
+            wait: int | None = getattr(exc, "wait", None)
+            exc = Throttled(exc.detail)
+            exc.wait = wait
+        elif isinstance(exc, LastOwnerError):
             exc = Conflict(str(exc.args[0]), "last_owner")
         elif isinstance(exc, ProtectedError | RestrictedError):
             exc = Conflict(_("This cannot be deleted because other data refers to it."), "in_use")

@@ -6,8 +6,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from closient_auth.api import serializers
-from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet, SessionOnly
+from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
 from closient_auth.models import Invitation
+from closient_auth.permissions import SessionOnly
 from closient_auth.roles import Permission
 
 

@@ -1,16 +1,27 @@
 """Find the organization of a request and its permissions there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import router
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.core.refusals import Refused
+from closient_auth.core.reports import report_refusal
 from closient_auth.models import Membership, Organization
+from closient_auth.models.actors import Actor
 from closient_auth.models.organizations import OrganizationQuerySet
 from closient_auth.principals import OrganizationPrincipal
+
+HEADER = "X-Organization"
+META_NAME = "HTTP_X_ORGANIZATION"
+URL_KWARG = "organization_id"
+# The attribute of Django's request with the access found so far.
+KNOWN = "_closient_auth_access"
+# The number of organizations in a 400 response to a person who named none.
+MAX_ORGANIZATIONS = 100
 
 NO_ORGANIZATION = _("You are not a member of any organization.")
 
@@ -26,6 +37,45 @@ class Access:
     def allows(self, permission: str) -> bool:
         """Return whether the request has this permission in the organization."""
         return self.is_superuser or permission in self.permissions
+
+
+class _Known(NamedTuple):
+    user: Any
+    names: tuple[str, ...]
+    access: Access
+
+
+def get_names(request: HttpRequest, kwargs: Mapping[str, Any], url_kwarg: str = URL_KWARG) -> tuple[str, ...]:
+    """Return the ids or slugs with which a request names its organization: in the URL and in ``X-Organization``."""
+    named = (kwargs.get(url_kwarg), request.META.get(META_NAME))
+    return tuple(str(name) for name in named if name is not None)
+
+
+def get_known_access(request: HttpRequest, user: Any, names: tuple[str, ...] | None = None) -> Access | None:
+    """Return the access that this user has with these names, if the request knows it already; any names for ``None``.
+
+    The user of Django's request can change: a middleware may ask for the session's user before a view takes a key. The names
+    differ if a view calls another one with the same request.
+    """
+    known: _Known | None = vars(request).get(KNOWN)
+    return known.access if known and known.user is user and names in (None, known.names) else None
+
+
+def resolve_access(request: HttpRequest, actor: Actor, user: Any, names: tuple[str, ...]) -> Access:
+    """Return the access of a request's user or principal, and remember it. Raise the same errors as ``find_access()``.
+
+    The refusal of a key for an organization that is not its own is reported.
+    """
+    access = get_known_access(request, user, names)
+    if access is None:
+        try:
+            access = find_access(user, names, is_superuser=actor.is_superuser)
+        except Refused as refused:
+            if refused.code == "not_found" and actor.api_key:
+                report_refusal(request, actor.api_key, "organization")
+            raise
+        setattr(request, KNOWN, _Known(user, names, access))
+    return access
 
 
 def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Access:
@@ -52,12 +102,14 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Acces
     memberships = memberships.select_related("organization").filter(user_id=user.pk)
     if names:
         memberships = memberships.filter(organization__in=_named(names))
-    found = list(memberships[:2])
+    found = list(memberships[:MAX_ORGANIZATIONS])
     if names and not found:
         raise Refused("not_found")
     if len(found) != 1:
         # Do not ask users without a membership to name an organization: any name would return 404.
-        raise Refused("organization_required", None if found or is_superuser else NO_ORGANIZATION)
+        text = None if found or is_superuser else NO_ORGANIZATION
+        own = [_describe(membership.organization) for membership in found]
+        raise Refused("organization_required", text, organizations=own)
     return Access(found[0].organization, found[0].permissions, is_superuser)
 
 
@@ -66,3 +118,7 @@ def _named(names: Sequence[str]) -> OrganizationQuerySet:
     for name in names:
         organizations = organizations.named(name)
     return organizations
+
+
+def _describe(organization: Organization) -> dict[str, str]:
+    return {"id": str(organization.pk), "slug": organization.slug, "name": organization.name}

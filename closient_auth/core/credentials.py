@@ -1,20 +1,19 @@
 """Authenticate an API key."""
 
-import logging
 from typing import Any
+
+from django.http import HttpRequest
 
 from closient_auth.conf import conf
 from closient_auth.core.lookup import find_key
 from closient_auth.core.refusals import Refused
-from closient_auth.keys import hash_api_key, verify_api_key
+from closient_auth.core.reports import count_unrecognised, report_refusal
+from closient_auth.keys import KeyType, hash_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
 from closient_auth.roles import KEY_RULES
 
-logger = logging.getLogger("closient_auth")
-
-# The attribute of Django's request with the API key that authenticated it.
-API_KEY = "_closient_auth_api_key"
+PREFIXES = tuple(f"{key_type}_" for key_type in KeyType)
 
 
 def get_meta_name() -> str:
@@ -22,30 +21,45 @@ def get_meta_name() -> str:
     return f"HTTP_{conf.HEADER.upper().replace('-', '_')}"
 
 
+def get_headers() -> tuple[str, ...]:
+    """Return the names of the request headers that may have a key; a response must vary on all of them."""
+    return (conf.HEADER, "Authorization") if conf.ACCEPT_BEARER else (conf.HEADER,)
+
+
+def has_key(request: Any) -> bool:
+    """Return whether a request has the key header, or with ``ACCEPT_BEARER`` a bearer token that begins like a key.
+
+    Such a request never falls back to another credential. Other bearer tokens (RFC 6750) are not ours.
+    """
+    return get_meta_name() in request.META or _has_bearer_key(request)
+
+
 def hash_presented_key(request: Any) -> str | None:
-    """Return the hash of the key in the key header of a request (its ``META``), or ``None`` if it is malformed."""
+    """Return the hash of the key in the headers of a request (its ``META``), or ``None`` if it is malformed.
+
+    Two different keys are malformed.
+    """
     # Error reports show the local variables of every frame in a traceback. No variable of this frame shows the raw key,
     # and the frames below, which do, are removed from the traceback.
-    name = get_meta_name()
     try:
-        return hash_api_key(request.META[name]) if verify_api_key(request.META[name]) else None
+        return _hash_presented_key(request)
     except Exception as error:
         raise error.with_traceback(None) from None
 
 
-def find_active_key(hashed_key: str | None) -> ApiKey:
+def find_active_key(request: HttpRequest, hashed_key: str | None) -> ApiKey:
     """Return the active key with this hash, with its organization or user loaded.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
+    The log has the cause (OWASP ASVS 5.0, 16.3.1).
     """
     api_key = None if hashed_key is None else find_key(hashed_key)
-    if api_key is not None:
-        if (state := api_key.state) == KeyState.ACTIVE:
-            return api_key
-        reason = f"{state} api_key={api_key.pk}"
+    if api_key is None:
+        count_unrecognised("malformed" if hashed_key is None else "unknown")
+    elif (state := api_key.state) == KeyState.ACTIVE:
+        return api_key
     else:
-        reason = "malformed" if hashed_key is None else "unknown"
-    logger.debug("api_key=refused reason=%s", reason)
+        report_refusal(request, api_key, state.value)
     raise Refused("invalid_api_key")
 
 
@@ -54,8 +68,18 @@ def is_public(api_key: ApiKey) -> bool:
     return KEY_RULES[api_key.prefix].is_public
 
 
-def get_api_key(request: Any) -> ApiKey | None:
-    """Return the API key that authenticated a request, of Django or of a framework around it, or ``None``."""
-    # REST framework's ``request.auth`` is the last word: a subclass may discard the key that this package accepted.
-    auth = getattr(request, "auth", None) if hasattr(request, "_request") else getattr(request, API_KEY, None)
-    return auth if isinstance(auth, ApiKey) else None
+def _has_bearer_key(request: Any) -> bool:
+    return conf.ACCEPT_BEARER and _get_bearer_token(request).startswith(PREFIXES)
+
+
+def _get_bearer_token(request: Any) -> str:
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
+def _hash_presented_key(request: Any) -> str | None:
+    presented = {request.META[name] for name in [get_meta_name()] if name in request.META}
+    if _has_bearer_key(request):
+        presented.add(_get_bearer_token(request))
+    text = presented.pop()
+    return hash_api_key(text) if verify_api_key(text) and not presented else None

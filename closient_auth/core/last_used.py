@@ -16,7 +16,7 @@ from closient_auth.models import ApiKey
 logger = logging.getLogger("closient_auth")
 
 
-def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None]) -> None:
+def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None], *, at_most_every: int = 0) -> None:
     """Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
 
     With ``ATOMIC_REQUESTS``, let ``defer`` write after the request: inside its transaction, the row lock would serialise
@@ -24,7 +24,7 @@ def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None]) -> 
     """
     now = timezone.now()
     # With an interval of 0, only earlier times are replaced: a slow request must not move the time backwards.
-    latest = now - max(timedelta(seconds=conf.LAST_USED_INTERVAL), timedelta.resolution)
+    latest = now - max(timedelta(seconds=max(at_most_every, conf.LAST_USED_INTERVAL)), timedelta.resolution)
     if api_key.last_used is not None and api_key.last_used > latest:
         return
     connection = connections[router.db_for_write(ApiKey)]

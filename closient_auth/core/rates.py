@@ -23,6 +23,11 @@ def get_windows(api_key: ApiKey) -> list[Window]:
     return [window for window in windows if window.limit]
 
 
+def count_key(api_key: ApiKey, address: str) -> Verdict | None:
+    windows = get_windows(api_key)
+    return count(str(api_key.family), windows) if windows else None
+
+
 def count(identifier: str, windows: Sequence[Window]) -> Verdict | None:
     """Count a request and return the verdict.
 
@@ -33,7 +38,7 @@ def count(identifier: str, windows: Sequence[Window]) -> Verdict | None:
         return count_request(identifier, windows)
     except StoreUnavailable as error:
         if not conf.RATE_LIMIT_FAIL_OPEN:
-            raise Refused("limits_unavailable") from error
+            raise Refused("limits_unavailable", wait=1) from error
         return None
 
 

@@ -1,8 +1,31 @@
 """Headers of a response, and work after it."""
 
 from collections.abc import Callable, MutableMapping
+from typing import Any
 
+from asgiref.sync import iscoroutinefunction
+from django.db import close_old_connections, connections
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+# Attributes of Django's request: the headers for its response, and whether somebody will set them.
+HEADERS = "_closient_auth_headers"
+SENDS_HEADERS = "_closient_auth_sends_headers"
+
+
+def get_headers(request: HttpRequest) -> dict[str, str]:
+    """Return the headers that ``send_headers()`` will set on the response to this request."""
+    headers: dict[str, str] = vars(request).setdefault(HEADERS, {})
+    return headers
+
+
+def send_headers(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Set the headers of ``get_headers()`` on the response. ``Vary`` is added to that of the view."""
+    headers = dict(get_headers(request))
+    patch_vary_headers(response, filter(None, headers.pop("Vary", "").split(", ")))
+    for name, value in headers.items():
+        response[name] = value
 
 
 def vary_on(headers: MutableMapping[str, str], name: str) -> None:
@@ -32,3 +55,33 @@ def after_request(request: HttpRequest, callback: Callable[[], None]) -> None:
         callback()
 
     request.close = close_and_call  # type: ignore[method-assign]
+
+
+def after_transaction(request: HttpRequest, using: str, write: Callable[[], None]) -> None:
+    """Write now, or after the request if a transaction is open, such as that of ``ATOMIC_REQUESTS``.
+
+    That transaction is rolled back for a refused request, and it would hold the lock of the row while the view runs.
+    """
+    connection = connections[using]
+
+    def write_later() -> None:
+        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
+        # thread's connection the row is locked or not yet visible.
+        if connections[using] is connection or not connection.in_atomic_block:
+            write()
+
+    if connection.in_atomic_block:
+        after_request(request, write_later)
+    else:
+        write()
+
+
+def release_connections(request: Any) -> None:
+    """Give the database connections back before an async view runs, which may wait long for something else.
+
+    Django closes them only at the end of the request, and by then a pool may be exhausted. A sync view goes on with the
+    connection.
+    """
+    match = request.resolver_match
+    if match is not None and iscoroutinefunction(match.func):
+        close_old_connections()

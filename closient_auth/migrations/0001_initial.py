@@ -37,7 +37,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='time')),
-                ('event', models.CharField(choices=[('organization_created', 'Organization created'), ('organization_changed', 'Organization changed'), ('organization_deleted', 'Organization deleted'), ('member_added', 'Member added'), ('member_changed', 'Member changed'), ('member_removed', 'Member removed'), ('invitation_created', 'Invitation created'), ('invitation_resent', 'Invitation resent'), ('invitation_withdrawn', 'Invitation withdrawn'), ('invitation_accepted', 'Invitation accepted'), ('api_key_created', 'API key created'), ('api_key_changed', 'API key changed'), ('api_key_rotated', 'API key rotated'), ('api_key_revoked', 'API key revoked')], max_length=32, verbose_name='event')),
+                ('event', models.CharField(choices=[('organization_created', 'Organization created'), ('organization_changed', 'Organization changed'), ('organization_deleted', 'Organization deleted'), ('member_added', 'Member added'), ('member_changed', 'Member changed'), ('member_removed', 'Member removed'), ('invitation_created', 'Invitation created'), ('invitation_resent', 'Invitation resent'), ('invitation_withdrawn', 'Invitation withdrawn'), ('invitation_accepted', 'Invitation accepted'), ('api_key_created', 'API key created'), ('api_key_changed', 'API key changed'), ('api_key_rotated', 'API key rotated'), ('api_key_revoked', 'API key revoked'), ('revoked_api_key_used', 'Revoked API key used'), ('api_key_used_in_browser', 'Secret API key used in a browser')], max_length=32, verbose_name='event')),
                 ('organization_id', models.UUIDField(blank=True, null=True, verbose_name='organization id')),
                 ('api_key_id', models.UUIDField(blank=True, null=True, verbose_name='API key id')),
                 ('actor', models.CharField(help_text='The user or API key at the time of the change.', max_length=255, verbose_name='actor')),
@@ -103,6 +103,7 @@ class Migration(migrations.Migration):
                 ('is_active', models.BooleanField(default=True, help_text='A revoked key cannot be activated again.', verbose_name='active')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, validators=[closient_auth.models.api_keys.validate_expires_at], verbose_name='expires at')),
                 ('last_used', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used')),
+                ('exposure_reported_at', models.DateTimeField(editable=False, null=True)),
                 ('rate_limit_per_minute', models.PositiveIntegerField(default=0, help_text='0 uses the default limit.', verbose_name='requests per minute')),
                 ('rate_limit_per_day', models.PositiveIntegerField(default=0, help_text='0 uses the default limit.', verbose_name='requests per day')),
                 ('family', models.UUIDField(default=uuid.uuid4, editable=False)),

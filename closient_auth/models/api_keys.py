@@ -191,6 +191,8 @@ class ApiKey(AuditedModel):
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True, validators=[validate_expires_at])
     # An index would prevent PostgreSQL's heap-only tuple (HOT) updates; this column may change on every request.
     last_used = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
+    # The time of the last audit entry about a sign of a leak.
+    exposure_reported_at = models.DateTimeField(null=True, editable=False)
     rate_limit_per_minute = models.PositiveIntegerField(
         _("requests per minute"), default=0, help_text=_("0 uses the default limit.")
     )
@@ -323,7 +325,7 @@ class ApiKey(AuditedModel):
         deferred = self.get_deferred_fields()
         loaded = {field.name for field in self._meta.concrete_fields if field.attname not in deferred}
         names = kwargs.get("update_fields")
-        names = loaded - {"id", "last_used"} if names is None else set(names)
+        names = loaded - {"id", "last_used", "exposure_reported_at"} if names is None else set(names)
         with transaction.atomic(using=using):
             if "is_active" in names and not self.is_active:
                 self._revoke(using)
@@ -365,7 +367,8 @@ class ApiKey(AuditedModel):
     def _revoke(self, using: str) -> bool:
         # Update one column only: saving a stale instance would undo concurrent changes.
         rows = type(self)._base_manager.using(using).filter(pk=self.pk, is_active=True)
-        is_news = bool(rows.update(is_active=False))
+        # The first use of the revoked key is news, also after a report about the active one.
+        is_news = bool(rows.update(is_active=False, exposure_reported_at=None))
         self.is_active = False
         if is_news:
             old, new = {"is_active": True}, {"is_active": False}

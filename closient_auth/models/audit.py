@@ -35,6 +35,8 @@ class Event(models.TextChoices):
     API_KEY_CHANGED = "api_key_changed", _("API key changed")
     API_KEY_ROTATED = "api_key_rotated", _("API key rotated")
     API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
+    REVOKED_API_KEY_USED = "revoked_api_key_used", _("Revoked API key used")
+    API_KEY_USED_IN_BROWSER = "api_key_used_in_browser", _("Secret API key used in a browser")
 
 
 class AuditJSONEncoder(DjangoJSONEncoder):

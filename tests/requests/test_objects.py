@@ -217,7 +217,7 @@ def test_path_that_ends_early_leads_nowhere(rf, acme):
     """A path with a missing object at any step leads to no organization."""
     request = Request(rf.get("/"))
     principal: Any = OrganizationPrincipal(make_key("csb", organization=acme)[0])
-    request.user, view = principal, APIView()
+    request.user, request.auth, view = principal, None, APIView()
     view.organization_field = "order__project__organization"  # type: ignore[attr-defined]
     orders = [None, SimpleNamespace(project=None), SimpleNamespace(project=Project())]
 

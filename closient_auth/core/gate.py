@@ -1,0 +1,160 @@
+"""The gate of one request: who calls, in which organization, and whether that is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.db import close_old_connections
+from django.http import HttpRequest
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.translation import ngettext
+
+from closient_auth.core import credentials, rates, responses
+from closient_auth.core.access import HEADER, Access, get_names, resolve_access
+from closient_auth.core.callers import get_actor, set_api_key
+from closient_auth.core.client_address import get_client_address
+from closient_auth.core.last_used import record_use
+from closient_auth.core.refusals import Refused
+from closient_auth.core.reports import report_browser_use, report_refusal
+from closient_auth.limits.windows import Verdict
+from closient_auth.models import ApiKey
+from closient_auth.principals import get_principal
+from closient_auth.roles import Permission
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a view outside REST framework requires.
+
+    ``permission`` is the permission in the request's organization. By default, safe methods require ``view_organization``
+    and other methods ``contribute_organization``. ``publishable`` opens the view to publishable keys, for safe methods.
+    """
+
+    permission: str | None = None
+    publishable: bool = False
+
+    def admit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
+        """Return the access of the request; ``kwargs`` are the arguments from its URL.
+
+        The steps are: credential, limits, publishable key, CSRF, organization, permission. The key is counted before it
+        can be refused, so that refused requests are limited as well. Raise ``Refused``.
+
+        ``request.user`` and ``request.auser()`` become the key's user or principal.
+        """
+        if not vars(request).get(responses.SENDS_HEADERS):
+            # A cache could store the response to a key and serve it to others.
+            raise ImproperlyConfigured(
+                "Add 'closient_auth.middleware.ResponseHeadersMiddleware' to MIDDLEWARE. Without it, responses to API keys "
+                "have no Cache-Control and Vary headers."
+            )
+        for name in (*credentials.get_headers(), HEADER):
+            responses.vary_on(responses.get_headers(request), name)
+        try:
+            access = self._admit(request, kwargs)
+        except Refused as refused:
+            responses.get_headers(request).update(refused.headers)
+            raise
+        return access
+
+    async def aadmit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
+        """Do the same as ``admit()`` on a thread, and give the database connections back before the view runs."""
+        return await sync_to_async(self._admit_and_release)(request, kwargs)
+
+    def _admit_and_release(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
+        try:
+            return self.admit(request, kwargs)
+        finally:
+            close_old_connections()
+
+    def _admit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
+        headers = responses.get_headers(request)
+        verdict = unavailable = None
+        if credentials.has_key(request):
+            responses.forbid_storing(headers, request)
+            api_key = credentials.find_active_key(request, credentials.hash_presented_key(request))
+            try:
+                verdict = rates.count_key(api_key, get_client_address(request))
+            except Refused as refused:
+                # A request that is not allowed is told so, also while limits are unavailable.
+                unavailable = refused
+            require_rate(request, api_key, verdict)
+            if credentials.is_public(api_key) and not (self.publishable and request.method in SAFE_METHODS):
+                report_refusal(request, api_key, "publishable")
+                raise Refused("publishable_key_refused")
+            accept(request, api_key)
+            request.user = get_principal(api_key)  # type: ignore[assignment]
+        elif not _is_signed_in(request):
+            raise Refused("not_authenticated")
+        elif request.method not in SAFE_METHODS:
+            _require_csrf_token(request)
+        actor = get_actor(request)
+        access = resolve_access(request, actor, request.user, get_names(request, kwargs))
+        responses.forbid_storing(headers, request)
+        permission = self.permission or get_default_permission(request.method)
+        if not access.allows(permission):
+            raise refuse_permission(request, actor.api_key, access, permission)
+        if unavailable is not None:
+            raise unavailable
+        headers.update(rates.get_headers(verdict) if verdict else {})
+        return access
+
+
+def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None) -> None:
+    """Raise ``Refused`` (``throttled``) for a request of a valid key over its limits.
+
+    The key was used, but a flood of such requests writes ``last_used`` at most once a second.
+    """
+    if verdict is not None and not verdict.allowed:
+        record_use(api_key, partial(responses.after_request, request), at_most_every=1)
+        # The client waits for the later window if both are used up.
+        wait = verdict.tightest.reset
+        text = ngettext(
+            "Too many requests. Try again in %d second.", "Too many requests. Try again in %d seconds.", wait
+        )
+        raise Refused("throttled", text % wait, wait=wait, headers=rates.get_headers(verdict))
+
+
+def accept(request: HttpRequest, api_key: ApiKey) -> None:
+    """Note the key on the request, and record its use."""
+    record_use(api_key, partial(responses.after_request, request))
+    if not credentials.is_public(api_key):
+        report_browser_use(request, api_key)
+    set_api_key(request, api_key)
+
+
+def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:
+    """Return the refusal of a request without a permission in its own organization, and report that of a key."""
+    if api_key is not None:
+        report_refusal(request, api_key, "permission", access.organization.pk)
+    return Refused("permission_denied", required_permission=str(permission))
+
+
+def get_default_permission(method: str | None) -> str:
+    """Return the permission that a view requires for an HTTP method if it does not declare one."""
+    return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
+
+
+def _is_signed_in(request: HttpRequest) -> bool:
+    user = getattr(request, "user", None)
+    # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
+    return user is not None and user.is_authenticated and user.is_active
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    def _reject(self, request: HttpRequest, reason: str) -> Any:
+        return reason
+
+
+def _require_csrf_token(request: HttpRequest) -> None:
+    # Django's middleware skips a view that takes keys, since a key needs no token. A session does.
+    check = _CsrfCheck(lambda request: None)  # type: ignore[arg-type]
+    check.process_request(request)
+    if reason := check.process_view(request, None, (), {}):  # type: ignore[arg-type]
+        raise Refused("csrf_failed", f"CSRF Failed: {reason}")
