@@ -43,18 +43,19 @@ class RedactKeysFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
         attributes = _redact_attributes(record)
-        if _is_same(vars(record).values(), attributes.values()):
+        if attributes.keys() == vars(record).keys() and _is_same(vars(record).values(), attributes.values()):
             return True
-        redacted = _make_record(type(record), attributes) if sys.version_info >= (3, 12) else record
-        vars(redacted).update(attributes)
+        redacted = object.__new__(type(record)) if sys.version_info >= (3, 12) else record
+        redacted.__dict__ = attributes
         return redacted
 
 
 def redact_event(event: _Event, hint: object = None) -> _Event:
     """Return a Sentry event without raw API keys, for ``before_send``. The hint is not used.
 
-    The function also takes a transaction, a breadcrumb or a log (``before_send_transaction``, ``before_breadcrumb``,
-    ``before_send_log``). It does not change its argument.
+    The event consists of dicts, lists and simple values. The function also takes a transaction or a log
+    (``before_send_transaction``, ``before_send_log``), and does not change its argument. If it raises an error, the
+    Sentry SDK drops the event.
     """
     return cast("_Event", _walk(event))
 
@@ -67,9 +68,11 @@ def _redact_attributes(record: logging.LogRecord) -> dict[str, Any]:
         attributes["exc_info"] = None
         attributes["exc_text"] = attributes["exc_text"] or traceback
     message = _render(record)
+    trial = object.__new__(type(record))
+    trial.__dict__ = attributes
     # The redacted arguments can render differently: a key may be split between message and arguments, and "%d" does not
     # accept the text that replaces an object.
-    if message is not None and _render(_make_record(type(record), attributes)) != redact_api_keys(message):
+    if message is not None and _render(trial) != redact_api_keys(message):
         attributes |= {"msg": redact_api_keys(message), "args": ()}
     return attributes
 
@@ -92,12 +95,6 @@ def _render(record: logging.LogRecord) -> str | None:
     except Exception:
         # The handler reports the error, with the redacted arguments.
         return None
-
-
-def _make_record(cls: type[logging.LogRecord], attributes: dict[str, Any]) -> logging.LogRecord:
-    record = object.__new__(cls)
-    vars(record).update(attributes)
-    return record
 
 
 def _redact(value: object) -> object:
