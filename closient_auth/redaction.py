@@ -37,8 +37,8 @@ class RedactKeysFilter(logging.Filter):
 
     The filter calls ``str()`` and ``repr()`` of the objects in ``extra``, and replaces an object by a text if these
     contain a key or fail. A traceback that contains a key is kept as text only (``exc_text``). The filter does not
-    read the variables of stack frames. A handler that reports variables, such as ``AdminEmailHandler``, needs a
-    reporter that redacts them.
+    read the variables of stack frames. For a handler that reports variables, such as ``AdminEmailHandler``, redact the
+    report instead.
     """
 
     def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
