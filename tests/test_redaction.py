@@ -442,7 +442,7 @@ def test_record_of_another_class():
 
     class BraceRecord(logging.LogRecord):
         def getMessage(self):
-            return self.msg.format(*self.args)
+            return self.msg.format(*(self.args or ()))
 
     record = BraceRecord("test", logging.INFO, "x.py", 1, "{} of {}", (KEY, 3), None)
     handled = RedactKeysFilter().filter(record)
