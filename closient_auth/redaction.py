@@ -109,6 +109,8 @@ def _walk(value: object) -> object:
     """Return the value itself, or a copy without keys."""
     if isinstance(value, str):
         return redact_api_keys(value)
+    if isinstance(value, (int, float, NoneType)):
+        return value
     if isinstance(value, (bytes, bytearray)):
         text = value.decode("latin-1")
         redacted = redact_api_keys(text)
@@ -122,7 +124,7 @@ def _walk(value: object) -> object:
         if isinstance(value, kind):
             walked = list(map(_walk, value))
             return value if _is_same(value, walked) else kind(walked)
-    return value if isinstance(value, (int, float, NoneType)) else _redact_object(value)
+    return _redact_object(value)
 
 
 def _redact_object(value: object) -> object:
