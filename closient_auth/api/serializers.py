@@ -16,6 +16,7 @@ from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
+from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
@@ -85,8 +86,11 @@ class ChoiceField(serializers.ChoiceField):
         return data
 
 
-class SlugField(TextField, serializers.SlugField):
-    pass
+class SlugField(TextField, serializers.RegexField):
+    default_error_messages = {"invalid": SLUG_INVALID}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(regex=SLUG, max_length=SLUG_LENGTH, **kwargs)
 
 
 class EmailField(TextField, serializers.EmailField):
@@ -153,7 +157,7 @@ class OrganizationSerializer(Serializer):
     examples = {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
     id = serializers.UUIDField(read_only=True)
     name = TextField(max_length=255)
-    slug = SlugField(max_length=50, required=False)
+    slug = SlugField(required=False)
     created_at = UtcDateTimeField(read_only=True)
 
 
