@@ -1,7 +1,6 @@
 """Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
 import json
-from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -55,10 +54,8 @@ class BoundedJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        # ``HttpRequest.body`` enforces ``DATA_UPLOAD_MAX_MEMORY_SIZE``; REST framework before 3.18.1 bypasses it.
-        body = BytesIO(getattr(stream, "body", None) or stream.read())
         try:
-            data = super().parse(body, media_type, {**(parser_context or {}), "encoding": "utf-8"})
+            data = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ParseError("The JSON is nested too deeply.") from error

@@ -13,6 +13,7 @@ from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_
 from closient_auth.checks.rules import report
 from closient_auth.checks.settings import find_settings, has_valid_settings
 from closient_auth.checks.stores import find_caches, find_databases
+from closient_auth.checks.versions import find_versions
 from closient_auth.checks.views import get_views
 
 
@@ -25,8 +26,8 @@ def register_checks() -> None:
 
 
 def check_settings(**kwargs: object) -> list[CheckMessage]:
-    """Check ``settings.CLOSIENT_AUTH`` and ``settings.DATABASES``."""
-    return report(chain(find_settings(), find_databases()))
+    """Check ``settings.CLOSIENT_AUTH``, ``settings.DATABASES`` and the version of Django."""
+    return report(chain(find_settings(), find_databases(), find_versions()))
 
 
 def check_views(**kwargs: object) -> list[CheckMessage]:

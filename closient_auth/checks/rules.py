@@ -24,6 +24,12 @@ RULES = {
         "CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {permissions}.",
         "Roles do not inherit permissions. Add these to 'owner' too.",
     ),
+    # Versions
+    "W019": (
+        "Django should be {wanted} or later, not {installed}.",
+        "Install django>={wanted}. Older releases have known security holes: before 5.2.13 and 6.0.4, for example, the key "
+        "header can be sent under a second name with ASGI, such as X_API_Key (CVE-2026-3902).",
+    ),
     # Authentication, permission and throttle classes
     "W001": (
         "ApiKeyAuthentication should be the first authentication class in: {place}.",
