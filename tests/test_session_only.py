@@ -33,11 +33,12 @@ class CallableView:
 
 
 change_password: Any = PasswordChangeView
+token: Any = obtain_auth_token
 KNOWN = [
     ObtainAuthToken,
     obtain_auth_token,
-    csrf_exempt(obtain_auth_token),
-    functools.partial(obtain_auth_token, flavour="sweet"),
+    csrf_exempt(token),
+    functools.partial(token, flavour="sweet"),
     change_password,
     change_password.as_view(),
     type("HostView", (ObtainAuthToken,), {}),
