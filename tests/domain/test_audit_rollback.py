@@ -33,7 +33,7 @@ CHANGES = {
 }
 # The same changes by Django's plain methods (save, delete, querysets).
 PLAIN_CHANGES = {
-    "organization_created": lambda rows: Organization(name="New", slug="new").save(),
+    "organization_created": lambda rows: Organization(name="New", slug="new-co").save(),
     "organization_changed": lambda rows: rows["organization"].save(),
     "organization_deleted": lambda rows: Organization.objects.all().delete(),
     "member_changed": lambda rows: rows["member"].save(),
