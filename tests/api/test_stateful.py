@@ -108,7 +108,7 @@ class Management(RuleBasedStateMachine):
 
     def change_key(self):
         slug, tenant, who, key = self.choose_thing("keys")
-        expected, limit = tenant.change_key(who, key), self.choose(range(10))
+        expected, limit = tenant.change_key(who, key), self.choose(range(1000, 1010))
         self.ask("change_key", who, slug, "patch", f"keys/{key.id}", expected, rate_limit_per_day=limit)
 
     def revoke_key(self):
