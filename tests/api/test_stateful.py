@@ -265,7 +265,7 @@ def test_random_management():
     run_state_machine_as_test(
         Management,
         settings=settings(
-            max_examples=12 if is_sqlite else 5,
+            max_examples=15 if is_sqlite else 5,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,
