@@ -1,13 +1,29 @@
 """Views that refuse API keys."""
 
 PREFIXES = (
-    "dj_rest_auth",
-    "djoser",
-    "knox",
     "allauth",
-    "rest_framework.authtoken",
-    "rest_framework_simplejwt",
+    "auth_kit",
+    "dj_rest_auth",
+    "django_rest_passwordreset",
+    "djoser",
+    "drf_multitokenauth",
+    "drf_social_oauth2",
+    "drf_totp",
+    "drfpasswordless",
+    "durin",
+    "jwt_allauth",
+    "knox",
     "oauth2_provider",
+    "otp_rest_auth",
+    "rest_auth",
+    "rest_authtoken",
+    "rest_email_auth",
+    "rest_framework.authtoken",
+    "rest_framework_jwt",
+    "rest_framework_simplejwt",
+    "rest_registration",
+    "rest_social_auth",
+    "trench",
 )
 
 
