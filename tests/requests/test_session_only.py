@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import pytest
 from adrf.views import APIView as AsyncAPIView
+from django.contrib.auth import get_user_model
 from django.urls import path
 from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.decorators import action, api_view, permission_classes
@@ -19,6 +20,7 @@ from closient_auth.decorators import publishable
 from closient_auth.permissions import SessionOnly
 from closient_auth.signals import api_key_refused
 from tests.factories import MembershipFactory, UserFactory, make_key
+from tests.readme import get_block, run
 
 pytestmark = pytest.mark.django_db
 
@@ -259,3 +261,19 @@ def test_another_view_of_the_host_takes_the_key(mount, call):
 
     assert call("/account/", raw_key).status_code == HTTPStatus.FORBIDDEN
     assert call("/products/", raw_key).status_code == HTTPStatus.OK
+
+
+def test_views_of_the_readme(mount, call):
+    views = run(get_block("# account.py"))
+    mount(path("account/", views["AccountView"].as_view()), path("name/", views["UsernameView"].as_view()))
+    user, neighbor = UserFactory.create_batch(2)
+    keys = {"csu": make_key("csu", user=user)[1], "csb": make_key("csb")[1]}
+
+    assert call("/name/", keys["csu"]).data == {"username": user.username}
+    assert call("/name/", keys["csb"]).data["code"] == "person_required"
+    assert {call("/account/", raw_key, method="delete").data["code"] for raw_key in keys.values()} == {
+        "session_required"
+    }
+    assert call("/account/", method="delete").status_code == HTTPStatus.UNAUTHORIZED
+    assert call("/account/", user=user, method="delete").status_code == HTTPStatus.NO_CONTENT
+    assert list(get_user_model().objects.all()) == [neighbor]
