@@ -28,7 +28,9 @@ class KeyType(TextChoices):
 
 # ASCII classes and ``fullmatch()`` accept exactly one text for each key: ``\w`` would also match full-width letters,
 # and ``$`` would allow a trailing newline.
-_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})")
+KEY_PATTERN = re.compile(
+    rf"(?P<prefix>{'|'.join(KeyType.values)})_(?P<body>[A-Za-z0-9]{{{BODY_LENGTH}}})_(?P<checksum>[0-9a-f]{{8}})"
+)
 
 
 def generate_api_key(key_type: str) -> str:
@@ -43,14 +45,14 @@ def verify_api_key(api_key: object) -> bool:
     The checksum detects typing errors and helps secret scanners. It proves nothing, as anyone can compute it.
     It covers the body only: a key with a changed prefix passes here, but its hash does not match the stored hash.
     """
-    match = _KEY.fullmatch(api_key) if isinstance(api_key, str) else None
+    match = KEY_PATTERN.fullmatch(api_key) if isinstance(api_key, str) else None
     # Compare the checksums as text: ``int()`` would also accept "0x1a2b3c", "+1a2b3c4" and "1a_2b3c4".
     return match is not None and match["checksum"] == _checksum(match["body"])
 
 
 def find_api_keys(text: str) -> set[str]:
     """Return the well-formed keys in a text, such as a log line."""
-    found = {match[0] for match in re.finditer(rf"\b{_KEY.pattern}\b", text)}
+    found = {match[0] for match in re.finditer(rf"\b{KEY_PATTERN.pattern}\b", text)}
     return set(filter(verify_api_key, found))
 
 

@@ -10,6 +10,7 @@ from django.db import connections
 from django.urls import path
 from rest_framework.test import APIClient
 
+from closient_auth.core import reports
 from tests.checkout import copy_checkout
 
 
@@ -30,6 +31,14 @@ def empty_cache():
     """Clear the cache, so the counters of one test do not affect the next."""
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def empty_reports():
+    """Forget which refusals were logged, so that each test sees its first line."""
+    yield
+    reports._due.clear()
+    reports._unrecognised.clear()
 
 
 @pytest.fixture(autouse=True)

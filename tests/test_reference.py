@@ -32,6 +32,7 @@ MODULES = [
     "organizations",
     "permissions",
     "principals",
+    "redaction",
     "throttling",
 ]
 INTERNAL = {
@@ -41,7 +42,7 @@ INTERNAL = {
     "models.organizations": {
         "lock_before_members",
         "read_uuid",
-        "validate_slug_is_not_a_uuid",
+        "validate_slug",
         "Organization.require_role_change",
         "Organization.save_slug",
     },
@@ -63,9 +64,9 @@ INTERNAL = {
     "principals": {"get_principal"},
     "throttling": {"WindowThrottle"},
 }
-# Django calls these, or REST framework; ``by`` of ``Organization.delete()`` is documented.
+# Django, REST framework or ``logging`` calls these; ``by`` of ``Organization.delete()`` is documented.
 OVERRIDES = {"clean", "save", "delete", "get_user_permissions", "has_permission", "has_object_permission"}
-OVERRIDES |= {"filter_queryset", "allow_request", "wait", "Meta"}
+OVERRIDES |= {"filter", "filter_queryset", "allow_request", "wait", "Meta"}
 # Classes with the interface of another one, so their methods are not listed.
 WHOLE = {"OrganizationPrincipal"}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import router
@@ -108,7 +109,7 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Acces
     if len(found) != 1:
         # Do not ask users without a membership to name an organization: any name would return 404.
         text = None if found or is_superuser else NO_ORGANIZATION
-        own = [_describe(membership.organization) for membership in found]
+        own = sorted((_describe(membership.organization) for membership in found), key=itemgetter("name"))
         raise Refused("organization_required", text, organizations=own)
     return Access(found[0].organization, found[0].permissions, is_superuser)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 
 import pytest
@@ -12,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from closient_auth.core import reports
 from closient_auth.keys import generate_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, make_key
@@ -52,6 +54,7 @@ def lines(caplog):
 
 def send(address, **meta):
     """Put the values into ``META`` unchanged, since a client would refuse some of them."""
+    reports._due.clear()
     with CaptureQueriesContext(connection) as queries:
         response = Client().get(address, **meta)
     return response, queries
@@ -71,7 +74,7 @@ def test_any_key_header(lines, value):
 
     assert (response.status_code, response.json()) == (HTTPStatus.UNAUTHORIZED, REFUSED)
     assert len(queries) == 0
-    assert lines() == ["api_key=refused reason=malformed"]
+    assert lines() == ["api_key=refused cause=malformed number=1"]
 
 
 @st.composite
@@ -99,7 +102,8 @@ def test_any_edit_of_a_live_key(lines, edit):
 
     assert (response.status_code, response.json()) == (HTTPStatus.UNAUTHORIZED, REFUSED)
     assert len(queries) == verify_api_key(edited)
-    assert lines() == [f"api_key=refused reason={'unknown' if verify_api_key(edited) else 'malformed'}"]
+    cause = "unknown" if verify_api_key(edited) else "malformed"
+    assert lines() == [f"api_key=refused cause={cause} number=1"]
     assert not ApiKey.objects.filter(last_used__isnull=False).exists()
 
 
@@ -110,7 +114,7 @@ def test_any_key_that_nobody_holds(lines, prefix):
 
     assert (response.status_code, response.json()) == (HTTPStatus.UNAUTHORIZED, REFUSED)
     assert len(queries) == 1
-    assert lines() == ["api_key=refused reason=unknown"]
+    assert lines() == ["api_key=refused cause=unknown number=1"]
 
 
 @properties
@@ -130,4 +134,7 @@ def test_any_organization_header(lines, prefix, value):
     response, _ = send("/organization/", HTTP_X_API_KEY=raw_key, HTTP_X_ORGANIZATION=value)
 
     assert (response.status_code, response.json()) == (HTTPStatus.NOT_FOUND, {"detail": "Not found."})
-    assert lines() == []
+    (line,) = lines()
+    assert re.fullmatch(
+        r"api_key=refused cause=organization [\w=/ -]+ method=GET route=/organization/ request_id=-", line
+    )

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
 from django.urls import path
-from rest_framework.exceptions import NotAuthenticated, NotFound
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -85,7 +86,7 @@ def test_user_who_is_inactive(rf):
     request = rf.get("/")
     request.user = MembershipFactory.create(user__is_active=False).user
 
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(PermissionDenied):
         get_organization(request)
 
 
@@ -94,7 +95,7 @@ def test_nobody_at_all(rf):
     request = rf.get("/")
     request.user = None
 
-    with pytest.raises(NotAuthenticated):
+    with pytest.raises(PermissionDenied):
         get_organization(request)
 
 
@@ -112,7 +113,7 @@ def test_user_without_flags_is_no_superuser(rf, acme, globex, name):
     request = rf.get("/", headers={"X-Organization": name})
     request.user = BareUser(MembershipFactory.create(organization=acme).user.pk)
 
-    with nullcontext() if name == "acme" else pytest.raises(NotFound):
+    with nullcontext() if name == "acme" else pytest.raises(Http404):
         assert get_organization(request) == acme
 
 
@@ -126,10 +127,13 @@ def test_session_and_key_at_once(rf, acme, globex):
     assert get_organization(request) == acme
 
 
-def test_several_memberships_and_nothing_said(ask):
+def test_several_memberships_and_nothing_said(ask, acme, globex):
+    """The response names the organizations of this person, and no other."""
+    MembershipFactory.create()
     response = ask()
 
-    assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, REQUIRED)
+    own = [{"id": str(each.pk), "slug": each.slug, "name": each.name} for each in (acme, globex)]
+    assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, {**REQUIRED, "organizations": own})
 
 
 @pytest.mark.parametrize("flags", [{}, {"is_staff": True, "is_superuser": True}])
@@ -143,7 +147,7 @@ def test_no_membership_and_nothing_said(call, acme, flags):
         ({"raw_key": make_key("csu", user=user)[1]}, nowhere),
     ]:
         response = call("/organization/", **credential)
-        assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, told)
+        assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, {**told, "organizations": []})
 
 
 HOSTILE = [

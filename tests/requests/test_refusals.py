@@ -22,81 +22,81 @@ REFUSED = {"detail": "Invalid API key.", "code": "invalid_api_key"}
 
 
 def empty():
-    return "", "malformed"
+    return "", "cause=malformed number=1"
 
 
 def blank():
-    return "   ", "malformed"
+    return "   ", "cause=malformed number=1"
 
 
 def misspelt():
-    return "csb_key", "malformed"
+    return "csb_key", "cause=malformed number=1"
 
 
 def placeholder_of_the_specification():
-    return "csb_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEf_1a2b3c4d", "malformed"
+    return "csb_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEf_1a2b3c4d", "cause=malformed number=1"
 
 
 def other_checksum():
     _, raw_key = make_key("csb")
-    return raw_key[:-1] + ("0" if raw_key[-1] != "0" else "1"), "malformed"
+    return raw_key[:-1] + ("0" if raw_key[-1] != "0" else "1"), "cause=malformed number=1"
 
 
 def upper_case_checksum():
     # Use a checksum with a letter, since digits have no case.
     raw_key = next(key for key in iter(lambda: make_key("csb")[1], None) if not key[-8:].isdigit())
-    return raw_key[:-8] + raw_key[-8:].upper(), "malformed"
+    return raw_key[:-8] + raw_key[-8:].upper(), "cause=malformed number=1"
 
 
 def sent_twice():
     _, raw_key = make_key("csb")
-    return f"{raw_key},{raw_key}", "malformed"
+    return f"{raw_key},{raw_key}", "cause=malformed number=1"
 
 
 def sent_beside_a_space():
-    return make_key("csb")[1] + " ", "malformed"
+    return make_key("csb")[1] + " ", "cause=malformed number=1"
 
 
 def hash_of_a_good_key():
-    return hash_api_key(make_key("csb")[1]), "malformed"
+    return hash_api_key(make_key("csb")[1]), "cause=malformed number=1"
 
 
 def unknown():
-    return generate_api_key("csb"), "unknown"
+    return generate_api_key("csb"), "cause=unknown number=1"
 
 
 def other_type():
-    return "csb" + make_key("cpk")[1][3:], "unknown"
+    return "csb" + make_key("cpk")[1][3:], "cause=unknown number=1"
 
 
 def revoked():
     api_key, raw_key = make_key("csb")
     api_key.revoke()
-    return raw_key, f"revoked api_key={api_key.pk}"
+    return raw_key, f"cause=revoked id={api_key.pk}"
 
 
 def expired_now():
     api_key, raw_key = make_key("csb", expires_at=NOW)
-    return raw_key, f"expired api_key={api_key.pk}"
+    return raw_key, f"cause=expired id={api_key.pk}"
 
 
 def inactive_user():
     api_key, raw_key = make_key("csu", user=UserFactory.create(is_active=False))
-    return raw_key, f"user_inactive api_key={api_key.pk}"
+    return raw_key, f"cause=user_inactive id={api_key.pk}"
 
 
 def deleted_user():
     user = UserFactory.create()
     _, raw_key = make_key("csu", user=user)
     user.delete()
-    return raw_key, "unknown"
+    return raw_key, "cause=unknown number=1"
 
 
 def deleted_organization():
     organization = OrganizationFactory.create()
     _, raw_key = make_key("csb", organization=organization)
     organization.delete()
-    return raw_key, "unknown"
+    return raw_key, "cause=unknown number=1"
 
 
 CAUSES = [
@@ -130,8 +130,9 @@ def test_refusal(call, caplog, cause):
     assert response.status_code == HTTPStatus.UNAUTHORIZED
     assert response["WWW-Authenticate"] == "ApiKey"
     assert response.json() == REFUSED
-    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "closient_auth"]
-    assert lines == [("DEBUG", f"api_key=refused reason={reason}")]
+    (line,) = [record for record in caplog.records if record.name == "closient_auth"]
+    assert line.getMessage().startswith(f"api_key=refused {reason}")
+    assert line.levelname == ("WARNING" if "revoked" in reason else "INFO")
     assert not raw_key.strip() or raw_key.strip() not in caplog.text
     assert not ApiKey.objects.filter(last_used__isnull=False).exists()
     assert call("/who/", good_key).json()["key"] == str(neighbour.pk)
