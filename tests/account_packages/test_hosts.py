@@ -54,8 +54,8 @@ CALLS = [
 
 @pytest.mark.usefixtures("host")
 @pytest.mark.parametrize(("path", "body", "tables"), CALLS)
-def test_key_would_pass_without_the_rule(path, body, tables, call, person, monkeypatch):
-    monkeypatch.setattr("closient_auth.authentication.is_session_only", lambda view: False)
+def test_key_would_pass_without_the_rule(path, body, tables, call, person, settings):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": []}
     before = read_tables()
 
     assert call(path, make_key("csu", user=person)[1], method="post", data=body).status_code == HTTPStatus.OK

@@ -68,8 +68,8 @@ def is_success(response):
 
 
 @pytest.fixture
-def no_rule(monkeypatch):
-    monkeypatch.setattr("closient_auth.authentication.is_session_only", lambda view: False)
+def no_rule(settings):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": []}
 
 
 @pytest.mark.usefixtures("no_rule")

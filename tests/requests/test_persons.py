@@ -46,7 +46,7 @@ class OrView(View):
 
 
 @publishable
-class AsyncView(AsyncAPIView):
+class AsyncView(AsyncAPIView):  # type: ignore[misc]
     permission_classes = [IsPerson]
 
     async def get(self, request):

@@ -57,7 +57,7 @@ class NotView(View):
     permission_classes = [~SessionOnly]
 
 
-class AsyncView(AsyncAPIView):
+class AsyncView(AsyncAPIView):  # type: ignore[misc]
     permission_classes = [IsAuthenticated, SessionOnly]
 
     async def get(self, request):
