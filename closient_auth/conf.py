@@ -12,6 +12,7 @@ ACCOUNT_PACKAGES = (
     "allauth",
     "auth_kit",
     "dj_rest_auth",
+    "django.contrib.auth.views",
     "django_rest_passwordreset",
     "djoser",
     "drf_multitokenauth",
