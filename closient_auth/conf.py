@@ -10,21 +10,29 @@ _T = TypeVar("_T")
 # The default of ``SESSION_ONLY_VIEWS``: packages whose views change passwords, tokens, second factors or e-mail addresses.
 ACCOUNT_PACKAGES = (
     "allauth",
+    "auth_kit",
     "dj_rest_auth",
     "django.contrib.auth.views",
     "django_rest_passwordreset",
     "djoser",
+    "drf_multitokenauth",
+    "drf_social_oauth2",
+    "drf_totp",
     "drfpasswordless",
     "durin",
+    "jwt_allauth",
     "knox",
-    "mfa",
     "oauth2_provider",
+    "otp_rest_auth",
+    "rest_auth",
+    "rest_authtoken",
+    "rest_email_auth",
     "rest_framework.authtoken",
+    "rest_framework_jwt",
     "rest_framework_simplejwt",
     "rest_registration",
     "rest_social_auth",
     "trench",
-    "two_factor",
 )
 
 
