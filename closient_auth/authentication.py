@@ -38,7 +38,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         forbid_storing(request)
         with raise_api_exceptions():
-            api_key = credentials.find_active_key(self.get_hashed_key(request))
+            api_key = credentials.find_active_key(self.get_hashed_key(request), credentials.get_holder(request))
         if credentials.is_public(api_key):
             self._require_publishable(request)
         setattr(request._request, credentials.API_KEY, api_key)

@@ -9,7 +9,7 @@ from closient_auth.core.refusals import Refused
 from closient_auth.keys import hash_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
-from closient_auth.roles import KEY_RULES
+from closient_auth.roles import KEY_RULES, KeyHolder
 
 logger = logging.getLogger("closient_auth")
 
@@ -33,12 +33,18 @@ def hash_presented_key(request: Any) -> str | None:
         raise error.with_traceback(None) from None
 
 
-def find_active_key(hashed_key: str | None) -> ApiKey:
-    """Return the active key with this hash, with its organization or user loaded.
+def get_holder(request: Any) -> KeyHolder | None:
+    """Return the holder of the presented key's type, or ``None`` if the text in the key header does not begin with one."""
+    rules = KEY_RULES.get(str(request.META[get_meta_name()]).partition("_")[0])
+    return rules.holder if rules else None
+
+
+def find_active_key(hashed_key: str | None, holder: KeyHolder | None = None) -> ApiKey:
+    """Return the active key with this hash, with its organization or user loaded. ``holder`` is that of ``find_key()``.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     """
-    api_key = None if hashed_key is None else find_key(hashed_key)
+    api_key = None if hashed_key is None else find_key(hashed_key, holder)
     if api_key is not None:
         if (state := api_key.state) == KeyState.ACTIVE:
             return api_key
