@@ -60,7 +60,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return credentials.hash_presented_key(request)
 
     def _admit(self, request: Request) -> tuple[Any, ApiKey]:
-        api_key = credentials.find_active_key(request._request, self.get_hashed_key(request))
+        hashed_key, holder = self.get_hashed_key(request), credentials.get_holder(request)
+        api_key = credentials.find_active_key(request._request, hashed_key, holder)
         view, principal = get_view(request), get_principal(api_key)
         with _authenticated(request, principal, api_key):
             verdict = count_key(request, view)

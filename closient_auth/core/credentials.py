@@ -11,7 +11,7 @@ from closient_auth.core.reports import count_unrecognised, report_refusal
 from closient_auth.keys import KeyType, hash_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
-from closient_auth.roles import KEY_RULES
+from closient_auth.roles import KEY_RULES, KeyHolder
 
 PREFIXES = tuple(f"{key_type}_" for key_type in KeyType)
 
@@ -47,13 +47,19 @@ def hash_presented_key(request: Any) -> str | None:
         raise error.with_traceback(None) from None
 
 
-def find_active_key(request: HttpRequest, hashed_key: str | None) -> ApiKey:
-    """Return the active key with this hash, with its organization or user loaded.
+def get_holder(request: Any) -> KeyHolder | None:
+    """Return the holder of the presented key's type, or ``None`` if the presented text does not begin with one."""
+    rules = KEY_RULES.get(str(next(iter(_get_presented(request)))).partition("_")[0])
+    return rules.holder if rules else None
+
+
+def find_active_key(request: HttpRequest, hashed_key: str | None, holder: KeyHolder | None = None) -> ApiKey:
+    """Return the active key with this hash, with its organization or user loaded. ``holder`` is that of ``find_key()``.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     The log has the cause (OWASP ASVS 5.0, 16.3.1).
     """
-    api_key = None if hashed_key is None else find_key(hashed_key)
+    api_key = None if hashed_key is None else find_key(hashed_key, holder)
     if api_key is None:
         count_unrecognised("malformed" if hashed_key is None else "unknown")
     elif (state := api_key.state) == KeyState.ACTIVE:
@@ -77,9 +83,14 @@ def _get_bearer_token(request: Any) -> str:
     return token if scheme.lower() == "bearer" else ""
 
 
-def _hash_presented_key(request: Any) -> str | None:
+def _get_presented(request: Any) -> set[str]:
     presented = {request.META[name] for name in [get_meta_name()] if name in request.META}
     if _has_bearer_key(request):
         presented.add(_get_bearer_token(request))
+    return presented
+
+
+def _hash_presented_key(request: Any) -> str | None:
+    presented = _get_presented(request)
     text = presented.pop()
     return hash_api_key(text) if verify_api_key(text) and not presented else None

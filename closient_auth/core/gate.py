@@ -78,7 +78,9 @@ class Gate:
         verdict = unavailable = None
         if credentials.has_key(request):
             responses.forbid_storing(headers, request)
-            api_key = credentials.find_active_key(request, credentials.hash_presented_key(request))
+            api_key = credentials.find_active_key(
+                request, credentials.hash_presented_key(request), credentials.get_holder(request)
+            )
             try:
                 verdict = rates.count_key(api_key, get_client_address(request))
             except Refused as refused:

@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.core import mail
@@ -225,7 +226,7 @@ class Management(RuleBasedStateMachine):
     def look(self, slug):
         """Return all rows of one organization, without those that a request with its keys changes."""
         pk = self.organizations[slug].pk
-        rows = [
+        rows: list[Any] = [
             model._default_manager.filter(organization_id=pk).order_by("pk").values()
             for model in (ApiKey, Membership, Invitation)
         ]
