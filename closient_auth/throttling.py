@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from closient_auth.core import rates
+from closient_auth.core.client_address import get_client_address
 from closient_auth.core.credentials import get_api_key
 from closient_auth.exceptions import raise_api_exceptions
 from closient_auth.headers import get_headers
@@ -14,18 +15,18 @@ from closient_auth.limits.windows import Verdict, Window
 
 
 class WindowThrottle(BaseThrottle):
-    """Base class for throttles with fixed windows. It applies ``RATE_LIMIT_FAIL_OPEN`` if requests cannot be counted."""
+    """Base class for throttles with fixed windows."""
 
     verdict: Verdict | None = None
 
     def count(self, identifier: str, windows: Sequence[Window]) -> bool:
         """Count a request and return whether it is within its limits.
 
-        If it cannot be counted, return ``True``, or raise ``LimitsUnavailable`` (503) without ``RATE_LIMIT_FAIL_OPEN``.
+        Without ``RATE_LIMIT_FAIL_OPEN``, raise ``LimitsUnavailable`` (503) if it cannot be counted.
         """
         with raise_api_exceptions():
             self.verdict = rates.count(identifier, windows)
-        return self.verdict is None or self.verdict.allowed
+        return self.verdict.allowed
 
     def wait(self) -> int | None:
         """Return the seconds until a request can pass (the later end if both windows are used up), or ``None``."""
@@ -41,10 +42,11 @@ class ApiKeyRateThrottle(WindowThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         api_key = get_api_key(request)
-        windows = rates.get_windows(api_key) if api_key else []
-        if api_key is None or not windows:
+        if api_key is None:
             return True
-        is_allowed = self.count(str(api_key.family), windows)
-        if self.verdict is not None:
-            get_headers(request).update(rates.get_headers(self.verdict))
-        return is_allowed
+        with raise_api_exceptions():
+            self.verdict = rates.count_key(api_key, get_client_address(request._request))
+        if self.verdict is None:
+            return True
+        get_headers(request).update(rates.get_headers(self.verdict))
+        return self.verdict.allowed

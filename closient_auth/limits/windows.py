@@ -10,15 +10,20 @@ class StoreUnavailable(Exception):
 
 
 class CountRefused(StoreUnavailable):
-    """Raised if the store responds but does not count, for example because a counter is invalid or writes are refused."""
+    """Raised if the store responds but cannot count for one identifier, for example because its counter is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A limit of ``limit`` requests in ``period`` seconds."""
+    """A limit of ``limit`` requests in ``period`` seconds, of one ``client`` (a network address) or of all clients."""
 
     limit: int
     period: int
+    client: str = ""
+
+    def get_counter(self, identifier: str) -> str:
+        """Return the name of the counter. Windows with one name and different periods end by one CRC-32."""
+        return f"{identifier}:{self.client}" if self.client else identifier
 
 
 @dataclass(frozen=True, slots=True)

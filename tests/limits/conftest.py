@@ -61,7 +61,13 @@ def forget(monkeypatch):
 @pytest.fixture
 def soon(monkeypatch):
     """Let the breaker retry at once."""
-    monkeypatch.setattr(breaker, "RETRY_AFTER", 0)
+    monkeypatch.setattr(breaker, "PROBE_INTERVAL", 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Without ``RATE_LIMIT_FAIL_OPEN``, refuse requests from the first failure on."""
+    monkeypatch.setattr(counter, "PATIENCE", 0)
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""The stand-in that counts in this process."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+import time_machine
+
+from closient_auth.limits import local as module
+from closient_auth.limits.local import LocalStore
+from closient_auth.limits.windows import Window, WindowState
+from tests.limits.conftest import seconds_left
+
+MINUTE, DAY = Window(3, 60), Window(10, 86_400)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a clock; a test sets it by assigning to ``clock.now``."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(module, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def store(clock):
+    return LocalStore()
+
+
+def admit(store, tries, windows=(MINUTE, DAY), identifier="somebody"):
+    return sum(store.count(identifier, windows).allowed for _ in range(tries))
+
+
+def counts(states):
+    return [state.count for state in states]
+
+
+def test_it_admits_the_limit_and_counts_in_all_windows_or_in_none(store):
+    assert admit(store, 5) == 3
+    assert counts(store.look("somebody", [MINUTE, DAY])) == [3, 3]
+    assert admit(store, 1, identifier="somebody else") == 1
+
+
+def test_windows_end_as_in_the_shared_stores(store):
+    with time_machine.travel(1_800_000_000, tick=False):
+        for identifier in map(str, range(100)):
+            for window in (MINUTE, DAY):
+                (state,) = store.count(identifier, [window]).states
+                assert state.reset == seconds_left(identifier, window.period)
+
+
+def test_the_next_window_starts_at_the_end_of_this_one(store, clock):
+    with time_machine.travel(1_800_000_000, tick=False):
+        (state,) = store.look("somebody", [MINUTE])
+    assert admit(store, 5) == 3
+
+    clock.now += state.reset - 0.1
+    assert admit(store, 5) == 0
+    clock.now += 0.1
+    assert admit(store, 5) == 3
+    assert store.look("somebody", [MINUTE])[0].reset == 60
+    clock.now += 150
+    assert store.look("somebody", [MINUTE]) == (WindowState(MINUTE, 0, 30),)
+
+
+def test_it_continues_from_the_last_known_count(store):
+    store.remember("somebody", [WindowState(MINUTE, 2, 40), WindowState(DAY, 7, 4_000)])
+
+    assert store.look("somebody", [MINUTE, DAY]) == (WindowState(MINUTE, 2, 40), WindowState(DAY, 7, 4_000))
+    assert admit(store, 5) == 1
+
+
+def test_a_late_answer_does_not_lower_the_count(store):
+    store.remember("somebody", [WindowState(MINUTE, 3, 40)])
+    store.remember("somebody", [WindowState(MINUTE, 1, 40)])
+
+    assert admit(store, 5) == 0
+
+
+def test_several_stalls_in_one_window_admit_the_limit_once(store, clock):
+    admitted = 0
+    for number in range(10):
+        # The shared store does not know what this process counted.
+        store.remember("somebody", [WindowState(MINUTE, 1, 50 - number)])
+        admitted += admit(store, 5, [MINUTE])
+        clock.now += 1
+
+    assert admitted == 2
+
+
+def test_a_new_window_of_the_shared_store_starts_a_new_count(store, clock):
+    store.remember("somebody", [WindowState(MINUTE, 1, 1)])
+    assert admit(store, 5, [MINUTE]) == 2
+    # The shared store's window ends up to a second earlier than its whole seconds say.
+    clock.now += 0.5
+    store.remember("somebody", [WindowState(MINUTE, 1, 60)])
+
+    assert admit(store, 5, [MINUTE]) == 2
+
+
+def test_the_shared_store_s_clock_is_followed(store, clock):
+    """Web servers with another clock would otherwise start a window in the middle."""
+    store.remember("somebody", [WindowState(MINUTE, 3, 20)])
+    clock.now += 20.5
+
+    assert admit(store, 5, [MINUTE]) == 3
+    assert store.look("somebody", [MINUTE])[0].reset == 60
+
+
+def test_a_client_has_a_counter_of_its_own(store):
+    share = Window(1, 60, "10.0.0.1")
+
+    assert admit(store, 3, [share, MINUTE]) == 1
+    assert admit(store, 3, [Window(1, 60, "10.0.0.2"), MINUTE]) == 1
+    assert counts(store.look("somebody", [share, MINUTE])) == [1, 2]
+
+
+def test_memory_is_bounded_and_keeps_the_counters_in_use(store, monkeypatch):
+    monkeypatch.setattr(module, "CAPACITY", 100)
+    admit(store, 3)
+
+    for number in range(1_000):
+        admit(store, 1, identifier=str(number))
+        store.look("somebody", [MINUTE, DAY])
+
+    assert len(store._counters) == 100
+    assert admit(store, 3) == 0
+
+
+def test_threads_admit_the_limit_together():
+    store, window, admitted = LocalStore(), Window(1_000, 86_400), []
+    start = threading.Barrier(8)
+
+    def count():
+        start.wait()
+        admitted.append(admit(store, 300, [window]))
+
+    threads = [threading.Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(admitted) == 1_000
