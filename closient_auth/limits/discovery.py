@@ -44,7 +44,7 @@ def find_store(client: Any, cache: BaseCache, *, is_known: bool) -> store.RedisS
         return None
     if isinstance(backend, RedisCluster):
         return store.RedisStore(Cluster(backend), cache.make_key)
-    pool = backend.connection_pool if is_known else None
+    pool: Any = backend.connection_pool if is_known else None
     # Other classes of pools and connections may find their server in any way.
     if type(pool) in POOLS and pool.connection_class in CONNECTIONS:
         options = _get_options(pool, LOGIN | ADDRESS)
@@ -77,13 +77,13 @@ class Cluster:
     redis-py's client sleeps and retries during a failover, which would block every request for seconds.
     """
 
-    def __init__(self, client: RedisCluster) -> None:
-        nodes = [ClusterNode(node.host, node.port) for node in client.get_nodes()]
-        pool = client.get_redis_connection(client.get_nodes()[0]).connection_pool
+    def __init__(self, client: Any) -> None:
+        nodes: list[Any] = client.get_nodes()
+        pool = client.get_redis_connection(nodes[0]).connection_pool
         options = _get_options(pool, LOGIN)
         self._make_connection = partial(pool.connection_class, **options)
-        self._client = RedisCluster(
-            startup_nodes=nodes,
+        self._client: Any = RedisCluster(
+            startup_nodes=[ClusterNode(node.host, node.port) for node in nodes],  # type: ignore[no-untyped-call]
             require_full_coverage=False,
             address_remap=client.nodes_manager.address_remap,
             ssl=issubclass(pool.connection_class, redis.SSLConnection),

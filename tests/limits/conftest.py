@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import socket
-import subprocess
 import time
 from functools import partial
 from urllib.parse import urlsplit
@@ -18,6 +15,7 @@ from closient_auth.limits import breaker, counter
 from tests.factories import make_key
 from tests.limits.faults import FAULTS
 from tests.proxy import Proxy
+from tests.redis_servers import Server, require_redis_server
 
 REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
 needs_redis = pytest.mark.skipif(not REDIS_URL, reason="CLOSIENT_AUTH_TEST_REDIS_URL is not set")
@@ -160,53 +158,8 @@ def proxied_url(proxy):
     return f"redis://127.0.0.1:{proxy.port}{urlsplit(REDIS_URL).path}"
 
 
-class Server:
-    """A Redis server for tests to stop, start and configure."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/1"
-
-    def start(self, *options):
-        self.process = subprocess.Popen(
-            [
-                "redis-server",
-                "--port",
-                str(self.port),
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                self.folder,
-                "--save",
-                "",
-                *options,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("redis-server does not answer")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def own_server(tmp_path):
-    if not REDIS_URL:
-        pytest.skip("Redis is not tested here")
-    if not shutil.which("redis-server"):
-        # A skipped test must not go unnoticed in CI.
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("There is no redis-server to start.")
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    require_redis_server()
+    with Server(tmp_path) as server:
+        yield server
