@@ -103,7 +103,7 @@ RULES = {
         "Use django.core.cache.backends.redis.RedisCache. RATELIMIT_USE_CACHE names the cache, by default 'default'.",
     ),
     "W007": (
-        "RATELIMIT_ENABLE should not be False: no request is counted, and RATE_LIMIT_FAIL_OPEN applies to all.",
+        "RATELIMIT_ENABLE should not be False: each process counts requests by itself, so together they exceed the limits.",
         "Remove it from the settings. To turn a limit off, set it to 0 in CLOSIENT_AUTH.",
     ),
     "W008": (

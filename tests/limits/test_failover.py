@@ -40,8 +40,8 @@ def nodes(tmp_path):
 def sentinel_cache(request, sentinel, use_cache):
     port = sentinel[2].port
     if request.param == "django":
-        options = {"pool_class": "tests.limits.pools.SentinelPool"}
-        return use_cache(BACKEND=DJANGO, LOCATION=f"redis://limits@127.0.0.1:{port}/1", OPTIONS=options)
+        pool = {"pool_class": "tests.limits.pools.SentinelPool"}
+        return use_cache(BACKEND=DJANGO, LOCATION=f"redis://limits@127.0.0.1:{port}/1", OPTIONS=pool)
     options: dict[str, Any] = {
         "CLIENT_CLASS": "django_redis.client.SentinelClient",
         "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
