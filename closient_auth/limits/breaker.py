@@ -7,7 +7,7 @@ from time import monotonic
 from typing import ParamSpec, TypeVar
 
 from closient_auth.conf import conf
-from closient_auth.limits.windows import CountRefused, StoreUnavailable
+from closient_auth.limits.windows import CountRefused, NotAsked, StoreUnavailable
 
 logger = logging.getLogger("closient_auth")
 
@@ -51,10 +51,10 @@ class Breaker:
         return max(0.0, self._last_start - self._first)
 
     def call(self, operation: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Return the operation's result. Raise ``StoreUnavailable`` if it fails or the circuit is open."""
+        """Return the operation's result. Raise ``StoreUnavailable`` if it fails, ``NotAsked`` if the circuit is open."""
         start = monotonic()
         if self._is_failing and not self._may_try(start):
-            raise StoreUnavailable("not tried")
+            raise NotAsked("not tried")
         try:
             result = operation(*args, **kwargs)
         except CountRefused as error:
@@ -66,6 +66,8 @@ class Breaker:
             # Each cache client has its own exceptions, and none of them may cause a 500.
             self._fail(start)
             self._is_reported = self._report(error) or self._is_reported
+            if isinstance(error, NotAsked):
+                raise
             raise StoreUnavailable(_describe(error)) from error
         if self._is_failing or self._is_reported:
             self._succeed()

@@ -12,7 +12,7 @@ from django.core.cache.backends.redis import RedisCache
 from closient_auth.conf import conf
 from closient_auth.limits.breaker import Breaker
 from closient_auth.limits.local import LocalStore
-from closient_auth.limits.windows import CountRefused, Store, StoreUnavailable, Verdict, Window, WindowState
+from closient_auth.limits.windows import CountRefused, NotAsked, Store, StoreUnavailable, Verdict, Window, WindowState
 
 # Without ``RATE_LIMIT_FAIL_OPEN``, a shorter outage than this, in seconds, refuses no request.
 PATIENCE = 1
@@ -28,15 +28,19 @@ REDIS_CLIENTS = {
 def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
     """Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
 
-    While the store does not count, this process counts by itself. Without ``RATE_LIMIT_FAIL_OPEN``, raise
+    While the store does not count, this process counts by itself, and tells the store later. Without ``RATE_LIMIT_FAIL_OPEN``, raise
     ``StoreUnavailable`` once the store has been unavailable for ``PATIENCE``.
     """
     counter = _get_counter()
+    owed = counter.stand_in.take_owed(identifier, windows)
     try:
-        verdict = counter.breaker.call(lambda: counter.store.count(identifier, windows))
+        verdict = counter.breaker.call(lambda: counter.store.count(identifier, windows, owed))
     except StoreUnavailable as error:
-        return counter.get_stand_in(error).count(identifier, windows)
-    counter.stand_in.remember(identifier, verdict.states)
+        is_owed = isinstance(error, NotAsked)
+        if is_owed:
+            counter.stand_in.return_owed(identifier, windows, owed)
+        return counter.get_stand_in(error).count(identifier, windows, is_owed=is_owed)
+    counter.stand_in.remember(identifier, verdict.states, owed)
     return verdict
 
 

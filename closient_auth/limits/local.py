@@ -19,18 +19,20 @@ CAPACITY = 20_000
 class _Counter:
     # The end of the window by ``monotonic()``, so a step of the machine's clock cannot prolong it.
     end: float
-    # The last known count of the shared store, and the requests that only this process counted.
+    # The last known count of the shared store, and the requests that only this process counted. The shared store is still
+    # to be told the owed part of them. It may have counted the others, if only its response was lost.
     shared: int = 0
     own: int = 0
+    owed: int = 0
 
     def renew(self, period: int, now: float) -> None:
         """Start the window that contains ``now``. It ends a whole number of periods after the last one."""
         self.end += period * ((now - self.end) // period + 1)
-        self.shared = self.own = 0
+        self.shared = self.own = self.owed = 0
 
 
 class LocalStore:
-    """A thread-safe ``Store`` in this process: a stand-in for the shared one.
+    """A thread-safe counter in this process: a stand-in for the shared store, with the same windows.
 
     It continues from the counts that it was last told. What it counted itself is kept until the window ends, so several
     short outages in one window together admit the limit at most once more.
@@ -40,8 +42,8 @@ class LocalStore:
         self._lock = Lock()
         self._counters: OrderedDict[tuple[str, int], _Counter] = OrderedDict()
 
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        """See ``Store.count()``."""
+    def count(self, identifier: str, windows: Sequence[Window], *, is_owed: bool = False) -> Verdict:
+        """See ``Store.count()``. If ``is_owed``, the shared store is to be told about this request."""
         now = monotonic()
         with self._lock:
             counters = [self._get(identifier, window, now) for window in windows]
@@ -49,6 +51,7 @@ class LocalStore:
             allowed = all(counter.shared + counter.own < window.limit for window, counter in pairs)
             for counter in counters if allowed else ():
                 counter.own += 1
+                counter.owed += is_owed
             return Verdict(allowed, tuple(_describe(window, counter, now) for window, counter in pairs))
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
@@ -57,17 +60,36 @@ class LocalStore:
         with self._lock:
             return tuple(_describe(window, self._get(identifier, window, now), now) for window in windows)
 
-    def remember(self, identifier: str, states: Sequence[WindowState]) -> None:
-        """Store the counts and the ends of the shared store's windows."""
+    def take_owed(self, identifier: str, windows: Sequence[Window]) -> list[int]:
+        """Return the requests to tell the shared store for each window. They are not returned a second time."""
+        now = monotonic()
+        owed = []
+        with self._lock:
+            for window in windows:
+                counter = self._get(identifier, window, now)
+                owed.append(counter.owed)
+                counter.owed = 0
+        return owed
+
+    def return_owed(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> None:
+        """Take back what ``take_owed()`` returned, because the shared store was not told."""
         now = monotonic()
         with self._lock:
-            for state in states:
+            for window, number in zip(windows, owed, strict=True):
+                self._get(identifier, window, now).owed += number
+
+    def remember(self, identifier: str, states: Sequence[WindowState], owed: Sequence[int]) -> None:
+        """Store the counts and the ends of the shared store's windows, which now include the owed requests."""
+        now = monotonic()
+        with self._lock:
+            for state, number in zip(states, owed, strict=True):
                 counter = self._get(identifier, state.window, now)
                 end = now + state.reset
                 # ``reset`` is in whole seconds, so the end of one window varies by a second.
                 if end - counter.end > state.window.period / 2:
-                    counter.own = counter.shared = 0
+                    counter.own = counter.shared = counter.owed = 0
                 counter.end = end
+                counter.own = max(0, counter.own - number)
                 # Threads may call this in another order than the store counted.
                 counter.shared = max(counter.shared, state.count)
 

@@ -6,7 +6,7 @@ from pickle import UnpicklingError
 
 from django.core.cache import caches
 from django_ratelimit import ALL
-from django_ratelimit.core import _get_window, _make_cache_key, get_usage
+from django_ratelimit.core import EXPIRATION_FUDGE, _get_window, _make_cache_key, get_usage
 
 from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
 
@@ -24,14 +24,22 @@ class RatelimitStore:
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
+    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
         """See ``Store.count()``. This needs 1 round trip to read the counts, 2 for each window and 1 for a client's."""
+        for window, number in zip(windows, owed, strict=True):
+            if number:
+                self._add(identifier, window, number)
         states = list(self.look(identifier, windows))
         if any(state.count >= state.window.limit for state in states):
             return Verdict(False, tuple(states))
         for index, state in enumerate(states):
             window = state.window
-            states[index] = self._increment(identifier, state) if window.client else _increment(identifier, window)
+            if window.client:
+                # django-ratelimit would need two round trips, although it is known whether the counter exists.
+                count = self._add(identifier, window, 1, is_new=not state.count)
+                states[index] = _make_state(window, count, state.reset - 1)
+            else:
+                states[index] = _increment(identifier, window)
             # Other requests were counted since the read. Each counter is exact, so the limit is still enforced.
             if states[index].count > window.limit:
                 return Verdict(False, tuple(states))
@@ -49,16 +57,14 @@ class RatelimitStore:
         found = zip(windows, keys, strict=True)
         return tuple(_make_state(window, counts.get(key, 0), end - now) for window, (key, end) in found)
 
-    def _increment(self, identifier: str, state: WindowState) -> WindowState:
-        """Count a request of one client. django-ratelimit would need a round trip more, although the count is known."""
+    def _add(self, identifier: str, window: Window, number: int, *, is_new: bool = True) -> int:
+        """Add to a counter, or create it, and return the count."""
         cache = caches[self.alias]
-        key, end = _make_key(identifier, state.window)
-        time_left = end - int(time.time())
-        # django-ratelimit lets its counters expire some seconds after their window as well.
-        if not state.count and cache.add(key, 1, max(1, time_left) + 5):
-            return _make_state(state.window, 1, time_left)
+        key, _ = _make_key(identifier, window)
+        if is_new and cache.add(key, number, window.period + EXPIRATION_FUDGE):
+            return number
         try:
-            return _make_state(state.window, cache.incr(key), time_left)
+            return cache.incr(key, number)
         except ValueError as error:
             raise StoreUnavailable("the cache did not count") from error
 

@@ -10,7 +10,7 @@ from zlib import crc32
 import redis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
+from closient_auth.limits.windows import CountRefused, NotAsked, StoreUnavailable, Verdict, Window, WindowState
 
 # One hash contains all windows of an identifier, and another those of one of its clients. Each has one expiry, and the
 # braces in their names put them into one slot of a Redis Cluster.
@@ -18,9 +18,9 @@ from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict
 # The script uses Redis's clock, because the clocks of web servers may differ. It stores the end of each window with its
 # count: if Redis's clock jumps, a new window starts instead of a stale one staying in force.
 #
-# ``ARGV`` is 1 to count or 0 to read, then four numbers for each window: the index of its hash in ``KEYS``, the CRC-32 of
-# its counter's name, limit and period (seconds). The reply is 1 if the request is within its limits, else 0, then count
-# and seconds left of each window.
+# ``ARGV`` is 1 to count or 0 to read, then five numbers for each window: the index of its hash in ``KEYS``, the CRC-32 of
+# its counter's name, limit, period (seconds), and requests to add that were admitted elsewhere. The reply is 1 if the
+# request is within its limits, else 0, then count and seconds left of each window.
 SCRIPT = """\
 local function number(text)
   return tonumber(string.match(tostring(text), '^%d+$')) or error('the counter contains an invalid count')
@@ -28,10 +28,10 @@ end
 
 local now = tonumber(redis.call('TIME')[1])
 local step = tonumber(ARGV[1])
-local reply = {1}
-for i = 2, #ARGV, 4 do
+local windows, reply = {}, {1}
+for i = 2, #ARGV, 5 do
   local key, edge = KEYS[tonumber(ARGV[i])], tonumber(ARGV[i + 1])
-  local limit, period = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+  local limit, period, owed = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   -- As in django-ratelimit, a window's last second has the same remainder by the period as the CRC-32.
   local left = period - (now - edge - 1) % period
   local stored = redis.call('HMGET', key, period .. ':end', period .. ':count')
@@ -39,29 +39,30 @@ for i = 2, #ARGV, 4 do
   if stored[1] and number(stored[1]) == now + left then
     count = number(stored[2])
   end
-  if count >= limit then
+  if count + owed >= limit then
     reply[1] = 0
   end
-  reply[i / 2 + 1], reply[i / 2 + 2] = count, left
+  windows[#windows + 1] = {key = key, period = period, count = count, left = left, owed = owed}
 end
 
-if step > 0 and reply[1] == 1 then
-  local longest = {}
-  for i = 2, #reply, 2 do
-    local key, period = KEYS[tonumber(ARGV[2 * i - 2])], ARGV[2 * i + 1]
-    if reply[i] > 0 then
-      redis.call('HINCRBY', key, period .. ':count', step)
+local longest = {}
+for _, window in ipairs(windows) do
+  local more = window.owed + step * reply[1]
+  if more > 0 then
+    if window.count > 0 then
+      redis.call('HINCRBY', window.key, window.period .. ':count', more)
     else
-      redis.call('HSET', key, period .. ':end', now + reply[i + 1], period .. ':count', step)
+      redis.call('HSET', window.key, window.period .. ':end', now + window.left, window.period .. ':count', more)
     end
-    reply[i] = reply[i] + step
-    longest[key] = math.max(longest[key] or 0, reply[i + 1])
+    longest[window.key] = math.max(longest[window.key] or 0, window.left)
   end
-  -- Another window in this hash may need a later expiry.
-  for key, seconds in pairs(longest) do
-    if seconds * 1000 > redis.call('PTTL', key) then
-      redis.call('EXPIRE', key, seconds)
-    end
+  reply[#reply + 1] = window.count + more
+  reply[#reply + 1] = window.left
+end
+-- Another window in a hash may need a later expiry.
+for key, seconds in pairs(longest) do
+  if seconds * 1000 > redis.call('PTTL', key) then
+    redis.call('EXPIRE', key, seconds)
   end
 end
 return reply
@@ -92,21 +93,21 @@ class RedisStore:
         self.servers = servers
         self._make_key = make_key
 
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        return self._run(1, identifier, windows)
+    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+        return self._run(1, identifier, windows, owed)
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
-        return self._run(0, identifier, windows).states
+        return self._run(0, identifier, windows, [0] * len(windows)).states
 
-    def _run(self, step: int, identifier: str, windows: Sequence[Window]) -> Verdict:
+    def _run(self, step: int, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
         keys: list[str] = []
         arguments = [step]
-        for window in windows:
+        for window, more in zip(windows, owed, strict=True):
             key = self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}")
             if key not in keys:
                 keys.append(key)
             edge = crc32(window.get_counter(identifier).encode())
-            arguments += keys.index(key) + 1, edge, window.limit, window.period
+            arguments += keys.index(key) + 1, edge, window.limit, window.period, more
         try:
             reply = self.servers.evaluate(keys, arguments, monotonic() + BUDGET)
         except ResponseError as error:
@@ -139,7 +140,10 @@ class Server:
         try:
             return self._ask(self._idle.pop(), command, deadline, is_asking)
         except IndexError:
-            connection = self._connect()
+            try:
+                connection = self._connect()
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                raise NotAsked(type(error).__name__) from error
         except (redis.ConnectionError, redis.TimeoutError, ReadOnlyError):
             # The server restarted or closed an idle connection, a firewall dropped it, or a failover made the server a
             # replica. The other idle connections are probably lost too, and a new connection finds the new primary. If

@@ -10,6 +10,7 @@ import pytest
 import redis
 from django.core.cache import caches
 
+from closient_auth.limits import counter
 from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.windows import Window
 from tests.limits.conftest import DJANGO, DJANGO_REDIS, LOCAL_MEMORY, REDIS_URL, needs_redis, seconds_left
@@ -30,6 +31,7 @@ CACHES: dict[str, dict[str, Any]] = {
         "OPTIONS": {"CONNECTION_POOL_CLASS": "tests.limits.pools.OddPool"},
     },
 }
+DAY = 86_400
 # Errors of the package, of Django's cache and of Redis.
 NO_COUNT = "the cache contains an invalid count|UnpicklingError|WRONGTYPE .*"
 
@@ -247,6 +249,20 @@ def test_a_client_s_share(kept):
     assert [ask("2001:db8::/64") for _ in range(4)] == [(True, ""), (True, ""), (False, ""), (False, "")]
     assert counts(read_windows("somebody", [Window(3, 60, "2001:db8::/64"), *shared])) == [2, 5, 5]
     assert counts(count_request("somebody else", [Window(3, 60, "10.0.0.1")]).states) == [1]
+
+
+def test_requests_that_were_counted_elsewhere_are_added(kept):
+    store = counter._get_counter().store
+    windows = [Window(2, DAY, "10.0.0.1"), Window(5, 60), Window(100, DAY)]
+
+    assert counts(store.count("somebody", windows, [1, 0, 1]).states) == [2, 1, 2]
+    verdict = store.count("somebody", windows, [2, 3, 4])
+    assert not verdict.allowed
+    assert counts(verdict.states) == counts(store.look("somebody", windows)) == [4, 4, 6]
+    # Nobody asks the store for this one again until the next window.
+    assert store.count("somebody else", [Window(3, DAY)], [3]).allowed is False
+    assert counts(store.look("somebody else", [Window(3, DAY)])) == [3]
+    assert all(0 < lifetime <= DAY + 5 for lifetime in kept.lifetimes())
 
 
 def test_a_client_s_window_ends_by_its_own_name(kept):

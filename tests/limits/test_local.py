@@ -66,15 +66,15 @@ def test_the_next_window_starts_at_the_end_of_this_one(store, clock):
 
 
 def test_it_continues_from_the_last_known_count(store):
-    store.remember("somebody", [WindowState(MINUTE, 2, 40), WindowState(DAY, 7, 4_000)])
+    store.remember("somebody", [WindowState(MINUTE, 2, 40), WindowState(DAY, 7, 4_000)], [0, 0])
 
     assert store.look("somebody", [MINUTE, DAY]) == (WindowState(MINUTE, 2, 40), WindowState(DAY, 7, 4_000))
     assert admit(store, 5) == 1
 
 
 def test_a_late_answer_does_not_lower_the_count(store):
-    store.remember("somebody", [WindowState(MINUTE, 3, 40)])
-    store.remember("somebody", [WindowState(MINUTE, 1, 40)])
+    store.remember("somebody", [WindowState(MINUTE, 3, 40)], [0])
+    store.remember("somebody", [WindowState(MINUTE, 1, 40)], [0])
 
     assert admit(store, 5) == 0
 
@@ -83,7 +83,7 @@ def test_several_stalls_in_one_window_admit_the_limit_once(store, clock):
     admitted = 0
     for number in range(10):
         # The shared store does not know what this process counted.
-        store.remember("somebody", [WindowState(MINUTE, 1, 50 - number)])
+        store.remember("somebody", [WindowState(MINUTE, 1, 50 - number)], [0])
         admitted += admit(store, 5, [MINUTE])
         clock.now += 1
 
@@ -91,22 +91,56 @@ def test_several_stalls_in_one_window_admit_the_limit_once(store, clock):
 
 
 def test_a_new_window_of_the_shared_store_starts_a_new_count(store, clock):
-    store.remember("somebody", [WindowState(MINUTE, 1, 1)])
+    store.remember("somebody", [WindowState(MINUTE, 1, 1)], [0])
     assert admit(store, 5, [MINUTE]) == 2
     # The shared store's window ends up to a second earlier than its whole seconds say.
     clock.now += 0.5
-    store.remember("somebody", [WindowState(MINUTE, 1, 60)])
+    store.remember("somebody", [WindowState(MINUTE, 1, 60)], [0])
 
     assert admit(store, 5, [MINUTE]) == 2
 
 
 def test_the_shared_store_s_clock_is_followed(store, clock):
     """Web servers with another clock would otherwise start a window in the middle."""
-    store.remember("somebody", [WindowState(MINUTE, 3, 20)])
+    store.remember("somebody", [WindowState(MINUTE, 3, 20)], [0])
     clock.now += 20.5
 
     assert admit(store, 5, [MINUTE]) == 3
     assert store.look("somebody", [MINUTE])[0].reset == 60
+
+
+def test_the_shared_store_is_told_once_what_it_does_not_know(store):
+    windows = [MINUTE, DAY]
+    assert store.take_owed("somebody", windows) == [0, 0]
+    store.count("somebody", windows, is_owed=True)
+    store.count("somebody", windows, is_owed=True)
+    # The shared store may have counted this one, and only its response was lost.
+    store.count("somebody", windows)
+    assert store.take_owed("somebody else", windows) == [0, 0]
+
+    owed = store.take_owed("somebody", windows)
+    assert owed == [2, 2]
+    assert store.take_owed("somebody", windows) == [0, 0]
+    # Until it is told, the requests stay counted.
+    assert admit(store, 2) == 0
+    store.return_owed("somebody", windows, owed)
+    assert store.take_owed("somebody", windows) == owed
+    store.remember("somebody", [WindowState(MINUTE, 2, 40), WindowState(DAY, 8, 40)], owed)
+
+    assert counts(store.look("somebody", windows)) == [3, 9]
+    assert store.take_owed("somebody", windows) == [0, 0]
+
+
+def test_nothing_is_owed_after_the_window(store, clock):
+    store.count("somebody", [MINUTE], is_owed=True)
+    clock.now += 60
+    assert store.take_owed("somebody", [MINUTE]) == [0]
+
+    store.count("somebody", [MINUTE], is_owed=True)
+    owed = store.take_owed("somebody", [MINUTE])
+    clock.now += 60
+    store.remember("somebody", [WindowState(MINUTE, 2, 60)], owed)
+    assert counts(store.look("somebody", [MINUTE])) == [2]
 
 
 def test_a_client_has_a_counter_of_its_own(store):

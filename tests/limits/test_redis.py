@@ -131,9 +131,9 @@ def test_a_field_with_junk_is_no_count(proxied, server, field, value):
     server.hdel(KEY, field) if value is None else server.hset(KEY, field, value)
 
     store = counter._get_counter().store
-    for ask in (store.count, store.look):
+    for ask in (lambda: store.count("somebody", windows, [0, 0]), lambda: store.look("somebody", windows)):
         with pytest.raises(CountRefused, match="contains an invalid count"):
-            ask("somebody", windows)
+            ask()
     assert [count_request("somebody", windows).allowed for _ in range(4)] == [True, True, False, False]
     assert counts(count_request("somebody else", windows).states) == [1, 1]
 
@@ -198,7 +198,7 @@ def test_the_budget_is_for_all_that_is_waited_for(proxied, proxy, monkeypatch, s
     monkeypatch.setattr("closient_auth.limits.redis.monotonic", lambda: next(clock))
 
     with pytest.raises(StoreUnavailable, match=f"^{expected}$") if expected else nullcontext():
-        store.count("somebody", WINDOWS)
+        store.count("somebody", WINDOWS, [0, 0])
 
 
 def test_threads_share_the_client_and_no_connection(proxied, proxy):
