@@ -144,10 +144,14 @@ class Server:
                 connection = self._connect()
             except (redis.ConnectionError, redis.TimeoutError) as error:
                 raise NotAsked(type(error).__name__) from error
-        except (redis.ConnectionError, redis.TimeoutError, ReadOnlyError):
-            # The server restarted or closed an idle connection, a firewall dropped it, or a failover made the server a
-            # replica. The other idle connections are probably lost too, and a new connection finds the new primary. If
-            # only the reply was lost, the request counts twice, and the limit is still enforced.
+        except redis.TimeoutError:
+            # A stalled server will still execute the script, so a second attempt would count the request twice.
+            self._idle.clear()
+            raise
+        except (redis.ConnectionError, ReadOnlyError):
+            # The server restarted or closed an idle connection, or a failover made the server a replica. The other idle
+            # connections are probably lost too, and a new connection finds the new primary. If only the reply was lost,
+            # the request counts twice, and the limit is still enforced.
             self._idle.clear()
             connection = self._connect()
             require_time(deadline)

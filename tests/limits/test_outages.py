@@ -35,6 +35,16 @@ def test_while_redis_is_away_nobody_asks_it(proxied, proxy, send, monkeypatch):
     assert proxy.connections == connections
 
 
+def test_requests_of_an_outage_are_counted_afterwards(proxied, proxy, send, soon):
+    send()
+    proxy.refuse()
+    assert [send()[0]["RateLimit-Remaining"] for _ in range(20)] == [str(48 - number) for number in range(20)]
+    proxy.restore()
+
+    # Redis may have counted the request whose connection was lost, so it is not told about that one.
+    assert send()[0]["RateLimit-Remaining"] == str(50 - 1 - 19 - 1)
+
+
 def test_an_answer_lost_on_its_way_counts_twice_and_never_too_little(proxied, proxy, send):
     send()
     proxy.cut(3, once=True)
