@@ -111,7 +111,7 @@ def sentinel_service(folder):
         sentinel.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         stack.callback(sentinel.stop)
         with sentinel.connect() as client:
-            wait_until(lambda: client.sentinel_slaves("limits")[0]["master-link-status"] == "ok")
+            wait_until(lambda: [row["master-link-status"] for row in client.sentinel_slaves("limits")] == ["ok"])
         yield primary, replica, sentinel
 
 

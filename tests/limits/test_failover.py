@@ -206,6 +206,25 @@ def test_cluster_moves_a_slot(nodes, cluster_cache, lines):
 
 
 @pytest.mark.parametrize("cluster_cache", ["django"], indirect=True)
+def test_one_request_reads_the_map_of_slots_again(nodes, cluster_cache):
+    """Each attempt may wait for several nodes, so the other requests do not make it as well."""
+    name, _ = get_name_of(nodes[0])
+    assert count(name, 1) == 1
+    store: Any = counter._get_counter().store
+    nodes[0].stop()
+
+    def count_reads():
+        return sum(node.count_calls("cluster|slots") for node in nodes[1:])
+
+    before = count_reads()
+    with store.servers._refreshing:
+        assert count(name, 2) == 2
+    assert count_reads() == before
+    assert count(name, 1) == 1
+    assert count_reads() == before + 1
+
+
+@pytest.mark.parametrize("cluster_cache", ["django"], indirect=True)
 @pytest.mark.parametrize("event", ["kill", "freeze"])
 @pytest.mark.hurried
 def test_cluster_failover(nodes, cluster_cache, event):
