@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.redis import RedisCache
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
 from closient_auth.conf import conf
 from closient_auth.limits.breaker import Breaker
@@ -63,6 +65,7 @@ class Counter:
 
     def __init__(self, alias: str, is_enabled: bool) -> None:
         self.alias, self.is_enabled = alias, is_enabled
+        self.process = os.getpid()
         self.breaker = Breaker()
         self.stand_in = LocalStore()
 
@@ -81,20 +84,25 @@ class Counter:
         return self.stand_in
 
 
-# The source of the counter, and the counter
-_current: tuple[tuple[object, ...], Counter] = ((), Counter("", False))
+_current: Counter | None = None
 
 
 def _get_counter() -> Counter:
     global _current
-    alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    is_enabled = getattr(settings, "RATELIMIT_ENABLE", True)
-    # The process id is included because a forked child must not share its parent's connections.
-    source = (os.getpid(), alias, settings.CACHES, is_enabled)
-    # Two threads may each create a counter. The last one is kept, and the other serves a single request.
-    if _current[0] != source:
-        _current = (source, Counter(alias, is_enabled))
-    return _current[1]
+    counter = _current
+    # A forked child must not share its parent's connections.
+    if counter is None or counter.process != os.getpid():
+        alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
+        # Two threads may each create a counter. The last one is kept, and the other serves a single request.
+        counter = _current = Counter(alias, getattr(settings, "RATELIMIT_ENABLE", True))
+    return counter
+
+
+@receiver(setting_changed)
+def _forget_counter(setting: str, **kwargs: object) -> None:
+    global _current
+    if setting in {"CACHES", "RATELIMIT_USE_CACHE", "RATELIMIT_ENABLE"}:
+        _current = None
 
 
 def _open_redis(cache: BaseCache) -> Store | None:

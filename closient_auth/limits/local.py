@@ -41,6 +41,7 @@ class LocalStore:
     def __init__(self) -> None:
         self._lock = Lock()
         self._counters: OrderedDict[tuple[str, int], _Counter] = OrderedDict()
+        self._was_owing = False
 
     def count(self, identifier: str, windows: Sequence[Window], *, is_owed: bool = False) -> Verdict:
         """See ``Store.count()``. If ``is_owed``, the shared store is to be told about this request."""
@@ -52,6 +53,7 @@ class LocalStore:
             for counter in counters if allowed else ():
                 counter.own += 1
                 counter.owed += is_owed
+            self._was_owing |= is_owed
             return Verdict(allowed, tuple(_describe(window, counter, now) for window, counter in pairs))
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
@@ -62,13 +64,14 @@ class LocalStore:
 
     def take_owed(self, identifier: str, windows: Sequence[Window]) -> list[int]:
         """Return the requests to tell the shared store for each window. They are not returned a second time."""
+        owed = [0] * len(windows)
+        if not self._was_owing:
+            return owed
         now = monotonic()
-        owed = []
         with self._lock:
-            for window in windows:
+            for index, window in enumerate(windows):
                 counter = self._get(identifier, window, now)
-                owed.append(counter.owed)
-                counter.owed = 0
+                owed[index], counter.owed = counter.owed, 0
         return owed
 
     def return_owed(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> None:

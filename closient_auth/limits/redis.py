@@ -102,12 +102,13 @@ class RedisStore:
     def _run(self, step: int, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
         keys: list[str] = []
         arguments = [step]
-        for window, more in zip(windows, owed, strict=True):
-            key = self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}")
-            if key not in keys:
-                keys.append(key)
-            edge = crc32(window.get_counter(identifier).encode())
-            arguments += keys.index(key) + 1, edge, window.limit, window.period, more
+        # By client, the index of its hash and the CRC-32 of the counter's name.
+        counters: dict[str, tuple[int, int]] = {}
+        for window, number in zip(windows, owed, strict=True):
+            if window.client not in counters:
+                keys.append(self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}"))
+                counters[window.client] = len(keys), crc32(window.get_counter(identifier).encode())
+            arguments += *counters[window.client], window.limit, window.period, number
         try:
             reply = self.servers.evaluate(keys, arguments, monotonic() + BUDGET)
         except ResponseError as error:

@@ -50,7 +50,7 @@ def forget(monkeypatch):
     """Give each test a new counter. Return a function to do so again within a test."""
 
     def forget():
-        monkeypatch.setattr(counter, "_current", ((), None))
+        monkeypatch.setattr(counter, "_current", None)
 
     forget()
     return forget
