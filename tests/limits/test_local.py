@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -16,12 +17,13 @@ from tests.limits.conftest import seconds_left
 MINUTE, DAY = Window(3, 60), Window(10, 86_400)
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Return a clock; a test sets it by assigning to ``clock.now``."""
+@pytest.fixture(params=[0, 17.5, 38, 59.999])
+def clock(monkeypatch, request):
+    """Return a clock; a test sets it by assigning to ``clock.now``. The tests start at several moments of a minute."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    return clock
+    with time_machine.travel(1_800_000_000 + request.param, tick=False):
+        yield clock
 
 
 @pytest.fixture
@@ -44,16 +46,16 @@ def test_it_admits_the_limit_and_counts_in_all_windows_or_in_none(store):
 
 
 def test_windows_end_as_in_the_shared_stores(store):
-    with time_machine.travel(1_800_000_000, tick=False):
-        for identifier in map(str, range(100)):
-            for window in (MINUTE, DAY):
-                (state,) = store.count(identifier, [window]).states
-                assert state.reset == seconds_left(identifier, window.period)
+    for identifier in map(str, range(100)):
+        for window in (MINUTE, DAY):
+            (state,) = store.count(identifier, [window]).states
+            assert state.reset == seconds_left(identifier, window.period)
 
 
 def test_the_next_window_starts_at_the_end_of_this_one(store, clock):
-    with time_machine.travel(1_800_000_000, tick=False):
-        (state,) = store.look("somebody", [MINUTE])
+    (state,) = store.look("somebody", [MINUTE])
+    # The clock may be within its second.
+    clock.now -= time.time() % 1
     assert admit(store, 5) == 3
 
     clock.now += state.reset - 0.1
@@ -125,7 +127,8 @@ def test_the_shared_store_is_told_once_what_it_does_not_know(store):
     assert admit(store, 2) == 0
     store.return_owed("somebody", windows, owed)
     assert store.take_owed("somebody", windows) == owed
-    store.remember("somebody", [WindowState(MINUTE, 2, 40), WindowState(DAY, 8, 40)], owed)
+    minute, day = (state.reset for state in store.look("somebody", windows))
+    store.remember("somebody", [WindowState(MINUTE, 2, minute), WindowState(DAY, 8, day)], owed)
 
     assert counts(store.look("somebody", windows)) == [3, 9]
     assert store.take_owed("somebody", windows) == [0, 0]
