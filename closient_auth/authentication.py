@@ -9,7 +9,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from closient_auth.core import credentials
-from closient_auth.core.gate import accept, require_rate
+from closient_auth.core.gate import accept
+from closient_auth.core.rates import require_rate
 from closient_auth.core.refusals import CHALLENGE, Refused
 from closient_auth.core.reports import report_refusal
 from closient_auth.core.responses import release_connections

@@ -68,8 +68,16 @@ class AppSettings:
     PUBLISHABLE_RATE_LIMIT_PER_MINUTE = _Setting(
         100, "Requests per minute for publishable keys with a limit of 0; 0 here means unlimited."
     )
+    PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE = _Setting(
+        0, "Requests per minute of one client address with a publishable key; 0 means no limit for each client."
+    )
     RATE_LIMIT_FAIL_OPEN = _Setting(
-        True, "During a cache outage, allow requests without limits (``True``) or respond with 503 (``False``)."
+        True,
+        "During a cache outage of more than a second, let each process count by itself (``True``), or respond with 503 "
+        "(``False``).",
+    )
+    TRUSTED_PROXIES = _Setting(
+        0, "The number of proxies that append to ``X-Forwarded-For``; 0 takes the client address from ``REMOTE_ADDR``."
     )
     LAST_USED_INTERVAL = _Setting(
         0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."

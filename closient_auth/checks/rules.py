@@ -133,7 +133,7 @@ RULES = {
         "django.core.cache.backends.redis.RedisCache.",
     ),
     "W007": (
-        "RATELIMIT_ENABLE should not be False: no request is counted, and RATE_LIMIT_FAIL_OPEN applies to all.",
+        "RATELIMIT_ENABLE should not be False: each process counts requests by itself, so together they exceed the limits.",
         "Remove it from the settings. To turn a limit off, set it to 0 in CLOSIENT_AUTH.",
     ),
     "W008": (

@@ -112,8 +112,7 @@ def test_slugs_of_others_are_guessed_slowly(create, send, tree, neighbour):
 @pytest.mark.parametrize(
     ("fail_open", "status"), [(True, HTTPStatus.BAD_REQUEST), (False, HTTPStatus.SERVICE_UNAVAILABLE)]
 )
-def test_creations_that_cannot_be_counted(send, settings, fail_open, status):
-    settings.RATELIMIT_ENABLE = False
+def test_creations_that_cannot_be_counted(send, settings, cache_away, fail_open, status):
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": fail_open}
 
     assert send("owner", "post", "/organizations", {}).status_code == status

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from unittest.mock import Mock
 
 import pytest
 
+from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.roles import ROLE_PERMISSIONS, Role
 from tests.factories import MembershipFactory, make_key
@@ -96,8 +98,16 @@ def describe(organization, permissions):
     return {**identity, "role": None, "permissions": permissions}
 
 
-def test_limits_that_cannot_be_counted(call, settings):
-    settings.RATELIMIT_ENABLE = False
+def test_limits_without_the_cache(call, cache_away):
+    """This process counts by itself."""
+    limits = call("/me", make_key(rate_limit_per_minute=5)[1]).json()["key"]["limits"]
+
+    assert [limit["remaining"] for limit in limits] == [4, 9_999]
+
+
+def test_limits_that_cannot_be_read(call, monkeypatch):
+    """The cache went away since the request was counted."""
+    monkeypatch.setattr("closient_auth.api.me.read_windows", Mock(side_effect=StoreUnavailable))
 
     assert call("/me", make_key()[1]).json()["key"]["limits"] is None
 
@@ -131,8 +141,7 @@ def test_key_over_its_limit_revokes_itself(call):
     assert not ApiKey.objects.get(pk=key.pk).is_active
 
 
-def test_key_that_cannot_be_counted_revokes_itself(call, settings):
-    settings.RATELIMIT_ENABLE = False
+def test_key_that_cannot_be_counted_revokes_itself(call, settings, cache_away):
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
     key, raw_key = make_key()
 

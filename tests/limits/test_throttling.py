@@ -15,6 +15,7 @@ from tests.factories import UserFactory, make_key
 pytestmark = pytest.mark.django_db
 
 HEADERS = [
+    "RateLimit",
     "RateLimit-Policy",
     "RateLimit-Limit",
     "RateLimit-Remaining",
@@ -132,6 +133,7 @@ def test_headers_are_those_of_the_window_that_trips_first(noon):
     headers = get_headers(Verdict(True, (WindowState(minute, 12, 31), WindowState(day, 9_990, 5_000))))
 
     assert headers == {
+        "RateLimit": '"minute";r=288;t=31, "day";r=10;t=5000',
         "RateLimit-Policy": "300;w=60, 10000;w=86400",
         "RateLimit-Limit": "10000",
         "RateLimit-Remaining": "10",
