@@ -33,7 +33,7 @@ class Server:
             return list(pool.map(lambda _: self._send(request), range(number)))
 
     def _send(self, request: bytes) -> int:
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             answer = b""
             while part := connection.recv(65536):

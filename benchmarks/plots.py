@@ -11,18 +11,16 @@ matplotlib.rcParams.update({"svg.hashsalt": "closient-auth", "svg.fonttype": "no
 
 from matplotlib import pyplot  # noqa: E402
 
-from benchmarks.report import HTTP, Rounds, get_totals  # noqa: E402
+from benchmarks.report import Rounds, get_parts, get_totals  # noqa: E402
 from benchmarks.variants import BARE, MALFORMED, MISTYPED, VARIANTS  # noqa: E402
 
 
 def plot_costs(title: str, rounds: Rounds, path: Path) -> None:
     """Draw each variant's CPU time above the bare view, including the servers for HTTP. Each round is a point."""
-    servers = title == HTTP
-    bare = get_totals(rounds, BARE, servers=servers)
+    parts = get_parts(title)
+    bare = get_totals(rounds, BARE, parts)
     costs = {
-        variant.name: [
-            mine - base for mine, base in zip(get_totals(rounds, variant, servers=servers), bare, strict=True)
-        ]
+        variant.name: [mine - base for mine, base in zip(get_totals(rounds, variant, parts), bare, strict=True)]
         for variant in VARIANTS
         if variant not in (BARE, MALFORMED, MISTYPED)
     }

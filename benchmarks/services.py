@@ -90,10 +90,14 @@ def get_children(pid: int) -> list[int]:
 
 
 def get_postgresql_pids(database: dict[str, Any]) -> list[int]:
-    """Return the server processes for this database, or none if they run on another machine."""
+    """Return the server processes for this database and the WAL writer, or none if they run on another machine.
+
+    After an asynchronous commit, the WAL writer does work that the server process would otherwise do.
+    """
     address = {"host": database["HOST"], "port": database["PORT"], "user": database["USER"]}
     with psycopg.connect(dbname="postgres", password=database["PASSWORD"], **address) as connection:
-        rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", [database["NAME"]])
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s OR backend_type = 'walwriter'"
+        rows = connection.execute(query, [database["NAME"]])
         return _local([row[0] for row in rows], "postgres")
 
 

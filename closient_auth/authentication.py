@@ -9,7 +9,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from closient_auth.core import credentials
-from closient_auth.core.gate import accept, require_rate
+from closient_auth.core.gate import accept
+from closient_auth.core.rates import require_rate
 from closient_auth.core.refusals import CHALLENGE, Refused
 from closient_auth.core.reports import report_refusal
 from closient_auth.core.responses import release_connections
@@ -60,7 +61,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return credentials.hash_presented_key(request)
 
     def _admit(self, request: Request) -> tuple[Any, ApiKey]:
-        api_key = credentials.find_active_key(request._request, self.get_hashed_key(request))
+        hashed_key, holder = self.get_hashed_key(request), credentials.get_holder(request)
+        api_key = credentials.find_active_key(request._request, hashed_key, holder)
         view, principal = get_view(request), get_principal(api_key)
         with _authenticated(request, principal, api_key):
             verdict = count_key(request, view)

@@ -1,11 +1,39 @@
 """Read ``settings.CLOSIENT_AUTH``. Other modules should use ``conf``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 _T = TypeVar("_T")
+
+# The default of ``SESSION_ONLY_VIEWS``: packages whose views change passwords, tokens, second factors or e-mail addresses.
+ACCOUNT_PACKAGES = (
+    "allauth",
+    "auth_kit",
+    "dj_rest_auth",
+    "django.contrib.auth.views",
+    "django_rest_passwordreset",
+    "djoser",
+    "drf_multitokenauth",
+    "drf_social_oauth2",
+    "drf_totp",
+    "drfpasswordless",
+    "durin",
+    "jwt_allauth",
+    "knox",
+    "oauth2_provider",
+    "otp_rest_auth",
+    "rest_auth",
+    "rest_authtoken",
+    "rest_email_auth",
+    "rest_framework.authtoken",
+    "rest_framework_jwt",
+    "rest_framework_simplejwt",
+    "rest_registration",
+    "rest_social_auth",
+    "trench",
+)
 
 
 class _Setting(property, Generic[_T]):
@@ -40,8 +68,16 @@ class AppSettings:
     PUBLISHABLE_RATE_LIMIT_PER_MINUTE = _Setting(
         100, "Requests per minute for publishable keys with a limit of 0; 0 here means unlimited."
     )
+    PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE = _Setting(
+        0, "Requests per minute of one client address with a publishable key; 0 means no limit for each client."
+    )
     RATE_LIMIT_FAIL_OPEN = _Setting(
-        True, "During a cache outage, allow requests without limits (``True``) or respond with 503 (``False``)."
+        True,
+        "During a cache outage of more than a second, let each process count by itself (``True``), or respond with 503 "
+        "(``False``).",
+    )
+    TRUSTED_PROXIES = _Setting(
+        0, "The number of proxies that append to ``X-Forwarded-For``; 0 takes the client address from ``REMOTE_ADDR``."
     )
     LAST_USED_INTERVAL = _Setting(
         0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."
@@ -51,6 +87,9 @@ class AppSettings:
     )
     EXTRA_ROLE_PERMISSIONS = _Setting[Mapping[str, Iterable[str]]](
         {}, 'The project\'s own permissions by role, such as ``{"editor": ["offers.publish"]}``.'
+    )
+    SESSION_ONLY_VIEWS = _Setting[Sequence[str]](
+        ACCOUNT_PACKAGES, "Modules and packages of views that refuse API keys, such as ``dj_rest_auth``."
     )
 
 

@@ -11,8 +11,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from closient_auth.core.access import get_default_permission, refuse_permission
 from closient_auth.core.callers import get_api_key
-from closient_auth.core.gate import get_default_permission, refuse_permission
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_refusal
 from closient_auth.core.responses import release_connections

@@ -68,7 +68,8 @@ def get_role_permissions(role: str) -> frozenset[str]:
 
 def get_all_permissions() -> frozenset[str]:
     """Return all permissions, including ``EXTRA_ROLE_PERMISSIONS`` of all roles. Business keys have all of them."""
-    return ROLE_PERMISSIONS[Role.OWNER].union(*map(_extra_permissions, Role))
+    own = ROLE_PERMISSIONS[Role.OWNER]
+    return own.union(*map(_extra_permissions, Role)) if conf.EXTRA_ROLE_PERMISSIONS else own
 
 
 def _extra_permissions(role: str) -> frozenset[str]:

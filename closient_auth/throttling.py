@@ -30,8 +30,8 @@ class WindowThrottle(BaseThrottle):
         Raise ``LimitsUnavailable`` (503) in an outage of the cache without ``RATE_LIMIT_FAIL_OPEN``.
         """
         with raise_api_exceptions():
-            verdict = self.verdict = rates.count(identifier, windows)
-        return verdict is None or verdict.allowed
+            self.verdict = rates.count(identifier, windows)
+        return self.verdict.allowed
 
     def wait(self) -> int | None:
         """Return the seconds until a request can pass (the later end if both windows are used up), or ``None``."""

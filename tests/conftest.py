@@ -49,6 +49,15 @@ def patience(request, monkeypatch):
         monkeypatch.setattr("closient_auth.limits.redis.BUDGET", 24)
 
 
+@pytest.fixture
+def cache_away(settings, monkeypatch):
+    """Use a cache at a closed port. Without ``RATE_LIMIT_FAIL_OPEN``, refuse requests at once, not after a second."""
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
+    }
+    monkeypatch.setattr("closient_auth.limits.counter.PATIENCE", 0)
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     return copy_checkout(tmp_path_factory.mktemp("demo"))

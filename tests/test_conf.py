@@ -2,25 +2,31 @@ from __future__ import annotations
 
 import pytest
 
-from closient_auth.conf import AppSettings, conf
+from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
 
 DEFAULTS = {
     "HEADER": "X-API-Key",
     "RATE_LIMIT_PER_MINUTE": 300,
     "RATE_LIMIT_PER_DAY": 10_000,
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 100,
+    "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 0,
     "RATE_LIMIT_FAIL_OPEN": True,
+    "TRUSTED_PROXIES": 0,
     "LAST_USED_INTERVAL": 0,
     "EXTRA_ROLE_PERMISSIONS": {},
+    "SESSION_ONLY_VIEWS": ACCOUNT_PACKAGES,
 }
 OTHERS = {
     "HEADER": "X-Key",
     "RATE_LIMIT_PER_MINUTE": 0,
     "RATE_LIMIT_PER_DAY": 1,
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 2,
+    "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 3,
     "RATE_LIMIT_FAIL_OPEN": False,
+    "TRUSTED_PROXIES": 1,
     "LAST_USED_INTERVAL": 60,
     "EXTRA_ROLE_PERMISSIONS": {"editor": ["offers.publish"]},
+    "SESSION_ONLY_VIEWS": ["accounts.views"],
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -15,8 +16,9 @@ from django.utils import timezone
 
 from closient_auth.core.lookup import find_key
 from closient_auth.keys import KeyType
-from closient_auth.models import ApiKey
+from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import KeyState
+from closient_auth.roles import KEY_RULES, KeyHolder
 from tests.factories import OrganizationFactory, UserFactory, make_key
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +43,13 @@ def get_values(instance):
     return {**columns, "model": type(instance), "database": instance._state.db, "adding": instance._state.adding}
 
 
-@pytest.fixture(params=[find_key, find_plainly])
+def find_with_holder(hashed_key):
+    """Find the key as a request does that names its type."""
+    prefix = ApiKey.objects.filter(hashed_key=hashed_key).values_list("prefix", flat=True).first()
+    return find_key(hashed_key, KEY_RULES[prefix].holder if prefix else KeyHolder.USER)
+
+
+@pytest.fixture(params=[find_key, find_with_holder, find_plainly])
 def find(request):
     return request.param
 
@@ -83,7 +91,8 @@ def test_hash_in_capitals_is_unknown():
 
 @pytest.mark.parametrize("use_tz", [True, False])
 @pytest.mark.parametrize("prefix", KeyType.values)
-def test_every_value_is_the_plain_one(neighbours, prefix, use_tz):
+@pytest.mark.parametrize("find", [find_key, find_with_holder], indirect=True)
+def test_every_value_is_the_plain_one(find, neighbours, prefix, use_tz):
     with override_settings(USE_TZ=use_tz):
         now = timezone.now()
         api_key, _ = make_key(
@@ -96,7 +105,7 @@ def test_every_value_is_the_plain_one(neighbours, prefix, use_tz):
             rate_limit_per_day=11,
         )
         ApiKey.objects.filter(pk=api_key.pk).update(last_used=now)
-        found: Any = find_key(api_key.hashed_key)
+        found: Any = find(api_key.hashed_key)
         plain = find_plainly(api_key.hashed_key)
 
         assert get_values(found) == get_values(plain)
@@ -108,6 +117,30 @@ def test_every_value_is_the_plain_one(neighbours, prefix, use_tz):
             assert (found.user is None) is (prefix != KeyType.USER)
             assert (found.organization is None) is (prefix == KeyType.USER)
         assert len(queries) == 0
+
+
+@pytest.mark.parametrize(("prefix", "holder"), [("csb", KeyHolder.USER), ("csu", KeyHolder.ORGANIZATION)])
+def test_other_holder_than_the_expected_one(prefix, holder):
+    """The text of a key in another format may begin like a key of another type."""
+    api_key, _ = make_key(prefix)
+
+    found: Any = find_key(api_key.hashed_key, holder)
+
+    plain = find_plainly(api_key.hashed_key)
+    assert get_values(found) == get_values(plain)
+    assert (found.organization, found.user, found.state) == (plain.organization, plain.user, KeyState.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("holder", "other"), [(KeyHolder.ORGANIZATION, get_user_model()), (KeyHolder.USER, Organization)]
+)
+def test_other_holder_is_not_joined(holder, other):
+    with CaptureQueriesContext(connection) as queries:
+        find_key("0" * 64, holder)
+
+    [query] = queries
+    assert query["sql"].count(" JOIN ") == 1
+    assert other._meta.db_table not in query["sql"]
 
 
 def test_one_statement_with_the_hash_as_its_parameter():

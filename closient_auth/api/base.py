@@ -1,15 +1,14 @@
 """Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
 import json
-from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, router
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.utils.translation import gettext as _
-from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError, ValidationError
 from rest_framework.pagination import PageNumberPagination
@@ -26,7 +25,7 @@ from closient_auth.actors import Actor, get_actor
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.exceptions import Conflict, NotAuthenticated, Throttled
+from closient_auth.exceptions import Conflict, PermissionDenied, add_code
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError, Organization
@@ -56,10 +55,8 @@ class BoundedJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        # ``HttpRequest.body`` enforces ``DATA_UPLOAD_MAX_MEMORY_SIZE``; REST framework before 3.18.1 bypasses it.
-        body = BytesIO(getattr(stream, "body", None) or stream.read())
         try:
-            data = super().parse(body, media_type, {**(parser_context or {}), "encoding": "utf-8"})
+            data = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ParseError("The JSON is nested too deeply.") from error
@@ -73,21 +70,25 @@ class SessionForWrites(SessionOnly):
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
 
-class CreationThrottle(WindowThrottle):
-    """Limit how much a signed-in user creates of each kind (the view's ``creates``). API keys have their own limits."""
+class ChangeThrottle(WindowThrottle):
+    """Limit how much a signed-in user creates and changes of each kind (the view's ``kind``).
+
+    API keys have their own limits. ``DELETE`` is not limited: each one needs a row, and a user who revokes many leaked keys
+    should not have to wait.
+    """
 
     windows = (Window(60, 60), Window(1000, 86_400))
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        if request.method != "POST" or isinstance(request.auth, ApiKey):
+        if request.method in (*SAFE_METHODS, "DELETE") or isinstance(request.auth, ApiKey):
             return True
-        return self.count(f"{view.creates}:{request.user.pk}", self.windows)  # type: ignore[attr-defined]
+        return self.count(f"{view.kind}:{request.user.pk}", self.windows)  # type: ignore[attr-defined]
 
 
 class ApiViewSet(GenericViewSet[Any]):
     authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
     permission_classes: Any = [IsAuthenticated, SessionForWrites]
-    throttle_classes = [ApiKeyRateThrottle, CreationThrottle]
+    throttle_classes = [ApiKeyRateThrottle, ChangeThrottle]
     renderer_classes = [JSONRenderer]
     parser_classes = [BoundedJSONParser]
     pagination_class = Pages
@@ -96,7 +97,8 @@ class ApiViewSet(GenericViewSet[Any]):
     http_method_names = [method for method in APIView.http_method_names if method != "options"]
     # The source of a filter is a field, or a method of the queryset.
     filter_serializer_class: Any = Serializer
-    creates = "other"
+    # The kind of object that ``ChangeThrottle`` counts.
+    kind = "other"
     # OpenAPI: the tag, the nouns and verbs of the summaries, and the arguments of ``extend_schema`` for each action.
     tag = noun = nouns = ""
     verbs: dict[str, str] = {}
@@ -112,13 +114,7 @@ class ApiViewSet(GenericViewSet[Any]):
         self.user, self.actor = request.user, get_actor(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, exceptions.NotAuthenticated):
-            exc = NotAuthenticated()
-        elif isinstance(exc, exceptions.Throttled):
-            wait: int | None = getattr(exc, "wait", None)
-            exc = Throttled(exc.detail)
-            exc.wait = wait
-        elif isinstance(exc, LastOwnerError):
+        if isinstance(exc, LastOwnerError):
             exc = Conflict(str(exc.args[0]), "last_owner")
         elif isinstance(exc, ProtectedError | RestrictedError):
             exc = Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
@@ -127,10 +123,12 @@ class ApiViewSet(GenericViewSet[Any]):
         elif isinstance(exc, ObjectDoesNotExist | NotAMemberError):
             # Another request deleted the row, or removed the user, before this one had its lock.
             exc = NotFound()
+        elif isinstance(exc, DjangoPermissionDenied):
+            exc = PermissionDenied(str(exc))
         elif isinstance(exc, DjangoValidationError):
             is_of_fields = hasattr(exc, "error_dict")
             exc = ValidationError(exc.message_dict) if is_of_fields else Conflict(exc.message, exc.code)
-        return super().handle_exception(exc)
+        return super().handle_exception(add_code(exc))
 
     def get_rows(self) -> QuerySet[Any]:
         """Return the rows from the primary database, because a lagging replica may show a revoked key as active."""

@@ -11,11 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_refusal
-from closient_auth.models import Membership, Organization
+from closient_auth.models import ApiKey, Membership, Organization
 from closient_auth.models.actors import Actor
 from closient_auth.models.organizations import OrganizationQuerySet
 from closient_auth.principals import OrganizationPrincipal
+from closient_auth.roles import Permission
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADER = "X-Organization"
 META_NAME = "HTTP_X_ORGANIZATION"
 URL_KWARG = "organization_id"
@@ -112,6 +114,18 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Acces
         own = sorted((_describe(membership.organization) for membership in found), key=itemgetter("name"))
         raise Refused("organization_required", text, organizations=own)
     return Access(found[0].organization, found[0].permissions, is_superuser)
+
+
+def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:
+    """Return the refusal of a request without a permission in its own organization, and report that of a key."""
+    if api_key is not None:
+        report_refusal(request, api_key, "permission", access.organization.pk)
+    return Refused("permission_denied", required_permission=str(permission))
+
+
+def get_default_permission(method: str | None) -> str:
+    """Return the permission that a view requires for an HTTP method if it does not declare one."""
+    return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
 
 
 def _named(names: Sequence[str]) -> OrganizationQuerySet:

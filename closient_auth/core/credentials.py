@@ -1,7 +1,9 @@
 """Authenticate an API key."""
 
 import re
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
@@ -12,7 +14,9 @@ from closient_auth.core.reports import count_unrecognised, report_refusal
 from closient_auth.keys import KeyType, hash_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
-from closient_auth.roles import KEY_RULES
+from closient_auth.roles import KEY_RULES, KeyHolder
+
+_T = TypeVar("_T")
 
 # The start of a bearer token that is one of our keys. The scheme has no case (RFC 9110, section 11.1).
 BEARER = re.compile(rf"(?i:bearer) +(?=(?:{'|'.join(KeyType)})_)")
@@ -36,26 +40,44 @@ def has_key(request: Any) -> bool:
     return get_meta_name() in request.META or _has_bearer_key(request)
 
 
+def _without_frames(read: Callable[[Any], _T]) -> Callable[[Any], _T]:
+    """Remove the frames of a function from tracebacks: error reports show their variables, which have the raw key."""
+
+    @wraps(read)
+    def read_without_frames(request: Any) -> _T:
+        try:
+            return read(request)
+        except Exception as error:
+            raise error.with_traceback(None) from None
+
+    return read_without_frames
+
+
+@_without_frames
 def hash_presented_key(request: Any) -> str | None:
     """Return the hash of the key in the headers of a request (its ``META``), or ``None`` if it is malformed.
 
     Two different keys are malformed.
     """
-    # Error reports show the local variables of every frame in a traceback. No variable of this frame shows the raw key,
-    # and the frames below, which do, are removed from the traceback.
-    try:
-        return _hash_presented_key(request)
-    except Exception as error:
-        raise error.with_traceback(None) from None
+    presented = _get_presented(request)
+    text = presented.pop()
+    return hash_api_key(text) if verify_api_key(text) and not presented else None
 
 
-def find_active_key(request: HttpRequest, hashed_key: str | None) -> ApiKey:
-    """Return the active key with this hash, with its organization or user loaded.
+@_without_frames
+def get_holder(request: Any) -> KeyHolder | None:
+    """Return the holder of the presented key's type, or ``None`` if the presented text does not begin with one."""
+    rules = KEY_RULES.get(str(next(iter(_get_presented(request)))).partition("_")[0])
+    return rules.holder if rules else None
+
+
+def find_active_key(request: HttpRequest, hashed_key: str | None, holder: KeyHolder | None = None) -> ApiKey:
+    """Return the active key with this hash, with its organization or user loaded. ``holder`` is that of ``find_key()``.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     The log has the cause (OWASP ASVS 5.0, 16.3.1).
     """
-    api_key = None if hashed_key is None else find_key(hashed_key)
+    api_key = None if hashed_key is None else find_key(hashed_key, holder)
     if api_key is None:
         count_unrecognised("malformed" if hashed_key is None else "unknown")
     elif (state := api_key.state) == KeyState.ACTIVE:
@@ -75,9 +97,8 @@ def _has_bearer_key(request: Any) -> bool:
     return conf.ACCEPT_BEARER and BEARER.match(request.META.get("HTTP_AUTHORIZATION", "")) is not None
 
 
-def _hash_presented_key(request: Any) -> str | None:
+def _get_presented(request: Any) -> set[str]:
     presented = {request.META[name] for name in [get_meta_name()] if name in request.META}
     if _has_bearer_key(request):
         presented.add(BEARER.sub("", request.META["HTTP_AUTHORIZATION"], count=1))
-    text = presented.pop()
-    return hash_api_key(text) if verify_api_key(text) and not presented else None
+    return presented

@@ -12,21 +12,24 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import close_old_connections
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
-from django.utils.translation import ngettext
 
 from closient_auth.core import credentials, rates, responses
-from closient_auth.core.access import HEADER, Access, get_names, resolve_access
+from closient_auth.core.access import (
+    HEADER,
+    SAFE_METHODS,
+    Access,
+    get_default_permission,
+    get_names,
+    refuse_permission,
+    resolve_access,
+)
 from closient_auth.core.callers import get_actor, set_api_key
 from closient_auth.core.client_address import get_client_address
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_browser_use, report_refusal
-from closient_auth.limits.windows import Verdict
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
-from closient_auth.roles import Permission
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,15 @@ class Gate:
         verdict = unavailable = None
         if credentials.has_key(request):
             responses.forbid_storing(headers, request)
-            api_key = credentials.find_active_key(request, credentials.hash_presented_key(request))
+            api_key = credentials.find_active_key(
+                request, credentials.hash_presented_key(request), credentials.get_holder(request)
+            )
             try:
                 verdict = rates.count_key(api_key, get_client_address(request))
             except Refused as refused:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused
-            require_rate(request, api_key, verdict)
+            rates.require_rate(request, api_key, verdict)
             if credentials.is_public(api_key) and not (self.publishable and request.method in SAFE_METHODS):
                 report_refusal(request, api_key, "publishable")
                 raise Refused("publishable_key_refused")
@@ -106,39 +111,12 @@ class Gate:
         return access
 
 
-def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None) -> None:
-    """Raise ``Refused`` (``throttled``) for a request of a valid key over its limits.
-
-    The key was used, but a flood of such requests writes ``last_used`` at most once a second.
-    """
-    if verdict is not None and not verdict.allowed:
-        record_use(api_key, partial(responses.after_request, request), at_most_every=1)
-        # The client waits for the later window if both are used up.
-        wait = verdict.tightest.reset
-        text = ngettext(
-            "Too many requests. Try again in %d second.", "Too many requests. Try again in %d seconds.", wait
-        )
-        raise Refused("throttled", text % wait, wait=wait, headers=rates.get_headers(verdict))
-
-
 def accept(request: HttpRequest, api_key: ApiKey) -> None:
     """Note the key on the request, and record its use."""
     record_use(api_key, partial(responses.after_request, request))
     if not credentials.is_public(api_key):
         report_browser_use(request, api_key)
     set_api_key(request, api_key)
-
-
-def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:
-    """Return the refusal of a request without a permission in its own organization, and report that of a key."""
-    if api_key is not None:
-        report_refusal(request, api_key, "permission", access.organization.pk)
-    return Refused("permission_denied", required_permission=str(permission))
-
-
-def get_default_permission(method: str | None) -> str:
-    """Return the permission that a view requires for an HTTP method if it does not declare one."""
-    return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
 
 
 def _is_signed_in(request: HttpRequest) -> bool:

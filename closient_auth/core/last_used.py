@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
 from django.db import Error, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,14 +16,17 @@ logger = logging.getLogger("closient_auth")
 
 
 def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None], *, at_most_every: int = 0) -> None:
-    """Set the key's ``last_used`` to now, at most once in ``LAST_USED_INTERVAL`` seconds. Log database errors.
+    """Set the key's ``last_used`` to now, unless it is less than an interval ago. Log database errors.
+
+    The interval is ``LAST_USED_INTERVAL`` or ``at_most_every``, whichever is longer, in seconds.
 
     With ``ATOMIC_REQUESTS``, let ``defer`` write after the request: inside its transaction, the row lock would serialise
     all requests of one key, and a failing view would roll back the update.
     """
     now = timezone.now()
     # With an interval of 0, only earlier times are replaced: a slow request must not move the time backwards.
-    latest = now - max(timedelta(seconds=max(at_most_every, conf.LAST_USED_INTERVAL)), timedelta.resolution)
+    interval = timedelta(seconds=max(conf.LAST_USED_INTERVAL, at_most_every))
+    latest = now - max(interval, timedelta.resolution)
     if api_key.last_used is not None and api_key.last_used > latest:
         return
     connection = connections[router.db_for_write(ApiKey)]
@@ -42,25 +44,28 @@ def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None], *, 
 
 
 def _write(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime, latest: datetime) -> None:
-    pk, last_used = _fields()
-    values = [(last_used, now), (pk, api_key.pk), (last_used, latest)]
-    parameters = [field.get_db_prep_value(value, connection) for field, value in values]
+    adapt_time = connection.ops.adapt_datetimefield_value
+    pk = ApiKey._meta.pk.get_db_prep_value(api_key.pk, connection)
+    # Database drivers convert a string faster than a ``datetime`` or ``UUID``, and the database accepts both.
+    parameters = [str(value) for value in (adapt_time(now), pk, adapt_time(latest))]
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_get_update(connection.alias), parameters)
+            cursor.execute(_get_update(connection.alias, connection.get_autocommit()), parameters)
     except Error as error:
         # Authentication must still work with a read-only database, for example after a failover.
         logger.warning("last_used=not_written api_key=%s error=%s", api_key.pk, type(error).__name__)
 
 
 @lru_cache
-def _get_update(alias: str) -> str:
+def _get_update(alias: str, autocommit: bool) -> str:
     # The SQL is written by hand, because the ORM takes twice as long to build it as the database to execute it.
-    quote = connections[alias].ops.quote_name
-    table, pk, last_used = map(quote, [ApiKey._meta.db_table, *(field.column for field in _fields())])
+    connection = connections[alias]
+    table, pk, last_used = map(connection.ops.quote_name, [ApiKey._meta.db_table, "id", "last_used"])
     # The condition checks the current row, so only one of several concurrent requests writes.
-    return f"UPDATE {table} SET {last_used} = %s WHERE {pk} = %s AND ({last_used} IS NULL OR {last_used} <= %s)"
-
-
-def _fields() -> tuple[Any, Any]:
-    return ApiKey._meta.get_field("id"), ApiKey._meta.get_field("last_used")
+    update = f"UPDATE {table} SET {last_used} = %s WHERE {pk} = %s AND ({last_used} IS NULL OR {last_used} <= %s)"
+    if connection.vendor == "postgresql" and autocommit:
+        # Do not wait for the disk at the commit. PostgreSQL cannot update a row without evaluating the condition, and
+        # the setting ends with the transaction. With autocommit that is this statement; any other transaction belongs
+        # to the project and must not lose its durability.
+        update += " AND set_config('synchronous_commit', 'off', true) = 'off'"
+    return update

@@ -2,15 +2,23 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
+
+from django.http import HttpRequest
+from django.utils.translation import ngettext
 
 from closient_auth.conf import conf
+from closient_auth.core.client_address import get_client_network
+from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
+from closient_auth.core.responses import after_request
 from closient_auth.limits.counter import count_request
 from closient_auth.limits.windows import StoreUnavailable, Verdict, Window
 from closient_auth.models import ApiKey
 from closient_auth.roles import KEY_RULES
 
 MINUTE, DAY = 60, 86_400
+NAMES = {MINUTE: "minute", DAY: "day"}
 
 
 def get_windows(api_key: ApiKey) -> list[Window]:
@@ -24,33 +32,58 @@ def get_windows(api_key: ApiKey) -> list[Window]:
 
 
 def count_key(api_key: ApiKey, address: str) -> Verdict | None:
+    """Count a request of a key from this client address in all windows, and return the verdict.
+
+    A publishable key may have a window for each client as well. If it is used up, the request does not count in the
+    other windows. Return ``None`` if the key has no window. Raise ``Refused`` like ``count()``.
+    """
     windows = get_windows(api_key)
+    share = conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE
+    if share and KEY_RULES[api_key.prefix].is_public:
+        windows.insert(0, Window(share, MINUTE, get_client_network(address)))
     return count(str(api_key.family), windows) if windows else None
 
 
-def count(identifier: str, windows: Sequence[Window]) -> Verdict | None:
+def count(identifier: str, windows: Sequence[Window]) -> Verdict:
     """Count a request and return the verdict.
 
-    If it cannot be counted, return ``None`` (the request passes), or raise ``Refused`` (``limits_unavailable``) without
-    ``RATE_LIMIT_FAIL_OPEN``.
+    While the cache is unavailable, this process counts by itself. Raise ``Refused`` (``limits_unavailable``) after a
+    second without the cache if ``RATE_LIMIT_FAIL_OPEN`` is ``False``.
     """
     try:
         return count_request(identifier, windows)
     except StoreUnavailable as error:
-        if not conf.RATE_LIMIT_FAIL_OPEN:
-            raise Refused("limits_unavailable", wait=1) from error
-        return None
+        raise Refused("limits_unavailable", wait=1) from error
+
+
+def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None) -> None:
+    """Raise ``Refused`` (``throttled``) for a request of a valid key over its limits.
+
+    The key was used, but a flood of such requests writes ``last_used`` at most once a second.
+    """
+    if verdict is not None and not verdict.allowed:
+        record_use(api_key, partial(after_request, request), at_most_every=1)
+        # The client waits for the later window if both are used up.
+        wait = verdict.tightest.reset
+        text = ngettext(
+            "Too many requests. Try again in %d second.", "Too many requests. Try again in %d seconds.", wait
+        )
+        raise Refused("throttled", text % wait, wait=wait, headers=get_headers(verdict))
 
 
 def get_headers(verdict: Verdict) -> dict[str, str]:
     """Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
 
     The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
-    ``X-RateLimit-Reset`` is a Unix timestamp.
+    ``X-RateLimit-Reset`` is a Unix timestamp. ``RateLimit`` lists all windows, as later drafts do: ``r`` is the number of
+    requests left, ``t`` the seconds until the window ends.
     """
     tightest = verdict.tightest
     limit, remaining = str(tightest.window.limit), str(tightest.remaining)
     return {
+        "RateLimit": ", ".join(
+            f'"{_get_name(state.window)}";r={state.remaining};t={state.reset}' for state in verdict.states
+        ),
         "RateLimit-Policy": ", ".join(f"{state.window.limit};w={state.window.period}" for state in verdict.states),
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
@@ -59,3 +92,7 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
         "X-RateLimit-Remaining": remaining,
         "X-RateLimit-Reset": str(int(time.time()) + tightest.reset),
     }
+
+
+def _get_name(window: Window) -> str:
+    return "client" if window.client else NAMES.get(window.period, f"{window.period}s")

@@ -1,4 +1,4 @@
-"""Count requests in the store of the settings, through a circuit breaker."""
+"""Count requests in the store of the settings, or in this process while that store is unavailable."""
 
 import os
 from collections.abc import Sequence
@@ -8,74 +8,117 @@ from typing import Any
 from django.conf import settings
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.redis import RedisCache
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 
+from closient_auth.conf import conf
 from closient_auth.limits.breaker import Breaker
-from closient_auth.limits.ratelimit import RatelimitStore
-from closient_auth.limits.windows import CountRefused, Store, Verdict, Window, WindowState
+from closient_auth.limits.local import LocalStore
+from closient_auth.limits.windows import CountRefused, NotAsked, Store, StoreUnavailable, Verdict, Window, WindowState
 
-# These clients keep all keys on one server. Other clients shard the keys or discover their server.
-REDIS_CLIENTS = {"django.core.cache.backends.redis.RedisCacheClient", "django_redis.client.default.DefaultClient"}
+# Without ``RATE_LIMIT_FAIL_OPEN``, a shorter outage than this, in seconds, refuses no request.
+PATIENCE = 1
+
+# These clients keep all keys on one server, or find its address with Sentinel. Subclasses may shard the keys.
+REDIS_CLIENTS = {
+    "django.core.cache.backends.redis.RedisCacheClient",
+    "django_redis.client.default.DefaultClient",
+    "django_redis.client.sentinel.SentinelClient",
+}
 
 
 def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
     """Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
 
-    Raise ``StoreUnavailable`` if the request cannot be counted.
+    While the store does not count, this process counts by itself, and tells the store later. Without ``RATE_LIMIT_FAIL_OPEN``, raise
+    ``StoreUnavailable`` once the store has been unavailable for ``PATIENCE``.
     """
     counter = _get_counter()
-    return counter.breaker.call(lambda: counter.store.count(identifier, windows))
+    owed = counter.stand_in.take_owed(identifier, windows)
+    try:
+        verdict = counter.breaker.call(lambda: counter.store.count(identifier, windows, owed))
+    except StoreUnavailable as error:
+        is_owed = isinstance(error, NotAsked)
+        if is_owed:
+            counter.stand_in.return_owed(identifier, windows, owed)
+        return counter.get_stand_in(error).count(identifier, windows, is_owed=is_owed)
+    counter.stand_in.remember(identifier, verdict.states, owed)
+    return verdict
 
 
 def read_windows(identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
     """Return the state of each window by ``identifier`` without counting a request.
 
-    Raise ``StoreUnavailable`` if the counts cannot be read.
+    Raise ``StoreUnavailable`` like ``count_request()``.
     """
     if not windows:
         return ()
     counter = _get_counter()
-    return counter.breaker.call(lambda: counter.store.look(identifier, windows))
+    try:
+        return counter.breaker.call(lambda: counter.store.look(identifier, windows))
+    except StoreUnavailable as error:
+        return counter.get_stand_in(error).look(identifier, windows)
 
 
 class Counter:
-    """The rate-limit store of one process for one state of the settings, with its circuit breaker."""
+    """The rate-limit store of one process for one state of the settings, with its circuit breaker and its stand-in."""
 
     def __init__(self, alias: str, is_enabled: bool) -> None:
         self.alias, self.is_enabled = alias, is_enabled
+        self.process = os.getpid()
         self.breaker = Breaker()
+        self.stand_in = LocalStore()
 
     @cached_property
     def store(self) -> Store:
         if not self.is_enabled:
             raise CountRefused("RATELIMIT_ENABLE is False")
-        return _open_redis(caches[self.alias]) or RatelimitStore(self.alias)
+        return _open_redis(caches[self.alias]) or _open_ratelimit(self.alias)
+
+    def get_stand_in(self, error: StoreUnavailable) -> LocalStore:
+        """Return the store to use after this error. Raise the error if requests should be refused instead."""
+        # An invalid counter concerns one identifier, so refusing its requests would not protect anything.
+        is_outage = not isinstance(error, CountRefused) and self.breaker.away >= PATIENCE
+        if is_outage and not conf.RATE_LIMIT_FAIL_OPEN:
+            raise error
+        return self.stand_in
 
 
-# The source of the counter, and the counter
-_current: tuple[tuple[object, ...], Counter] = ((), Counter("", False))
+_current: Counter | None = None
 
 
 def _get_counter() -> Counter:
     global _current
-    alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
-    is_enabled = getattr(settings, "RATELIMIT_ENABLE", True)
-    # The process id is included because a forked child must not share its parent's connections.
-    source = (os.getpid(), alias, settings.CACHES, is_enabled)
-    # Two threads may each create a counter. The last one is kept, and the other serves a single request.
-    if _current[0] != source:
-        _current = (source, Counter(alias, is_enabled))
-    return _current[1]
+    counter = _current
+    # A forked child must not share its parent's connections.
+    if counter is None or counter.process != os.getpid():
+        alias = getattr(settings, "RATELIMIT_USE_CACHE", "default")
+        # Two threads may each create a counter. The last one is kept, and the other serves a single request.
+        counter = _current = Counter(alias, getattr(settings, "RATELIMIT_ENABLE", True))
+    return counter
+
+
+@receiver(setting_changed)
+def _forget_counter(setting: str, **kwargs: object) -> None:
+    global _current
+    if setting in {"CACHES", "RATELIMIT_USE_CACHE", "RATELIMIT_ENABLE"}:
+        _current = None
 
 
 def _open_redis(cache: BaseCache) -> Store | None:
-    """Return a store on the cache's Redis server, or ``None`` if the cache does not use a single Redis server."""
+    """Return a store on the cache's Redis servers, or ``None`` if the cache does not use Redis in a known way."""
     client: Any = cache._cache if isinstance(cache, RedisCache) else getattr(cache, "client", None)
-    if f"{type(client).__module__}.{type(client).__qualname__}" not in REDIS_CLIENTS:
+    names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(client).__mro__]
+    if REDIS_CLIENTS.isdisjoint(names):
         return None
     # redis-py is an optional dependency, but every Redis cache needs it.
-    from closient_auth.limits.redis import CONNECTIONS, POOLS, RedisStore
+    from closient_auth.limits.discovery import find_store
 
-    pool = client.get_client(write=True).connection_pool
-    # A Sentinel pool, for example, does not connect to one server at a fixed address.
-    is_plain = type(pool) in POOLS and pool.connection_class in CONNECTIONS
-    return RedisStore(pool, cache.make_key) if is_plain else None
+    return find_store(client, cache, is_known=names[0] in REDIS_CLIENTS)
+
+
+def _open_ratelimit(alias: str) -> Store:
+    # Projects on Redis do not need django-ratelimit's private functions.
+    from closient_auth.limits.ratelimit import RatelimitStore
+
+    return RatelimitStore(alias)

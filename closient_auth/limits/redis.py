@@ -2,68 +2,67 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from hashlib import sha1
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 from zlib import crc32
 
 import redis
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
-from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
+from closient_auth.limits.windows import CountRefused, NotAsked, StoreUnavailable, Verdict, Window, WindowState
 
-# One hash contains all windows of an identifier, so they share one slot of a Redis Cluster and one expiry.
+# One hash contains all windows of an identifier, and another those of one of its clients. Each has one expiry, and the
+# braces in their names put them into one slot of a Redis Cluster.
 #
 # The script uses Redis's clock, because the clocks of web servers may differ. It stores the end of each window with its
 # count: if Redis's clock jumps, a new window starts instead of a stale one staying in force.
 #
-# ``ARGV`` is 1 to count or 0 to read, the CRC-32 of the identifier, then limit and period (seconds) of each window. The
-# reply is 1 if the request is within its limits, else 0, then count and seconds left of each window.
+# ``ARGV`` is 1 to count or 0 to read, then five numbers for each window: the index of its hash in ``KEYS``, the CRC-32 of
+# its counter's name, limit, period (seconds), and requests to add that were admitted elsewhere. The reply is 1 if the
+# request is within its limits, else 0, then count and seconds left of each window.
 SCRIPT = """\
 local function number(text)
-  return tonumber(text) or error('the counter contains an invalid count')
+  return tonumber(string.match(tostring(text), '^%d+$')) or error('the counter contains an invalid count')
 end
 
 local now = tonumber(redis.call('TIME')[1])
-local step, edge = tonumber(ARGV[1]), tonumber(ARGV[2])
-local names = {}
-for i = 3, #ARGV, 2 do
-  names[#names + 1] = ARGV[i + 1] .. ':end'
-  names[#names + 1] = ARGV[i + 1] .. ':count'
-end
-local stored = redis.call('HMGET', KEYS[1], unpack(names))
-
-local reply = {1}
-for i = 1, #names, 2 do
-  local limit, period = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
+local step = tonumber(ARGV[1])
+local windows, reply = {}, {1}
+for i = 2, #ARGV, 5 do
+  local key, edge = KEYS[tonumber(ARGV[i])], tonumber(ARGV[i + 1])
+  local limit, period, owed = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   -- As in django-ratelimit, a window's last second has the same remainder by the period as the CRC-32.
   local left = period - (now - edge - 1) % period
+  local stored = redis.call('HMGET', key, period .. ':end', period .. ':count')
   local count = 0
-  if stored[i] and number(stored[i]) == now + left then
-    count = number(stored[i + 1])
+  if stored[1] and number(stored[1]) == now + left then
+    count = number(stored[2])
   end
-  if count >= limit then
+  if count + owed >= limit then
     reply[1] = 0
   end
-  reply[i + 1], reply[i + 2] = count, left
+  windows[#windows + 1] = {key = key, period = period, count = count, left = left, owed = owed}
 end
 
-if step > 0 and reply[1] == 1 then
-  local begun, longest = false, 0
-  for i = 2, #reply, 2 do
-    if reply[i] > 0 then
-      redis.call('HINCRBY', KEYS[1], names[i], step)
+local longest = {}
+for _, window in ipairs(windows) do
+  local more = window.owed + step * reply[1]
+  if more > 0 then
+    if window.count > 0 then
+      redis.call('HINCRBY', window.key, window.period .. ':count', more)
     else
-      redis.call('HSET', KEYS[1], names[i - 1], now + reply[i + 1], names[i], step)
-      begun = true
+      redis.call('HSET', window.key, window.period .. ':end', now + window.left, window.period .. ':count', more)
     end
-    reply[i] = reply[i] + step
-    longest = math.max(longest, reply[i + 1])
+    longest[window.key] = math.max(longest[window.key] or 0, window.left)
   end
-  -- Another window in this hash may need a later expiry.
-  if begun and longest * 1000 > redis.call('PTTL', KEYS[1]) then
-    redis.call('EXPIRE', KEYS[1], longest)
+  reply[#reply + 1] = window.count + more
+  reply[#reply + 1] = window.left
+end
+-- Another window in a hash may need a later expiry.
+for key, seconds in pairs(longest) do
+  if seconds * 1000 > redis.call('PTTL', key) then
+    redis.call('EXPIRE', key, seconds)
   end
 end
 return reply
@@ -76,79 +75,101 @@ SCRIPT_SHA = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 TIMEOUT = 0.06
 BUDGET = 0.25
 
-# These options of the cache identify the server and the login.
-ADDRESS = {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
-POOLS = {redis.ConnectionPool, redis.BlockingConnectionPool}
-CONNECTIONS = {redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection}
-# Sending the client's name and version needs two round trips per new connection, and protocol 3 needs another.
-HANDSHAKE = {
-    "protocol": 2,
-    **({"driver_info": None} if hasattr(redis, "DriverInfo") else {"lib_name": None, "lib_version": None}),
-}
+# Only these errors are about one counter. Any other, such as OOM, NOPERM or READONLY, would refuse every write.
+COUNTER_ERRORS = ("WRONGTYPE", "the counter contains an invalid count")
+
+
+class Servers(Protocol):
+    """The servers of a cache: one server, or several that share the keys."""
+
+    def evaluate(self, keys: Sequence[str], arguments: Sequence[object], deadline: float) -> Any:
+        """Return the reply of the script. Raise redis-py's exceptions, or ``StoreUnavailable`` after the deadline."""
 
 
 class RedisStore:
-    """A ``Store`` on the Redis server of a connection pool.
+    """A ``Store`` on Redis."""
 
-    It has its own connections, never more than concurrent requests, and reuses them without a lock. The pool's connections
-    may wait for seconds and retry. A redis-py client with short timeouts needs 45 instead of 28 µs of CPU for a count and
-    one more round trip on a new connection, and it does not limit the total time on a server that is slow at every step.
-    """
-
-    def __init__(self, pool: redis.ConnectionPool, make_key: Callable[[str], str]) -> None:
-        options = pool.connection_kwargs.items()
-        address = {name: value for name, value in options if name in ADDRESS or name.startswith("ssl_")}
-        timeouts = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
-        self._make_connection = partial(pool.connection_class, **address, **HANDSHAKE, **timeouts)
+    def __init__(self, servers: Servers, make_key: Callable[[str], str]) -> None:
+        self.servers = servers
         self._make_key = make_key
-        self._idle: deque[Any] = deque()
 
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        return self._run(1, identifier, windows)
+    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+        return self._run(1, identifier, windows, owed)
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
-        return self._run(0, identifier, windows).states
+        return self._run(0, identifier, windows, [0] * len(windows)).states
 
-    def _run(self, step: int, identifier: str, windows: Sequence[Window]) -> Verdict:
-        arguments = [1, self._make_key(f"closient_auth:limits:{identifier}"), step, crc32(identifier.encode())]
-        for window in windows:
-            arguments += window.limit, window.period
-        allowed, *numbers = map(int, self._evaluate(arguments))
+    def _run(self, step: int, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+        keys: list[str] = []
+        arguments = [step]
+        # By client, the index of its hash and the CRC-32 of the counter's name.
+        counters: dict[str, tuple[int, int]] = {}
+        for window, number in zip(windows, owed, strict=True):
+            if window.client not in counters:
+                keys.append(self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}"))
+                counters[window.client] = len(keys), crc32(window.get_counter(identifier).encode())
+            arguments += *counters[window.client], window.limit, window.period, number
+        try:
+            reply = self.servers.evaluate(keys, arguments, monotonic() + BUDGET)
+        except ResponseError as error:
+            if any(text in str(error) for text in COUNTER_ERRORS):
+                raise CountRefused(str(error)) from error
+            raise
+        allowed, *numbers = map(int, reply)
         states = zip(windows, numbers[::2], numbers[1::2], strict=True)
         return Verdict(allowed == 1, tuple(WindowState(window, count, reset) for window, count, reset in states))
 
-    def _evaluate(self, arguments: Sequence[object]) -> Any:
-        deadline = monotonic() + BUDGET
+
+class Server:
+    """A Redis server, with connections to it.
+
+    There are never more connections than concurrent requests, and they are reused without a lock. The connections of a
+    cache may wait for seconds and retry. A redis-py client with short timeouts needs 45 instead of 28 µs of CPU for a
+    count and one more round trip on a new connection, and it does not limit the total time on a server that is slow at
+    every step.
+    """
+
+    def __init__(self, make_connection: Callable[[], Any]) -> None:
+        self.make_connection = make_connection
+        self._idle: deque[Any] = deque()
+
+    def evaluate(
+        self, keys: Sequence[str], arguments: Sequence[object], deadline: float, *, is_asking: bool = False
+    ) -> Any:
+        """See ``Servers.evaluate()``. ``is_asking`` asks a node of a cluster for a slot that is moving to it."""
+        command = (len(keys), *keys, *arguments)
         try:
-            return self._ask(self._idle.pop(), arguments, deadline)
+            return self._ask(self._idle.pop(), command, deadline, is_asking)
         except IndexError:
-            connection = self._connect()
-        except (redis.ConnectionError, redis.TimeoutError):
-            # The server restarted or closed an idle connection, or a firewall dropped it. The other idle connections are
-            # probably closed too. If only the reply was lost, the request counts twice, and the limit is still enforced.
+            try:
+                connection = self._connect()
+            except (redis.ConnectionError, redis.TimeoutError) as error:
+                raise NotAsked(type(error).__name__) from error
+        except redis.TimeoutError:
+            # A stalled server will still execute the script, so a second attempt would count the request twice.
+            self._idle.clear()
+            raise
+        except (redis.ConnectionError, ReadOnlyError):
+            # The server restarted or closed an idle connection, or a failover made the server a replica. The other idle
+            # connections are probably lost too, and a new connection finds the new primary. If only the reply was lost,
+            # the request counts twice, and the limit is still enforced.
             self._idle.clear()
             connection = self._connect()
-            _require_time(deadline)
-        return self._ask(connection, arguments, deadline)
+            require_time(deadline)
+        return self._ask(connection, command, deadline, is_asking)
 
     def _connect(self) -> Any:
-        connection: Any = self._make_connection()
+        connection = self.make_connection()
         connection.connect()
         return connection
 
-    def _ask(self, connection: Any, arguments: Sequence[object], deadline: float) -> Any:
+    def _ask(self, connection: Any, command: Sequence[object], deadline: float, is_asking: bool) -> Any:
         try:
-            try:
-                reply = _send(connection, "EVALSHA", SCRIPT_SHA, *arguments)
-            except NoScriptError:
-                # Redis loses its scripts on a restart.
-                _require_time(deadline)
-                reply = _send(connection, "EVAL", SCRIPT, *arguments)
-        except ReadOnlyError:
-            # A failover made this server a replica, so every later write fails too: treat it as an outage.
-            raise
-        except ResponseError as error:
-            raise CountRefused(str(error)) from error
+            reply = _send(connection, is_asking, "EVALSHA", SCRIPT_SHA, *command)
+        except NoScriptError:
+            # Redis loses its scripts on a restart.
+            require_time(deadline)
+            reply = _send(connection, is_asking, "EVAL", SCRIPT, *command)
         if not isinstance(reply, list):
             raise redis.InvalidResponse("the reply of the script is invalid")
         # Reuse the connection only after a valid reply. A new connection resolves the server's name again.
@@ -156,13 +177,17 @@ class RedisStore:
         return reply
 
 
-def _send(connection: Any, *command: object) -> Any:
-    connection.send_command(*command)
-    return connection.read_response()
-
-
-def _require_time(deadline: float) -> None:
+def require_time(deadline: float) -> None:
+    """Raise ``StoreUnavailable`` if no time is left for another operation."""
     # This is checked only before a retry. Socket timeouts limit the first attempt, and the clock also counts a thread's
     # wait for the CPU. Treating that wait as an outage would let a flood of requests switch off its own limits.
     if monotonic() > deadline - TIMEOUT:
         raise StoreUnavailable("no time is left to retry")
+
+
+def _send(connection: Any, is_asking: bool, *command: object) -> Any:
+    if is_asking:
+        connection.send_command("ASKING")
+        connection.read_response()
+    connection.send_command(*command)
+    return connection.read_response()

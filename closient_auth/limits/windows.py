@@ -9,16 +9,25 @@ class StoreUnavailable(Exception):
     """Raised if requests cannot be counted."""
 
 
+class NotAsked(StoreUnavailable):
+    """Raised if the store did not get the request, so that it cannot have counted it."""
+
+
 class CountRefused(StoreUnavailable):
-    """Raised if the store responds but does not count, for example because a counter is invalid or writes are refused."""
+    """Raised if the store responds but cannot count for one identifier, for example because its counter is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A limit of ``limit`` requests in ``period`` seconds."""
+    """A limit of ``limit`` requests in ``period`` seconds, of one ``client`` (a network address) or of all clients."""
 
     limit: int
     period: int
+    client: str = ""
+
+    def get_counter(self, identifier: str) -> str:
+        """Return the name of the counter. Windows with one name and different periods end by one CRC-32."""
+        return f"{identifier}:{self.client}" if self.client else identifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,11 @@ class Store(Protocol):
     times, to spread the resets. Editing a limit keeps the count. The methods may raise any exception.
     """
 
-    def count(self, identifier: str, windows: Sequence[Window]) -> Verdict:
-        """Count one request in all windows, or in none if any of them is used up, and return the verdict."""
+    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+        """Count one request in all windows, or in none if any of them is used up, and return the verdict.
+
+        ``owed`` are requests that another store admitted in each window. They are added before.
+        """
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
         """Return the state of each window without counting a request."""

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from unittest.mock import Mock
 
 import pytest
 
+from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.roles import ROLE_PERMISSIONS, Role
 from tests.factories import MembershipFactory, make_key
@@ -50,11 +52,10 @@ def test_user_key(call, people):
     assert (body["type"], body["username"], body["key"]["prefix"], body["organizations"]) == ("user", "root", "csu", [])
 
 
-@pytest.mark.parametrize(("prefix", "permissions"), [("csb", sorted(ROLE_PERMISSIONS[Role.OWNER])), ("cpk", VIEW)])
-def test_organization_key(call, acme, prefix, permissions):
+def test_business_key(call, acme):
     expires_at = datetime(2050, 1, 31, 12, tzinfo=UTC)
     key, raw_key = make_key(
-        prefix, organization=acme, name="Shop", expires_at=expires_at, rate_limit_per_minute=5, rate_limit_per_day=50
+        organization=acme, name="Shop", expires_at=expires_at, rate_limit_per_minute=5, rate_limit_per_day=50
     )
 
     call("/me", raw_key)
@@ -66,21 +67,47 @@ def test_organization_key(call, acme, prefix, permissions):
         "username": None,
         "key": {
             "id": str(key.pk),
-            "prefix": prefix,
+            "prefix": "csb",
             "hint": key.hint,
             "name": "Shop",
             "expires_at": "2050-01-31T12:00:00Z",
         },
-        "organizations": [
-            {"id": str(acme.pk), "name": "Acme", "slug": "acme", "role": None, "permissions": permissions}
-        ],
+        "organizations": [describe(acme, sorted(ROLE_PERMISSIONS[Role.OWNER]))],
     }
     assert [(limit["limit"], limit["period"], limit["remaining"]) for limit in limits] == [(5, 60, 3), (50, 86400, 48)]
     assert all(0 < limit["reset"] <= limit["period"] for limit in limits)
 
 
-def test_limits_that_cannot_be_counted(call, settings):
-    settings.RATELIMIT_ENABLE = False
+def test_publishable_key_tells_only_its_organization(call, acme):
+    """Every visitor of a page has its publishable key."""
+    key, raw_key = make_key("cpk", organization=acme, name="Shop", rate_limit_per_minute=5)
+
+    response = call("/me", raw_key)
+
+    assert response.json() == {
+        "type": "organization",
+        "username": None,
+        "key": None,
+        "organizations": [describe(acme, VIEW)],
+    }
+    assert not any(text in response.content.decode() for text in ("Shop", str(key.pk), key.hint))
+
+
+def describe(organization, permissions):
+    identity = {"id": str(organization.pk), "name": organization.name, "slug": organization.slug}
+    return {**identity, "role": None, "permissions": permissions}
+
+
+def test_limits_without_the_cache(call, cache_away):
+    """This process counts by itself."""
+    limits = call("/me", make_key(rate_limit_per_minute=5)[1]).json()["key"]["limits"]
+
+    assert [limit["remaining"] for limit in limits] == [4, 9_999]
+
+
+def test_limits_that_cannot_be_read(call, monkeypatch):
+    """The cache went away since the request was counted."""
+    monkeypatch.setattr("closient_auth.api.me.read_windows", Mock(side_effect=StoreUnavailable))
 
     assert call("/me", make_key()[1]).json()["key"]["limits"] is None
 
@@ -114,8 +141,7 @@ def test_key_over_its_limit_revokes_itself(call):
     assert not ApiKey.objects.get(pk=key.pk).is_active
 
 
-def test_key_that_cannot_be_counted_revokes_itself(call, settings):
-    settings.RATELIMIT_ENABLE = False
+def test_key_that_cannot_be_counted_revokes_itself(call, settings, cache_away):
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
     key, raw_key = make_key()
 

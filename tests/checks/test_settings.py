@@ -1,24 +1,34 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.checks import ERROR, WARNING
+from django.test import RequestFactory
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
-from closient_auth.conf import AppSettings
+from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings
 from closient_auth.roles import Role
 
 NAMES = {
+    "ACCEPT_BEARER",
     "HEADER",
     "RATE_LIMIT_PER_MINUTE",
     "RATE_LIMIT_PER_DAY",
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE",
+    "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE",
     "RATE_LIMIT_FAIL_OPEN",
+    "TRUSTED_PROXIES",
     "LAST_USED_INTERVAL",
     "EXTRA_ROLE_PERMISSIONS",
+    "SESSION_ONLY_VIEWS",
 }
 COUNTS = {
     "RATE_LIMIT_PER_MINUTE": 300,
     "RATE_LIMIT_PER_DAY": 10_000,
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 100,
+    "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 0,
+    "TRUSTED_PROXIES": 0,
     "LAST_USED_INTERVAL": 0,
 }
 
@@ -33,13 +43,17 @@ def test_settings_that_use_everything_are_silent(run, settings):
         "RATE_LIMIT_PER_MINUTE": 0,
         "RATE_LIMIT_PER_DAY": 2_147_483_647,
         "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 1,
+        "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 1,
         "RATE_LIMIT_FAIL_OPEN": False,
+        "ACCEPT_BEARER": True,
+        "TRUSTED_PROXIES": 2,
         "LAST_USED_INTERVAL": 60,
         "EXTRA_ROLE_PERMISSIONS": {
             Role.EDITOR: ["offers.publish"],
             "billing": ("offers.price",),
             "owner": {"offers.price", "offers.publish"},
         },
+        "SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "shop.accounts"],
     }
 
     assert set(settings.CLOSIENT_AUTH) == NAMES
@@ -64,7 +78,7 @@ def test_each_setting_has_a_check(run, settings):
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),
         ("LAST_USED_INTERVALS", "Did you mean 'LAST_USED_INTERVAL'?"),
-        (7, "Use one of: EXTRA_ROLE_PERMISSIONS, HEADER, LAST_USED_INTERVAL, "),
+        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, LAST_USED_INTERVAL, "),
         ("user_settings", "Use one of: "),
     ],
 )
@@ -93,11 +107,12 @@ def test_bad_count(find, settings, name, default, value):
     assert message.hint == f"Remove it to use the default, {default}."
 
 
+@pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER"])
 @pytest.mark.parametrize("value", [0, 1, "False", None])
-def test_bad_switch(find, settings, value):
-    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": value}
+def test_bad_switch(find, settings, name, value):
+    settings.CLOSIENT_AUTH = {name: value}
 
-    assert find("E003").msg == f"CLOSIENT_AUTH['RATE_LIMIT_FAIL_OPEN'] should be True or False, not {value!r}."
+    assert find("E003").msg == f"CLOSIENT_AUTH[{name!r}] should be True or False, not {value!r}."
 
 
 @pytest.mark.parametrize(
@@ -192,3 +207,70 @@ def test_each_mistake_is_told(run, settings):
     settings.CLOSIENT_AUTH = {"HEADER": "", "RATE_LIMIT": 1, "LAST_USED_INTERVAL": -1}
 
     assert [message.id for message in run()] == ["closient_auth.E004", "closient_auth.E001", "closient_auth.E003"]
+
+
+@pytest.mark.parametrize("value", ["dj_rest_auth", "", 7, {"knox": 1}, [7], ["knox.", "djoser"], [""], ["a b"]])
+def test_modules_that_cannot_be(find, settings, value):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": value}
+
+    message = find("E003")
+    assert message.msg == f"CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules, not {value!r}."
+    assert "dj_rest_auth" in message.hint
+
+
+@pytest.mark.parametrize("value", [[], ["dj_rest_auth"], ("shop.accounts.views", "knox")])
+def test_modules(run, settings, value):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": value}
+
+    assert run() == []
+
+
+class HostFilter(SafeExceptionReporterFilter):
+    hidden_settings = re.compile("ACME")
+
+
+class BlindFilter(SafeExceptionReporterFilter):
+    hidden_settings = re.compile("NOTHING")
+
+
+class BrokenFilter:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "is_shown"),
+    [
+        ("X-API-Key", None, False),
+        ("X-Acme-Key", None, False),
+        ("X-Token", None, False),
+        ("X-Acme-Client", None, True),
+        ("Client", None, True),
+        ("X-Acme-Client", "HostFilter", False),
+        ("X-API-Key", "HostFilter", True),
+        ("X-API-Key", "BlindFilter", True),
+        ("X-Acme-Client", "BrokenFilter", False),
+        ("X-Acme-Client", "NoFilter", False),
+    ],
+)
+def test_header_in_error_reports(run, settings, header, name, is_shown):
+    settings.CLOSIENT_AUTH = {"HEADER": header}
+    if name:
+        settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.{name}"
+
+    messages = run()
+
+    assert [(message.id, message.level) for message in messages] == [("closient_auth.W022", WARNING)] * is_shown
+    for message in messages:
+        assert message.msg.endswith(f"hides in error reports, not {header!r}.")
+        assert "X-API-Key" in message.hint
+
+
+@pytest.mark.parametrize("header", ["X-API-Key", "X-Acme-Client"])
+def test_error_report_shows_what_the_check_says(run, settings, header):
+    """The check agrees with Django's own report."""
+    settings.CLOSIENT_AUTH = {"HEADER": header}
+    request = RequestFactory().get("/", headers={header: "csb_secret"})
+
+    report = ExceptionReporter(request, ZeroDivisionError, ZeroDivisionError(), None).get_traceback_text()
+
+    assert ("csb_secret" in report) == bool(run())

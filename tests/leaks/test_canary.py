@@ -10,7 +10,7 @@ import pytest
 from django.contrib.admin import AdminSite
 from django.core.management import call_command
 from django.db import OperationalError, connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -19,6 +19,9 @@ from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
+
+# A cache at a closed port.
+AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
 
 
 @pytest.fixture
@@ -119,8 +122,8 @@ def walk(call, staff, sinks, settings, monkeypatch):
         assert use(raw_key, "/broken/") == 500
         with connection.execute_wrapper(fail):
             assert use(raw_key, "/who/") == 500
-        with monkeypatch.context() as patch:
-            patch.setattr(settings, "RATELIMIT_ENABLE", False, raising=False)
+        with monkeypatch.context() as patch, override_settings(CACHES=AWAY):
+            patch.setattr("closient_auth.limits.counter.PATIENCE", 0)
             assert use(raw_key, "/who/") == 200
             settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
             assert use(raw_key, "/who/") == 503

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import socket
-import subprocess
 import time
 from functools import partial
 from urllib.parse import urlsplit
@@ -18,6 +15,7 @@ from closient_auth.limits import breaker, counter
 from tests.factories import make_key
 from tests.limits.faults import FAULTS
 from tests.proxy import Proxy
+from tests.redis_servers import Server, require_redis_server
 
 REDIS_URL = os.environ.get("CLOSIENT_AUTH_TEST_REDIS_URL", "")
 needs_redis = pytest.mark.skipif(not REDIS_URL, reason="CLOSIENT_AUTH_TEST_REDIS_URL is not set")
@@ -52,7 +50,7 @@ def forget(monkeypatch):
     """Give each test a new counter. Return a function to do so again within a test."""
 
     def forget():
-        monkeypatch.setattr(counter, "_current", ((), None))
+        monkeypatch.setattr(counter, "_current", None)
 
     forget()
     return forget
@@ -61,7 +59,13 @@ def forget(monkeypatch):
 @pytest.fixture
 def soon(monkeypatch):
     """Let the breaker retry at once."""
-    monkeypatch.setattr(breaker, "RETRY_AFTER", 0)
+    monkeypatch.setattr(breaker, "PROBE_INTERVAL", 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Without ``RATE_LIMIT_FAIL_OPEN``, refuse requests from the first failure on."""
+    monkeypatch.setattr(counter, "PATIENCE", 0)
 
 
 @pytest.fixture
@@ -89,7 +93,8 @@ def send(call, settings, db):
 @pytest.fixture(autouse=True)
 def far_from_an_edge():
     """Start no test in the last two seconds of a minute, because a test must not cross the end of a window."""
-    while seconds_left("somebody", 60) < 3:
+    names = ["somebody", "somebody:10.0.0.1", "somebody:2001:db8::/64"]
+    while min(seconds_left(name, 60) for name in names) < 3:
         time.sleep(0.1)
 
 
@@ -154,53 +159,8 @@ def proxied_url(proxy):
     return f"redis://127.0.0.1:{proxy.port}{urlsplit(REDIS_URL).path}"
 
 
-class Server:
-    """A Redis server for tests to stop, start and configure."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/1"
-
-    def start(self, *options):
-        self.process = subprocess.Popen(
-            [
-                "redis-server",
-                "--port",
-                str(self.port),
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                self.folder,
-                "--save",
-                "",
-                *options,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("redis-server does not answer")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture
 def own_server(tmp_path):
-    if not REDIS_URL:
-        pytest.skip("Redis is not tested here")
-    if not shutil.which("redis-server"):
-        # A skipped test must not go unnoticed in CI.
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("There is no redis-server to start.")
-    server = Server(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    require_redis_server()
+    with Server(tmp_path) as server:
+        yield server

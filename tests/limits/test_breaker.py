@@ -55,6 +55,13 @@ def fail(breaker, store, times=1):
             breaker.call(store.answer)
 
 
+def open_circuit(breaker, store, clock):
+    fail(breaker, store)
+    clock.now += 0.11
+    fail(breaker, store)
+    store.asked = 0
+
+
 def test_an_answer_is_passed_on(breaker, store, lines):
     assert breaker.call(store.answer, 42) == 42
     assert breaker.call(store.answer, question=43) == 43
@@ -69,62 +76,130 @@ def test_an_error_of_any_kind_becomes_one(breaker, store):
     assert caught.value.__cause__ is store.error
 
 
-def test_after_three_failures_nobody_asks_until_five_seconds_later_one_does(breaker, store, clock):
+def test_requests_of_one_stall_are_one_failure(breaker, store, clock):
+    """They started before the first failure, so the circuit stays closed however many they are."""
+    store.error = ConnectionRefusedError()
+    started = threading.Barrier(9)
+    may_fail = threading.Event()
+
+    def wait():
+        started.wait(5)
+        assert may_fail.wait(5)
+        store.answer()
+
+    def request():
+        with suppress(StoreUnavailable):
+            breaker.call(wait)
+
+    threads = [threading.Thread(target=request) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    started.wait(5)
+    clock.now += 0.5
+    fail(breaker, store)
+    clock.now += 0.5
+    may_fail.set()
+    for thread in threads:
+        thread.join()
+
+    fail(breaker, store)
+    assert store.asked == 8 + 2
+    assert breaker.away == 0.5
+
+
+def test_the_circuit_opens_when_failures_last_a_tenth_of_a_second(breaker, store, clock):
     store.error = ConnectionRefusedError()
 
     fail(breaker, store, times=10)
-    assert store.asked == 3
-    clock.now += 4.9
-    fail(breaker, store)
-    assert store.asked == 3
-    clock.now += 0.1
+    clock.now += 0.09
     fail(breaker, store, times=10)
-    assert store.asked == 4
-    clock.now += 5
+    assert store.asked == 20
+    clock.now += 0.02
     fail(breaker, store, times=10)
-    assert store.asked == 5
+    assert store.asked == 21
+
+
+def test_while_it_is_open_one_request_asks_every_quarter_of_a_second(breaker, store, clock):
+    store.error = ConnectionRefusedError()
+    open_circuit(breaker, store, clock)
+
+    for _ in range(100):
+        clock.now += 0.01
+        fail(breaker, store, times=3)
+    # The design demands two probes a second.
+    assert store.asked in {3, 4}
 
 
 def test_an_answer_ends_it_for_everyone(breaker, store, clock):
     store.error = ConnectionRefusedError()
-    fail(breaker, store, times=3)
-    clock.now += 5
+    open_circuit(breaker, store, clock)
+    clock.now += 0.3
     store.error = None
 
     assert [breaker.call(store.answer, number) for number in range(5)] == [0, 1, 2, 3, 4]
+    assert breaker.away == 0
     store.error = ConnectionRefusedError()
     fail(breaker, store, times=2)
-    assert store.asked == 3 + 5 + 2
-
-
-def test_three_failures_are_enough_the_next_time_too(breaker, store):
-    breaker.call(store.answer)
-    store.error = ConnectionRefusedError()
-    fail(breaker, store, times=2)
-    store.error = None
-    breaker.call(store.answer)
-    store.error = ConnectionRefusedError()
-
-    fail(breaker, store, times=10)
-    assert store.asked == 1 + 2 + 1 + 3
+    assert store.asked == 5 + 2
 
 
 @pytest.mark.parametrize("error", [None, CountRefused("junk")])
-def test_failures_count_only_in_a_row(breaker, store, error):
+def test_failures_open_it_only_without_a_success_between(breaker, store, clock, error):
     for _ in range(5):
         store.error = ConnectionRefusedError()
         fail(breaker, store, times=2)
         store.error = error
         with suppress(CountRefused):
             breaker.call(store.answer)
+        clock.now += 0.09
 
     assert store.asked == 15
+    assert breaker.away == 0
+
+
+def test_the_store_is_away_from_the_first_failure_to_the_start_of_the_last(breaker, store, clock):
+    store.error = ConnectionRefusedError()
+    assert breaker.away == 0
+    fail(breaker, store)
+    assert breaker.away == 0
+
+    clock.now += 0.7
+    fail(breaker, store)
+    assert breaker.away == pytest.approx(0.7)
+    # Nobody asked since, so nothing is known.
+    clock.now += 0.2
+    fail(breaker, store)
+    assert breaker.away == pytest.approx(0.7)
+
+
+def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock):
+    store.error = ConnectionRefusedError()
+    fail(breaker, store)
+    clock.now += 0.9
+    fail(breaker, store)
+    assert breaker.away == pytest.approx(0.9)
+    asked = store.asked
+
+    clock.now += 1.1
+    fail(breaker, store, times=5)
+
+    assert breaker.away == 0
+    assert store.asked == asked + 5
+
+
+def test_a_silence_without_the_circuit_open_is_one_too(breaker, store, clock):
+    store.error = ConnectionRefusedError()
+    fail(breaker, store)
+    clock.now += 1.1
+    fail(breaker, store)
+
+    assert breaker.away == 0
 
 
 def test_while_one_tries_the_others_do_not_wait(breaker, store, clock):
     store.error = ConnectionRefusedError()
-    fail(breaker, store, times=3)
-    clock.now += 5
+    open_circuit(breaker, store, clock)
+    clock.now += 0.3
     store.error = None
     is_asked, may_answer, answers = threading.Event(), threading.Event(), []
 
@@ -136,28 +211,31 @@ def test_while_one_tries_the_others_do_not_wait(breaker, store, clock):
     probe = threading.Thread(target=lambda: answers.append(breaker.call(wait)))
     probe.start()
     assert is_asked.wait(5)
-    fail(breaker, store, times=4)
+    for _ in range(4):
+        # The cache's own timeouts may be seconds.
+        clock.now += 2
+        fail(breaker, store)
     may_answer.set()
     probe.join()
 
-    assert store.asked == 3
+    assert store.asked == 0
     assert answers == ["late"]
     assert breaker.call(store.answer, "again") == "again"
 
 
 def test_one_that_tries_and_never_comes_back_is_followed_by_another(breaker, store, clock):
     store.error = ConnectionRefusedError()
-    fail(breaker, store, times=3)
-    clock.now += 5
+    open_circuit(breaker, store, clock)
+    clock.now += 0.3
     # The end of the worker is not an error of the store.
     store.error = SystemExit()
     with pytest.raises(SystemExit):
         breaker.call(store.answer)
     store.error = None
 
-    clock.now += 4.9
+    clock.now += 9.9
     fail(breaker, store)
-    clock.now += 0.1
+    clock.now += 0.2
     assert breaker.call(store.answer, "back") == "back"
 
 
@@ -174,12 +252,12 @@ def test_a_store_that_refuses_one_count_is_asked_for_the_next(breaker, store, li
 
 def test_a_refused_count_ends_an_outage_for_the_others(breaker, store, clock, lines):
     store.error = ConnectionRefusedError()
-    fail(breaker, store, times=3)
-    clock.now += 5
+    open_circuit(breaker, store, clock)
+    clock.now += 0.3
     store.error = CountRefused("junk")
     with pytest.raises(CountRefused):
         breaker.call(store.answer)
-    assert lines() == [DOWN]
+    assert lines() == [DOWN, UP]
     store.error = None
 
     assert breaker.call(store.answer, "sound") == "sound"

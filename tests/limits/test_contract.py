@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import redis
 from django.core.cache import caches
 
+from closient_auth.limits import counter
 from closient_auth.limits.counter import count_request, read_windows
-from closient_auth.limits.windows import StoreUnavailable, Window
+from closient_auth.limits.windows import Window
 from tests.limits.conftest import DJANGO, DJANGO_REDIS, LOCAL_MEMORY, REDIS_URL, needs_redis, seconds_left
 
 CACHES: dict[str, dict[str, Any]] = {
@@ -29,8 +31,9 @@ CACHES: dict[str, dict[str, Any]] = {
         "OPTIONS": {"CONNECTION_POOL_CLASS": "tests.limits.pools.OddPool"},
     },
 }
+DAY = 86_400
 # Errors of the package, of Django's cache and of Redis.
-NO_COUNT = r"^(the cache contains an invalid count|UnpicklingError|WRONGTYPE .*)$"
+NO_COUNT = "the cache contains an invalid count|UnpicklingError|WRONGTYPE .*"
 
 
 class LocalMemory:
@@ -205,21 +208,67 @@ def test_counters_never_live_without_an_end(kept):
         assert all(lifetime is not None and 0 < lifetime <= 86_400 + 5 for lifetime in lifetimes)
 
 
-def test_junk_is_no_count(kept):
+@pytest.mark.parametrize("is_open", [True, False])
+def test_junk_does_not_make_its_identifier_unlimited(kept, settings, lines, is_open):
+    """This process counts instead, whatever the policy. The counters of others are not affected."""
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": is_open}
     windows = [Window(2, 60), Window(10, 86_400)]
     count_request("somebody", windows)
     kept.spoil()
 
-    for ask in (count_request, read_windows):
-        with pytest.raises(StoreUnavailable, match=NO_COUNT):
-            ask("somebody", windows)
-    assert count_request("somebody else", windows).allowed
+    assert [count_request("somebody", windows).allowed for _ in range(5)] == [True] + [False] * 4
+    assert counts(read_windows("somebody", windows)) == [2, 2]
+    assert counts(count_request("somebody else", windows).states) == [1, 1]
+    (line,) = lines()
+    assert re.fullmatch(rf"rate_limits=unavailable fail_open={is_open} error=({NO_COUNT})", line)
 
 
-def test_limits_that_are_switched_off_are_not_unlimited(kept, settings):
+@pytest.mark.parametrize("is_open", [True, False])
+def test_limits_that_are_switched_off_are_not_unlimited(kept, settings, lines, is_open):
     settings.RATELIMIT_ENABLE = False
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": is_open}
 
-    with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
-        count_request("somebody", [Window(2, 60)])
-    with pytest.raises(StoreUnavailable, match="^RATELIMIT_ENABLE is False$"):
-        read_windows("somebody", [Window(2, 60)])
+    assert [count_request("somebody", [Window(2, 60)]).allowed for _ in range(4)] == [True, True, False, False]
+    assert counts(read_windows("somebody", [Window(2, 60)])) == [2]
+    assert kept.lifetimes() == []
+    assert lines() == [f"rate_limits=unavailable fail_open={is_open} error=RATELIMIT_ENABLE is False"]
+
+
+def test_a_client_s_share(kept):
+    """Its window is in the same count as the others, and a client over its share does not use up theirs."""
+    shared = [Window(5, 60), Window(100, 86_400)]
+
+    def ask(client):
+        verdict = count_request("somebody", [Window(3, 60, client), *shared])
+        return verdict.allowed, verdict.tightest.window.client
+
+    greedy = [ask("10.0.0.1") for _ in range(6)]
+    assert greedy[:3] == [(True, "10.0.0.1")] * 3
+    assert greedy[3:] == [(False, "10.0.0.1")] * 3
+    assert counts(read_windows("somebody", shared)) == [3, 3]
+    assert [ask("2001:db8::/64") for _ in range(4)] == [(True, ""), (True, ""), (False, ""), (False, "")]
+    assert counts(read_windows("somebody", [Window(3, 60, "2001:db8::/64"), *shared])) == [2, 5, 5]
+    assert counts(count_request("somebody else", [Window(3, 60, "10.0.0.1")]).states) == [1]
+
+
+def test_requests_that_were_counted_elsewhere_are_added(kept):
+    store = counter._get_counter().store
+    windows = [Window(2, DAY, "10.0.0.1"), Window(5, 60), Window(100, DAY)]
+
+    assert counts(store.count("somebody", windows, [1, 0, 1]).states) == [2, 1, 2]
+    verdict = store.count("somebody", windows, [2, 3, 4])
+    assert not verdict.allowed
+    assert counts(verdict.states) == counts(store.look("somebody", windows)) == [4, 4, 6]
+    # Nobody asks the store for this one again until the next window.
+    assert store.count("somebody else", [Window(3, DAY)], [3]).allowed is False
+    assert counts(store.look("somebody else", [Window(3, DAY)])) == [3]
+    assert all(0 < lifetime <= DAY + 5 for lifetime in kept.lifetimes())
+
+
+def test_a_client_s_window_ends_by_its_own_name(kept):
+    window = Window(3, 60, "10.0.0.1")
+    before = seconds_left("somebody:10.0.0.1", 60)
+    (state,) = count_request("somebody", [window]).states
+    after = seconds_left("somebody:10.0.0.1", 60)
+
+    assert after <= state.reset <= before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import time
 from importlib import metadata
 
@@ -14,7 +16,7 @@ from django_ratelimit import ALL
 from django_ratelimit.core import _get_window, _make_cache_key, get_usage
 
 from closient_auth.limits.counter import count_request, read_windows
-from closient_auth.limits.ratelimit import GROUP
+from closient_auth.limits.ratelimit import GROUP, RatelimitStore
 from closient_auth.limits.windows import StoreUnavailable, Window
 from tests.limits.conftest import LOCAL_MEMORY
 
@@ -112,7 +114,7 @@ def test_no_two_counters_share_a_key():
     assert not GROUP[-1].isdigit()
 
 
-def test_a_request_takes_five_trips(use):
+def test_a_request_takes_six_trips_at_most(use):
     use(TripsCache)
     count_request("somebody", WINDOWS)
     TripsCache.trips.clear()
@@ -122,6 +124,18 @@ def test_a_request_takes_five_trips(use):
     TripsCache.trips.clear()
     read_windows("somebody", WINDOWS)
     assert TripsCache.trips == ["get_many"]
+    share = Window(9, 60, "10.0.0.1")
+    for expected in ("add", "incr"):
+        TripsCache.trips.clear()
+        count_request("somebody", [share, *WINDOWS])
+        assert TripsCache.trips == ["get_many", expected, "add", "incr", "add", "incr"]
+
+
+def test_django_ratelimit_is_imported_where_it_counts():
+    """Its private functions may change, and projects on Redis do not need them."""
+    code = "import closient_auth.limits.counter, sys; sys.exit('django_ratelimit' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_it_looks_where_it_counts(settings):
@@ -148,14 +162,16 @@ def test_a_cache_that_counts_nothing_is_unavailable(use, settings, is_open):
     settings.RATELIMIT_FAIL_OPEN = is_open
     use(DeafCache)
 
-    with pytest.raises(StoreUnavailable, match="^the cache did not count$"):
-        count_request("somebody", WINDOWS)
+    for window in (Window(3, 60), Window(3, 60, "10.0.0.1")):
+        with pytest.raises(StoreUnavailable, match="^the cache did not count$"):
+            RatelimitStore("default").count("somebody", [window], [0])
 
 
-def test_who_finds_room_and_is_late_is_refused(use):
+@pytest.mark.parametrize("client", ["", "10.0.0.1"])
+def test_who_finds_room_and_is_late_is_refused(use, client):
     use(RivalCache)
 
-    verdict = count_request("somebody", [Window(3, 60), Window(10, 86_400)])
+    verdict = count_request("somebody", [Window(3, 60, client), Window(10, 86_400)])
 
     assert verdict.allowed is False
     assert [state.count for state in verdict.states] == [4, 0]

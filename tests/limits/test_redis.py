@@ -15,14 +15,14 @@ import time_machine
 from closient_auth.limits import counter
 from closient_auth.limits.counter import count_request, read_windows
 from closient_auth.limits.ratelimit import RatelimitStore
-from closient_auth.limits.redis import BUDGET, TIMEOUT, RedisStore
-from closient_auth.limits.windows import StoreUnavailable, Window
+from closient_auth.limits.redis import BUDGET, TIMEOUT, Server
+from closient_auth.limits.windows import CountRefused, StoreUnavailable, Window
 from tests.limits.conftest import DJANGO, DJANGO_REDIS, needs_redis, proxied_url
 
 pytestmark = needs_redis
 
 WINDOWS = [Window(300, 60), Window(10_000, 86_400)]
-KEY = b":1:closient_auth:limits:somebody"
+KEY = b":1:closient_auth:limits:{somebody}"
 ODD_POOL = "tests.limits.pools.OddPool"
 
 
@@ -72,11 +72,17 @@ def test_elsewhere_it_takes_six_at_most(proxy, server, use_cache):
     assert proxy.turns <= 6
 
 
-def test_all_windows_are_one_key(proxied, server):
-    """A single key is in one slot of a Redis Cluster."""
+def test_all_windows_are_one_key_and_those_of_a_client_another(proxied, proxy, server):
+    """The braces put both into one slot of a Redis Cluster."""
     count_request("somebody", WINDOWS)
-
     assert server.keys() == [KEY]
+    proxy.turns = 0
+
+    count_request("somebody", [Window(5, 60, "10.0.0.1"), *WINDOWS])
+
+    assert proxy.turns == 1
+    assert sorted(server.keys()) == [KEY, KEY + b":10.0.0.1"]
+    assert 0 < server.ttl(KEY + b":10.0.0.1") <= 60
 
 
 def test_the_key_ends_with_its_longest_window(proxied, server):
@@ -107,23 +113,36 @@ def test_a_clock_that_was_set_starts_a_new_count(proxied, server, seconds):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("60:count", "many"), ("60:count", ""), ("60:end", "soon"), ("86400:count", None)]
+    ("field", "value"),
+    [
+        ("60:count", "many"),
+        ("60:count", ""),
+        ("60:count", "nan"),
+        ("60:count", "-1000000"),
+        ("60:count", "1.5"),
+        ("60:count", "0x10"),
+        ("60:end", "soon"),
+        ("86400:count", None),
+    ],
 )
 def test_a_field_with_junk_is_no_count(proxied, server, field, value):
-    count_request("somebody", WINDOWS)
+    windows = [Window(3, 60), Window(10, 86_400)]
+    count_request("somebody", windows)
     server.hdel(KEY, field) if value is None else server.hset(KEY, field, value)
 
-    for ask in (count_request, read_windows):
-        with pytest.raises(StoreUnavailable, match="contains an invalid count"):
-            ask("somebody", WINDOWS)
-    assert count_request("somebody else", WINDOWS).allowed
+    store = counter._get_counter().store
+    for ask in (lambda: store.count("somebody", windows, [0, 0]), lambda: store.look("somebody", windows)):
+        with pytest.raises(CountRefused, match="contains an invalid count"):
+            ask()
+    assert [count_request("somebody", windows).allowed for _ in range(4)] == [True, True, False, False]
+    assert counts(count_request("somebody else", windows).states) == [1, 1]
 
 
-def test_an_answer_of_another_length_is_no_count(proxied, monkeypatch):
-    monkeypatch.setattr(RedisStore, "_evaluate", lambda self, arguments: [1, 5, 60])
+def test_an_answer_of_another_length_is_no_count(proxied, monkeypatch, lines):
+    monkeypatch.setattr(Server, "evaluate", lambda *args: [1, 5, 60])
 
-    with pytest.raises(StoreUnavailable, match="^ValueError$"):
-        count_request("somebody", WINDOWS)
+    assert counts(count_request("somebody", WINDOWS).states) == [1, 1]
+    assert lines() == ["rate_limits=unavailable fail_open=True error=ValueError"]
 
 
 def test_a_forgotten_script_is_sent_again(proxied, server):
@@ -174,11 +193,12 @@ def test_an_answer_counts_however_late_it_is_read(proxied, monkeypatch, is_refus
 def test_the_budget_is_for_all_that_is_waited_for(proxied, proxy, monkeypatch, server, lost, asked_again_at, expected):
     count_request("somebody", WINDOWS)
     proxy.drop() if lost == "connection" else server.script_flush()
+    store = counter._get_counter().store
     clock = iter([0, asked_again_at])
     monkeypatch.setattr("closient_auth.limits.redis.monotonic", lambda: next(clock))
 
     with pytest.raises(StoreUnavailable, match=f"^{expected}$") if expected else nullcontext():
-        count_request("somebody", WINDOWS)
+        store.count("somebody", WINDOWS, [0, 0])
 
 
 def test_threads_share_the_client_and_no_connection(proxied, proxy):

@@ -15,6 +15,7 @@ from tests.factories import UserFactory, make_key
 pytestmark = pytest.mark.django_db
 
 HEADERS = [
+    "RateLimit",
     "RateLimit-Policy",
     "RateLimit-Limit",
     "RateLimit-Remaining",
@@ -132,6 +133,7 @@ def test_headers_are_those_of_the_window_that_trips_first(noon):
     headers = get_headers(Verdict(True, (WindowState(minute, 12, 31), WindowState(day, 9_990, 5_000))))
 
     assert headers == {
+        "RateLimit": '"minute";r=288;t=31, "day";r=10;t=5000',
         "RateLimit-Policy": "300;w=60, 10000;w=86400",
         "RateLimit-Limit": "10000",
         "RateLimit-Remaining": "10",
@@ -164,15 +166,20 @@ def test_a_view_s_own_refusal_counts_and_says_so(call):
     assert limit_headers(call("/failing/", raw_key))["RateLimit-Remaining"] == "0"
 
 
-def test_a_permission_s_refusal_does_not_count(call):
-    """Permissions are checked first, so only an authorized caller learns about the limits."""
-    _, raw_key = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=1)
+def test_a_permission_s_refusal_counts(call):
+    """Otherwise a limited key could load the database without bound."""
+    _, raw_key = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=2)
+    _, neighbour = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=2)
 
-    for _ in range(3):
+    for _ in range(2):
         response = call("/who/", raw_key)
-        assert response.status_code == HTTPStatus.FORBIDDEN
+        assert (response.status_code, response.json()["code"]) == (HTTPStatus.FORBIDDEN, "publishable_key_refused")
         assert limit_headers(response) == {}
-    assert call("/open-who/", raw_key).status_code == HTTPStatus.OK
+    for path in ("/who/", "/open-who/"):
+        response = call(path, raw_key)
+        assert (response.status_code, response.json()["code"]) == (HTTPStatus.TOO_MANY_REQUESTS, "throttled")
+        assert response["RateLimit-Remaining"] == "0"
+    assert call("/open-who/", neighbour)["RateLimit-Remaining"] == "1"
 
 
 def test_bad_keys_do_not_use_up_a_good_one(call):

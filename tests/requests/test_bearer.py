@@ -220,7 +220,7 @@ def frames():
 
 
 @pytest.mark.usefixtures("accept")
-@pytest.mark.parametrize("name", ["hash_api_key", "verify_api_key", "find_key", "_has_bearer_key"])
+@pytest.mark.parametrize("name", ["hash_api_key", "verify_api_key", "find_key", "_has_bearer_key", "_get_presented"])
 def test_error_report_has_no_key(call, frames, monkeypatch, name):
     _, raw_key = make_key("csb")
     original = getattr(credentials, name)
@@ -266,7 +266,7 @@ def test_no_line_of_the_credentials_shows_the_key(call, frames):
             sys.settrace(previous)
 
     assert run(None).status_code == HTTPStatus.OK
-    assert {"has_key", "_has_bearer_key", "_hash_presented_key"} <= {function for function, _ in places}
+    assert {"has_key", "_has_bearer_key", "hash_presented_key", "get_holder", "_get_presented"} <= {function for function, _ in places}
     for place in list(places):
         assert run(place).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
         assert "MemoryError: injected" in frames[-1]

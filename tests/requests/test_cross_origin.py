@@ -20,7 +20,7 @@ PREFLIGHT = {
     "access_control_request_method": "GET",
     "access_control_request_headers": "x-api-key",
 }
-TOLD = {"RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+TOLD = {"RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
 
 
 @pytest.fixture

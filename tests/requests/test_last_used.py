@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from closient_auth.core.last_used import record_use
 from closient_auth.models import ApiKey
 from tests.factories import make_key
 from tests.requests.last_used import NOW, stored
@@ -54,6 +56,84 @@ def test_not_written_within_the_interval_is_not_tried(call, settings):
         call("/who/", raw_key)
 
     assert not [query for query in queries if "UPDATE" in query["sql"]]
+
+
+def refuse(write):
+    raise AssertionError("no transaction is open, so the write should not wait")
+
+
+def use(api_key, **options):
+    """Record a use as a request that has just read the row; return the number of statements."""
+    found = ApiKey.objects.get(pk=api_key.pk)
+    with CaptureQueriesContext(connection) as queries:
+        record_use(found, refuse, **options)
+    return len(queries)
+
+
+@pytest.mark.parametrize(
+    ("interval", "at_most_every", "elapsed", "written"),
+    [
+        (0, 1, 0.999_999, False),
+        (0, 1, 1, True),
+        (60, 1, 59.999_999, False),
+        (60, 1, 60, True),
+        (1, 60, 59.999_999, False),
+        (1, 60, 60, True),
+        (0, 0, 0.000_001, True),
+    ],
+)
+def test_longer_interval_of_one_call(settings, interval, at_most_every, elapsed, written):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": interval}
+    api_key, _ = make_key("csb")
+    assert use(api_key, at_most_every=at_most_every) == 1
+    assert stored(api_key) == NOW
+
+    later = NOW + timedelta(seconds=elapsed)
+    with time_machine.travel(later, tick=False):
+        assert use(api_key, at_most_every=at_most_every) == written
+
+    assert stored(api_key) == (later if written else NOW)
+
+
+def test_flood_on_one_key_writes_once_a_second():
+    api_key, _ = make_key("csb")
+    statements = 0
+
+    for tenth in range(30):
+        with time_machine.travel(NOW + timedelta(seconds=tenth / 10), tick=False):
+            statements += use(api_key, at_most_every=1)
+
+    assert statements == 3
+    assert stored(api_key) == NOW + timedelta(seconds=2)
+
+
+def test_longer_interval_is_that_of_the_row():
+    """The process remembers nothing: another server may write or restore the row."""
+    api_key, _ = make_key("csb")
+    stale = ApiKey.objects.get(pk=api_key.pk)
+    assert use(api_key, at_most_every=1) == 1
+
+    half = NOW + timedelta(seconds=0.5)
+    with time_machine.travel(half, tick=False):
+        record_use(stale, refuse, at_most_every=1)
+        assert stored(api_key) == NOW
+        ApiKey.objects.filter(pk=api_key.pk).update(last_used=None)
+        assert use(api_key, at_most_every=1) == 1
+
+    assert stored(api_key) == half
+
+
+def test_longer_interval_after_a_transaction():
+    api_key, _ = make_key("csb")
+    deferred: list[Callable[[], None]] = []
+    with transaction.atomic():
+        record_use(api_key, deferred.append, at_most_every=1)
+    ApiKey.objects.filter(pk=api_key.pk).update(last_used=NOW - timedelta(seconds=0.5))
+
+    [write] = deferred
+    write()
+
+    assert stored(api_key) == NOW - timedelta(seconds=0.5)
 
 
 def test_it_never_moves_backwards(call, atomic):

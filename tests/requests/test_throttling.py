@@ -12,6 +12,7 @@ from tests.factories import MembershipFactory, make_key
 pytestmark = pytest.mark.django_db
 
 NAMES = {
+    "RateLimit",
     "RateLimit-Policy",
     "RateLimit-Limit",
     "RateLimit-Remaining",
@@ -94,19 +95,25 @@ def cache_away(request, settings):
 
 @pytest.mark.usefixtures("cache_away")
 def test_cache_away_and_open(call):
-    api_key, raw_key = make_key("csb", rate_limit_per_minute=1)
+    api_key, raw_key = make_key("csb", rate_limit_per_minute=2, rate_limit_per_day=2)
 
-    for _ in range(3):
-        response = call("/who/", raw_key)
-        assert response.json()["key"] == str(api_key.pk)
-        assert names(response) == set()
+    responses = [call("/who/", raw_key) for _ in range(4)]
+
+    assert [response.status_code for response in responses] == [200, 200, 429, 429]
+    assert responses[0].json()["key"] == str(api_key.pk)
+    assert [response["RateLimit-Remaining"] for response in responses] == ["1", "0", "0", "0"]
 
 
 @pytest.mark.usefixtures("cache_away")
-def test_cache_away_and_closed(call, settings):
+def test_cache_away_and_closed(call, settings, monkeypatch):
     settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": False}
+    _, raw_key = make_key("csb", rate_limit_per_minute=2, rate_limit_per_day=2)
+    # An outage of less than a second refuses nobody who is within the limits.
+    monkeypatch.setattr("closient_auth.limits.counter.PATIENCE", 3_600)
+    assert [call("/who/", raw_key).status_code for _ in range(3)] == [200, 200, 429]
+    monkeypatch.setattr("closient_auth.limits.counter.PATIENCE", 0)
 
-    response = call("/who/", make_key("csb")[1])
+    response = call("/who/", raw_key)
 
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert response["Retry-After"] == "1"

@@ -4,6 +4,7 @@ Settings of the test project behind a real server, in a separate process.
 ``SERVED_DATABASE``  the entry of ``DATABASES``, as JSON
 ``SERVED_LOG``       the log file of all loggers, at level DEBUG
 ``SERVED_ATOMIC``    if set, turns ``ATOMIC_REQUESTS`` on
+``SERVED_SETTINGS``  the setting ``CLOSIENT_AUTH``, as JSON
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 from tests.settings import *  # noqa: F403
 
 DATABASES = {"default": json.loads(os.environ["SERVED_DATABASE"]) | {"ATOMIC_REQUESTS": "SERVED_ATOMIC" in os.environ}}
+CLOSIENT_AUTH = json.loads(os.environ.get("SERVED_SETTINGS", "{}"))
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "tests.served.urls"
 MIDDLEWARE = ["tests.served.middleware.CountQueriesMiddleware", *MIDDLEWARE]  # noqa: F405
