@@ -1,11 +1,31 @@
 """Read ``settings.CLOSIENT_AUTH``. Other modules should use ``conf``."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 
 _T = TypeVar("_T")
+
+# The default of ``SESSION_ONLY_VIEWS``: packages whose views change passwords, tokens, second factors or e-mail addresses.
+ACCOUNT_PACKAGES = (
+    "allauth",
+    "dj_rest_auth",
+    "django.contrib.auth.views",
+    "django_rest_passwordreset",
+    "djoser",
+    "drfpasswordless",
+    "durin",
+    "knox",
+    "mfa",
+    "oauth2_provider",
+    "rest_framework.authtoken",
+    "rest_framework_simplejwt",
+    "rest_registration",
+    "rest_social_auth",
+    "trench",
+    "two_factor",
+)
 
 
 class _Setting(property, Generic[_T]):
@@ -51,6 +71,9 @@ class AppSettings:
     )
     EXTRA_ROLE_PERMISSIONS = _Setting[Mapping[str, Iterable[str]]](
         {}, 'The project\'s own permissions by role, such as ``{"editor": ["offers.publish"]}``.'
+    )
+    SESSION_ONLY_VIEWS = _Setting[Sequence[str]](
+        ACCOUNT_PACKAGES, "Modules and packages of views that refuse API keys, such as ``dj_rest_auth``."
     )
 
 

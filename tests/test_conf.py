@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from closient_auth.conf import AppSettings, conf
+from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
 
 DEFAULTS = {
     "HEADER": "X-API-Key",
@@ -12,6 +12,7 @@ DEFAULTS = {
     "RATE_LIMIT_FAIL_OPEN": True,
     "LAST_USED_INTERVAL": 0,
     "EXTRA_ROLE_PERMISSIONS": {},
+    "SESSION_ONLY_VIEWS": ACCOUNT_PACKAGES,
 }
 OTHERS = {
     "HEADER": "X-Key",
@@ -21,6 +22,7 @@ OTHERS = {
     "RATE_LIMIT_FAIL_OPEN": False,
     "LAST_USED_INTERVAL": 60,
     "EXTRA_ROLE_PERMISSIONS": {"editor": ["offers.publish"]},
+    "SESSION_ONLY_VIEWS": ["accounts.views"],
 }
 
 

@@ -38,7 +38,7 @@ def test_adapter_lets_keys_in(serve, call):
         response = call(raw_key=raw_key)
 
         assert (response.status_code, response.json()["slug"]) == (HTTPStatus.OK, "acme")
-        assert response["Vary"] == "X-API-Key"
+        assert response["Vary"] == "X-API-Key, X-Organization"
         assert response["Cache-Control"] == "private, no-store"
         assert response["RateLimit-Remaining"] == "299"
         assert ApiKey.objects.get(pk=api_key.pk).last_used is not None
@@ -60,13 +60,15 @@ def test_adapter_refuses(serve, call, make, status, code):
     response = call(raw_key=make())
 
     assert (response.status_code, response.json()["code"]) == (status, code)
-    assert (response["Vary"], response["Cache-Control"]) == ("X-API-Key", "private, no-store")
+    assert response["Vary"].startswith("X-API-Key, X-Organization")
+    assert response.get("Cache-Control") == (None if code == "not_authenticated" else "private, no-store")
 
 
 @pytest.mark.django_db
 def test_adapter_checks_permissions_and_limits(serve, call):
     member = MembershipFactory.create(role="billing")
-    _, raw_key = make_key("csu", user=member.user, rate_limit_per_minute=1)
+    _, raw_key = make_key("csu", user=member.user, rate_limit_per_minute=2)
+    # A refused request counts as well.
     serve("organization.manage_api_keys")
     assert call(raw_key=raw_key).status_code == HTTPStatus.FORBIDDEN
 

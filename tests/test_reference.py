@@ -42,7 +42,7 @@ INTERNAL = {
     "models.organizations": {
         "lock_before_members",
         "read_uuid",
-        "validate_slug_is_not_a_uuid",
+        "validate_slug",
         "Organization.require_role_change",
         "Organization.save_slug",
     },

@@ -1,7 +1,6 @@
 """Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
 import json
-from io import BytesIO
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -56,10 +55,8 @@ class BoundedJSONParser(JSONParser):
     """
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        # ``HttpRequest.body`` enforces ``DATA_UPLOAD_MAX_MEMORY_SIZE``; REST framework before 3.18.1 bypasses it.
-        body = BytesIO(getattr(stream, "body", None) or stream.read())
         try:
-            data = super().parse(body, media_type, {**(parser_context or {}), "encoding": "utf-8"})
+            data = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ParseError("The JSON is nested too deeply.") from error
@@ -73,21 +70,25 @@ class SessionForWrites(SessionOnly):
         return request.method in SAFE_METHODS or super().has_permission(request, view)
 
 
-class CreationThrottle(WindowThrottle):
-    """Limit how much a signed-in user creates of each kind (the view's ``creates``). API keys have their own limits."""
+class ChangeThrottle(WindowThrottle):
+    """Limit how much a signed-in user creates and changes of each kind (the view's ``kind``).
+
+    API keys have their own limits. ``DELETE`` is not limited: each one needs a row, and a user who revokes many leaked keys
+    should not have to wait.
+    """
 
     windows = (Window(60, 60), Window(1000, 86_400))
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        if request.method != "POST" or isinstance(request.auth, ApiKey):
+        if request.method in (*SAFE_METHODS, "DELETE") or isinstance(request.auth, ApiKey):
             return True
-        return self.count(f"{view.creates}:{request.user.pk}", self.windows)  # type: ignore[attr-defined]
+        return self.count(f"{view.kind}:{request.user.pk}", self.windows)  # type: ignore[attr-defined]
 
 
 class ApiViewSet(GenericViewSet[Any]):
     authentication_classes = [ApiKeyAuthentication, SessionAuthentication]
     permission_classes: Any = [IsAuthenticated, SessionForWrites]
-    throttle_classes = [ApiKeyRateThrottle, CreationThrottle]
+    throttle_classes = [ApiKeyRateThrottle, ChangeThrottle]
     renderer_classes = [JSONRenderer]
     parser_classes = [BoundedJSONParser]
     pagination_class = Pages
@@ -96,7 +97,8 @@ class ApiViewSet(GenericViewSet[Any]):
     http_method_names = [method for method in APIView.http_method_names if method != "options"]
     # The source of a filter is a field, or a method of the queryset.
     filter_serializer_class: Any = Serializer
-    creates = "other"
+    # The kind of object that ``ChangeThrottle`` counts.
+    kind = "other"
     # OpenAPI: the tag, the nouns and verbs of the summaries, and the arguments of ``extend_schema`` for each action.
     tag = noun = nouns = ""
     verbs: dict[str, str] = {}

@@ -21,7 +21,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
     serializer_class = serializers.InvitationSerializer
     filter_serializer_class = serializers.InvitationFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
-    creates = "invitation"
+    kind = "invitation"
 
     def get_queryset(self) -> QuerySet[Invitation]:
         invitations = Invitation.objects.filter(organization=self.organization)
@@ -51,7 +51,7 @@ class AcceptanceViewSet(ApiViewSet):
     tag, noun, verbs = "invitations", "an invitation", {"create": "Accept"}
     serializer_class = serializers.AcceptanceSerializer
     permission_classes = [IsAuthenticated, SessionOnly]
-    creates = "acceptance"
+    kind = "acceptance"
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:

@@ -23,7 +23,7 @@ class ApiKeyViewSet(ApiViewSet):
     filter_serializer_class = serializers.ApiKeyFilterSerializer
     serializer_class = serializers.ApiKeySerializer
     creation_serializer_class: Any = serializers.NewUserKeySerializer
-    creates = "api_key"
+    kind = "api_key"
     verbs = {"destroy": "Revoke"}
     operations = dict.fromkeys(["create", "rotate"], {"responses": {201: serializers.NewUserKeySerializer}})
     get_holder: Callable[[], dict[str, Any]]

@@ -16,6 +16,7 @@ from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, Membership
 from closient_auth.principals import OrganizationPrincipal
+from closient_auth.roles import KEY_RULES
 
 
 @publishable
@@ -25,13 +26,19 @@ class MeViewSet(ApiViewSet):
     permission_classes = [IsAuthenticated]
 
     def retrieve(self, request: Request, **kwargs: str) -> Response:
-        """Return the identity of this credential, its rate limits, and its permissions in each organization."""
+        """Return the identity of this credential, its rate limits, and its permissions in each organization.
+
+        For a publishable key, `key` is null: everybody who opens a page can read its key, and should not learn from it how
+        many requests the page gets.
+        """
         me: dict[str, Any] = {"type": "organization", "username": None, "organizations": [self.user]}
         if not isinstance(self.user, OrganizationPrincipal):
             memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
             memberships = memberships.filter(user=self.user.pk).order_by("organization__name", "pk")
             me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
-        key = _describe_key(request.auth) if isinstance(request.auth, ApiKey) else None
+        key = None
+        if isinstance(request.auth, ApiKey) and not KEY_RULES[request.auth.prefix].is_public:
+            key = _describe_key(request.auth)
         return Response(self.get_serializer({**me, "key": key}).data)
 
 

@@ -17,6 +17,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
     operations = {"destroy": {"responses": {200: serializers.RemovalSerializer}}}
     serializer_class = serializers.MembershipSerializer
     filter_serializer_class = serializers.MembershipFilterSerializer
+    kind = "member"
     required_permissions = {
         "list": Permission.VIEW_ORGANIZATION,
         "retrieve": Permission.VIEW_ORGANIZATION,

@@ -15,7 +15,7 @@ class OrganizationsViewSet(ApiViewSet):
 
     tag, noun, nouns = "organizations", "an organization", "your organizations"
     serializer_class = serializers.OrganizationSerializer
-    creates = "organization"
+    kind = "organization"
 
     def get_queryset(self) -> QuerySet[Organization]:
         is_key = isinstance(self.user, OrganizationPrincipal)
@@ -30,6 +30,7 @@ class OrganizationsViewSet(ApiViewSet):
 class OrganizationViewSet(OrganizationScopedViewSet):
     tag, noun = "organizations", "an organization"
     serializer_class = serializers.OrganizationSerializer
+    kind = "organization"
     required_permissions = {
         "retrieve": Permission.VIEW_ORGANIZATION,
         "partial_update": Permission.DELETE_ORGANIZATION,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +16,14 @@ from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
+from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
 ORGANIZATION_KEYS = get_key_types(KeyHolder.ORGANIZATION)
+# An error names at most this many unknown fields and characters of a name, so a response is never larger than its request.
+MAX_FIELDS_IN_ERRORS = 10
+MAX_CHARACTERS_IN_ERRORS = 100
 
 
 class UtcDateTimeField(serializers.DateTimeField):
@@ -43,7 +48,10 @@ class UtcDateTimeField(serializers.DateTimeField):
 
 
 class Serializer(serializers.Serializer[Any]):
-    """Refuse unknown and read-only fields, because a client would expect an ignored field to be set."""
+    """Refuse unknown and read-only fields, because a client would expect an ignored field to be set.
+
+    The error names the first ten of them.
+    """
 
     # Examples of the fields for the OpenAPI document.
     examples: dict[str, Any] = {}
@@ -51,9 +59,10 @@ class Serializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):
             writable = {name for name, field in self.fields.items() if not field.read_only}
-            if refused := [name for name in data if name not in writable]:
+            refused = islice((name for name in data if name not in writable), MAX_FIELDS_IN_ERRORS)
+            if names := [str(name)[:MAX_CHARACTERS_IN_ERRORS] for name in refused]:
                 message = _("This field cannot be set. Writable fields: %s.") % (", ".join(sorted(writable)) or "-")
-                raise serializers.ValidationError(dict.fromkeys(refused, [message]), "fixed")
+                raise serializers.ValidationError(dict.fromkeys(names, [message]), "fixed")
         return super().to_internal_value(data)
 
 
@@ -66,8 +75,22 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
-class SlugField(TextField, serializers.SlugField):
-    pass
+class ChoiceField(serializers.ChoiceField):
+    """Name the choices in the error. REST framework would repeat the value, which has no maximum length."""
+
+    default_error_messages = {"invalid_choice": _("This is not one of the choices: {choices}.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("invalid_choice", choices=", ".join(self.choices))
+        return data
+
+
+class SlugField(TextField, serializers.RegexField):
+    default_error_messages = {"invalid": SLUG_INVALID}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(regex=SLUG, max_length=SLUG_LENGTH, **kwargs)
 
 
 class EmailField(TextField, serializers.EmailField):
@@ -88,11 +111,11 @@ class ApiKeySerializer(Serializer):
         "rate_limit_per_day": 0,
     }
     id = serializers.UUIDField(read_only=True)
-    prefix = serializers.ChoiceField(choices=KeyType.choices, read_only=True)
+    prefix = ChoiceField(choices=KeyType.choices, read_only=True)
     hint = serializers.CharField(read_only=True)
     name = TextField(max_length=255, required=False, allow_blank=True)
     description = TextField(max_length=255, required=False, allow_blank=True)
-    state = serializers.ChoiceField(choices=KeyState.choices, read_only=True)
+    state = ChoiceField(choices=KeyState.choices, read_only=True)
     expires_at = UtcDateTimeField(required=False, allow_null=True)
     rate_limit_per_minute = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
     rate_limit_per_day = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
@@ -107,7 +130,7 @@ class NewUserKeySerializer(ApiKeySerializer):
 
 
 class NewApiKeySerializer(NewUserKeySerializer):
-    prefix = serializers.ChoiceField(choices=KeyType.choices, help_text=" / ".join(ORGANIZATION_KEYS))
+    prefix = ChoiceField(choices=KeyType.choices, help_text=" / ".join(ORGANIZATION_KEYS))
 
     def validate_prefix(self, prefix: str) -> str:
         if prefix not in ORGANIZATION_KEYS:
@@ -125,8 +148,8 @@ class RotationSerializer(Serializer):
 
 
 class ApiKeyFilterSerializer(serializers.Serializer[Any]):
-    prefix = serializers.ChoiceField(choices=KeyType.choices, required=False)
-    state = serializers.ChoiceField(choices=KeyState.choices, source="in_state", required=False)
+    prefix = ChoiceField(choices=KeyType.choices, required=False)
+    state = ChoiceField(choices=KeyState.choices, source="in_state", required=False)
     unused_since = UtcDateTimeField(required=False)
 
 
@@ -134,7 +157,7 @@ class OrganizationSerializer(Serializer):
     examples = {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
     id = serializers.UUIDField(read_only=True)
     name = TextField(max_length=255)
-    slug = SlugField(max_length=50, required=False)
+    slug = SlugField(required=False)
     created_at = UtcDateTimeField(read_only=True)
 
 
@@ -142,7 +165,7 @@ class MembershipSerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
     username = serializers.CharField(source="user.get_username", read_only=True)
     email = serializers.SerializerMethodField()
-    role = serializers.ChoiceField(choices=Role.choices)
+    role = ChoiceField(choices=Role.choices)
     created_at = UtcDateTimeField(read_only=True)
 
     def get_email(self, membership: Membership) -> str:
@@ -150,7 +173,7 @@ class MembershipSerializer(Serializer):
 
 
 class MembershipFilterSerializer(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(choices=Role.choices, required=False)
+    role = ChoiceField(choices=Role.choices, required=False)
     q = TextField(max_length=255, required=False, allow_blank=True)
 
 
@@ -161,28 +184,28 @@ class RemovalSerializer(Serializer):
 class InvitationSerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
     email = EmailField(max_length=254)
-    role = serializers.ChoiceField(choices=Role.choices, default=Role.EDITOR)
-    status = serializers.ChoiceField(choices=InvitationState.choices, source="state", read_only=True)
+    role = ChoiceField(choices=Role.choices, default=Role.EDITOR)
+    status = ChoiceField(choices=InvitationState.choices, source="state", read_only=True)
     invited_by = serializers.CharField(source="invited_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True)
 
 
 class InvitationFilterSerializer(serializers.Serializer[Any]):
-    status = serializers.ChoiceField(choices=InvitationState.choices, source="in_state", required=False)
+    status = ChoiceField(choices=InvitationState.choices, source="in_state", required=False)
 
 
 class AcceptanceSerializer(Serializer):
     token = TextField(write_only=True, max_length=255)
     id = serializers.UUIDField(read_only=True)
     organization = OrganizationSerializer(read_only=True)
-    role = serializers.ChoiceField(choices=Role.choices, read_only=True)
+    role = ChoiceField(choices=Role.choices, read_only=True)
 
 
 class AuditEntrySerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
     created_at = UtcDateTimeField(read_only=True)
-    event = serializers.ChoiceField(choices=Event.choices, read_only=True)
+    event = ChoiceField(choices=Event.choices, read_only=True)
     actor = serializers.CharField(read_only=True)
     # The primary key of the project's user model can have any type.
     user_id = serializers.CharField(read_only=True, allow_null=True)
@@ -196,7 +219,7 @@ class AuditEntrySerializer(Serializer):
 
 
 class AuditFilterSerializer(serializers.Serializer[Any]):
-    event = serializers.ChoiceField(choices=Event.choices, required=False)
+    event = ChoiceField(choices=Event.choices, required=False)
     actor = TextField(max_length=255, required=False)
     target_id = serializers.UUIDField(required=False)
     since = UtcDateTimeField(source="created_at__gte", required=False)
@@ -212,7 +235,7 @@ class WindowSerializer(Serializer):
 
 class OwnKeySerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
-    prefix = serializers.ChoiceField(choices=KeyType.choices, read_only=True)
+    prefix = ChoiceField(choices=KeyType.choices, read_only=True)
     hint = serializers.CharField(read_only=True)
     name = serializers.CharField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True, allow_null=True)
@@ -223,7 +246,7 @@ class OwnOrganizationSerializer(Serializer):
     id = serializers.UUIDField(read_only=True, source="organization.pk")
     name = serializers.CharField(read_only=True, source="organization.name")
     slug = serializers.SlugField(read_only=True, source="organization.slug")
-    role = serializers.ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
+    role = ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
     permissions = serializers.SerializerMethodField()
 
     def get_permissions(self, access: Membership | OrganizationPrincipal) -> list[str]:
@@ -231,7 +254,7 @@ class OwnOrganizationSerializer(Serializer):
 
 
 class MeSerializer(Serializer):
-    type = serializers.ChoiceField(choices=["user", "organization"], read_only=True)
+    type = ChoiceField(choices=["user", "organization"], read_only=True)
     username = serializers.CharField(read_only=True, allow_null=True)
-    key = OwnKeySerializer(read_only=True, allow_null=True)
+    key = OwnKeySerializer(read_only=True, allow_null=True, help_text=_("Null for sessions and publishable keys."))
     organizations = OwnOrganizationSerializer(many=True, read_only=True)

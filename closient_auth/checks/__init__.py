@@ -7,13 +7,17 @@ from itertools import chain
 
 from django.core.checks import CheckMessage, Tags, register
 
-from closient_auth.checks.declarations import find_declarations, find_misspellings
+from closient_auth.checks.accounts import find_accounts
+from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
+from closient_auth.checks.declarations import find_declarations, find_gates, find_misspellings
 from closient_auth.checks.policies import find_policies
+from closient_auth.checks.routes import get_routes
 from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
 from closient_auth.checks.rules import report
 from closient_auth.checks.settings import find_settings, has_valid_settings
-from closient_auth.checks.stores import find_caches, find_databases
-from closient_auth.checks.views import get_views
+from closient_auth.checks.stores import find_caches, find_connections, find_databases
+from closient_auth.checks.versions import find_versions
+from closient_auth.checks.views import get_guarded_views, get_views
 
 
 def register_checks() -> None:
@@ -25,19 +29,30 @@ def register_checks() -> None:
 
 
 def check_settings(**kwargs: object) -> list[CheckMessage]:
-    """Check ``settings.CLOSIENT_AUTH`` and ``settings.DATABASES``."""
-    return report(chain(find_settings(), find_databases()))
+    """Check ``settings.CLOSIENT_AUTH``, ``settings.DATABASES`` and the version of Django."""
+    return report(chain(find_settings(), find_databases(), find_versions()))
 
 
 def check_views(**kwargs: object) -> list[CheckMessage]:
-    """Check the views of the URLconf, the defaults of REST framework and the cache of the rate limits."""
-    views = get_views()
-    rules = [find_misspellings, find_rows, find_open_fields]
-    # ``required_permissions`` is compared with the permissions of ``CLOSIENT_AUTH``, which has its own messages.
+    """Check the views of the URLconf, the defaults of REST framework, the cache of the limits and the connections."""
+    routes = get_routes()
+    views, guarded = get_views(routes), get_guarded_views(routes)
+    rules, of_guards = (
+        [find_misspellings, find_rows, find_open_fields, find_cached_views, find_accounts],
+        [find_cached_guards],
+    )
+    # Permissions are compared with those of ``CLOSIENT_AUTH``, which has its own messages.
     if has_valid_settings():
         rules.append(find_declarations)
+        of_guards.append(find_gates)
+    findings = chain(
+        find_policies(views, guarded),
+        (finding for view in views for find in rules for finding in find(view)),
+        (finding for guard in guarded for find in of_guards for finding in find(guard)),
+        find_caches(views, guarded),
+        find_connections([*(view for view in views if view.takes_keys), *guarded]),
+    )
     try:
-        in_views = (finding for view in views for find in rules for finding in find(view))
-        return report(chain(find_policies(views), in_views, find_caches(views)))
+        return report(findings)
     finally:
         get_writable_fields.cache_clear()

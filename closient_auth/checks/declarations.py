@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from closient_auth.checks.rules import Finding
 from closient_auth.checks.settings import suggest
-from closient_auth.checks.views import View
+from closient_auth.checks.views import GuardedView, View
 from closient_auth.decorators import is_publishable
 from closient_auth.permissions import get_required_permission
 from closient_auth.roles import Permission, get_all_permissions
@@ -30,6 +30,15 @@ def find_declarations(view: View) -> Iterator[Finding]:
         yield Finding("W005", view)
 
 
+def find_gates(view: GuardedView) -> Iterator[Finding]:
+    """Find unknown permissions of ``organization_permission_required`` and other guards."""
+    declared, known = view.permission, get_all_permissions()
+    for permission in declared.values() if isinstance(declared, Mapping) else [declared]:
+        # Without a permission, the method of the request decides.
+        if isinstance(permission, str) and permission not in known:
+            yield Finding("E012", view, {"permission": permission, "suggestion": suggest(permission, known)})
+
+
 def find_misspellings(view: View) -> Iterator[Finding]:
     if not view.checks_organization:
         return
@@ -49,9 +58,10 @@ def _find_permissions(view: View) -> Iterator[Finding]:
     vars(instance).update(view.initkwargs, action_map=view.actions, **handlers)
     # If the view chooses its permission classes, a method without a permission may belong to another class.
     is_fixed, known = view.permissions is not None, get_all_permissions()
-    for method in view.cls.http_method_names:
+    # HEAD takes the permission of GET, and would be reported a second time.
+    for method in (name for name in view.cls.http_method_names if name != "head"):
         handler = view.actions.get(method, method.upper())
-        # HEAD and OPTIONS need no more than GET, and publishable keys can use no other method.
+        # OPTIONS needs no more than GET, and publishable keys can use no other method.
         is_public = is_fixed and method == "get" and is_publishable(instance, method)
         try:
             permission = get_required_permission(instance, method.upper())

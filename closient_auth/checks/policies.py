@@ -6,7 +6,7 @@ from rest_framework.permissions import NOT, OR, DjangoModelPermissions, IsAdminU
 
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.checks.rules import Finding
-from closient_auth.checks.views import DefaultView, View, includes, is_open, iter_classes
+from closient_auth.checks.views import DefaultView, GuardedView, View, includes, is_open, iter_classes
 from closient_auth.permissions import HasOrganizationPermission
 from closient_auth.throttling import ApiKeyRateThrottle
 
@@ -16,28 +16,45 @@ DEFAULTS = {
     "W002": "REST_FRAMEWORK['DEFAULT_THROTTLE_CLASSES']",
     "W004": "REST_FRAMEWORK['DEFAULT_PERMISSION_CLASSES']",
 }
+# The views of drf-spectacular are not the project's code, but have settings.
+SPECTACULAR = {
+    "W001": "SPECTACULAR_SETTINGS['SERVE_AUTHENTICATION']",
+    "W002": "SPECTACULAR_SETTINGS['SERVE_AUTHENTICATION']",
+    "W003": "SPECTACULAR_SETTINGS['SERVE_PERMISSIONS']",
+    "W004": "SPECTACULAR_SETTINGS['SERVE_AUTHENTICATION']",
+}
 
 
-def find_policies(views: Sequence[View]) -> Iterator[Finding]:
+def find_policies(views: Sequence[View], guarded: Sequence[GuardedView]) -> Iterator[Finding]:
     default = DefaultView()
     by_default = DEFAULTS.keys() & _judge(default)
     yield from (Finding(id, DEFAULTS[id]) for id in sorted(by_default))
-    yield from (Finding(id, view) for view in views for id in _judge(view) if id not in by_default)
+    yield from (Finding(id, _get_place(id, view)) for view in views for id in _judge(view) if id not in by_default)
     if default.takes_keys or any(view.takes_keys for view in views):
         if is_open(default.permissions or ()):
             yield Finding("E006")
-        yield from (Finding("W003", view) for view in views if view.permissions in ((), []))
+        yield from (Finding("W003", _get_place("W003", view)) for view in views if _is_open_by_accident(view))
     # Keys may be accepted by a view that chooses its authenticators, and by classes that cannot be imported.
-    elif default.authenticators and all(view.authenticators is not None for view in views):
+    elif default.authenticators and not guarded and all(view.authenticators is not None for view in views):
         yield Finding("W012")
+
+
+def _is_open_by_accident(view: View) -> bool:
+    # A view without authentication is public on purpose, such as the views that return a token for a password. A view that
+    # refuses keys is not the business of this package.
+    return view.permissions in ((), []) and view.authenticators not in ((), []) and not view.refuses_keys
+
+
+def _get_place(id: str, view: View) -> object:
+    return SPECTACULAR[id] if id in SPECTACULAR and view.cls.__module__ == "drf_spectacular.views" else view
 
 
 def _judge(view: View) -> Iterator[str]:
     """Yield the id of each broken rule."""
     first, *others = [includes([cls], ApiKeyAuthentication) for cls in view.authenticators or ()] or [False]
-    if any(others) and not first:
-        yield "W001"
     if view.takes_keys:
+        if any(others) and not first:
+            yield "W001"
         if view.throttles is not None and not includes(view.throttles, ApiKeyRateThrottle) and not view.is_public:
             yield "W002"
         if includes(view.permissions, IsAdminUser, DjangoModelPermissions):

@@ -25,7 +25,10 @@ def find_rows(view: View) -> Iterator[Finding]:
     is_filtered = isinstance(backends, Collection) and includes(backends, OrganizationFilterBackend)
     # The view's own methods may filter the rows.
     if not view.overrides("get_queryset", "filter_queryset"):
-        is_list = issubclass(view.cls, ListModelMixin) and "list" in (view.actions.values() or ["list"])
+        # ``alist`` is the action of adrf.
+        is_list = issubclass(view.cls, ListModelMixin) and {"list", "alist"}.intersection(
+            view.actions.values() or ["list"]
+        )
         if view.checks_organization and is_list and isinstance(backends, Collection) and not is_filtered:
             yield Finding("W011", view)
         # Another permission class may check more, and so may a subclass.

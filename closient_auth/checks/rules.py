@@ -20,9 +20,20 @@ RULES = {
         "Use letters, digits and single hyphens, such as {default!r}, and not the name of a standard header.",
     ),
     "E005": ("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
+    "W022": (
+        "CLOSIENT_AUTH['HEADER'] should be a name that Django hides in error reports, not {value}.",
+        "Django's error pages and e-mails show the API keys. Use a name with KEY or TOKEN, such as {default!r}, or extend "
+        "hidden_settings of your DEFAULT_EXCEPTION_REPORTER_FILTER.",
+    ),
     "W015": (
         "CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {permissions}.",
         "Roles do not inherit permissions. Add these to 'owner' too.",
+    ),
+    # Versions
+    "W019": (
+        "Django should be {wanted} or later, not {installed}.",
+        "Install django>={wanted}. Older releases have known security holes: before 5.2.13 and 6.0.4, for example, the key "
+        "header can be sent under a second name with ASGI, such as X_API_Key (CVE-2026-3902).",
     ),
     # Authentication, permission and throttle classes
     "W001": (
@@ -57,6 +68,16 @@ RULES = {
         "HasOrganizationPermission should be the last operand of | in: {place}.",
         "It responds 404 for another organization's object, and the permission after it is never evaluated.",
     ),
+    "W020": (
+        "cache_page should not be used with API keys in: {place}.",
+        "It can store one caller's response and send it to another. Cache data in the view instead, and put the id of the "
+        "organization in the cache key.",
+    ),
+    "W024": (
+        "API keys should not be accepted by views that change an account: {place}.",
+        "A leaked user key could take over its person's account. Add closient_auth.permissions.SessionOnly to "
+        "permission_classes, or the module to CLOSIENT_AUTH['SESSION_ONLY_VIEWS'].",
+    ),
     # The attribute required_permissions
     "E007": (
         "required_permissions should name a permission for {handler} in: {place}.",
@@ -64,6 +85,10 @@ RULES = {
     ),
     "E008": (
         "required_permissions names {permission!r}, which is not a known permission, in: {place}.",
+        "{suggestion} Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
+    ),
+    "E012": (
+        "{permission!r} is not a known permission, but is required in: {place}.",
         "{suggestion} Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
     ),
     "W005": (
@@ -102,6 +127,11 @@ RULES = {
         "The cache {alias!r} should not count requests: it {fault}.",
         "Use django.core.cache.backends.redis.RedisCache. RATELIMIT_USE_CACHE names the cache, by default 'default'.",
     ),
+    "W021": (
+        "The cache {alias!r} should have OPTIONS['MAX_ENTRIES'] of at least {wanted}, not {entries}.",
+        "It discards counters when it is full, and each API key needs two: then limits begin anew. Set it in CACHES, or use "
+        "django.core.cache.backends.redis.RedisCache.",
+    ),
     "W007": (
         "RATELIMIT_ENABLE should not be False: no request is counted, and RATE_LIMIT_FAIL_OPEN applies to all.",
         "Remove it from the settings. To turn a limit off, set it to 0 in CLOSIENT_AUTH.",
@@ -113,6 +143,11 @@ RULES = {
     "W009": (
         "The SQLite database {alias!r} should use immediate transactions with ATOMIC_REQUESTS.",
         'Set OPTIONS = {{"transaction_mode": "IMMEDIATE"}}. Otherwise requests fail with “database is locked”.',
+    ),
+    "W023": (
+        "CONN_MAX_AGE of the database {alias!r} should be 0 with ASGI, not {age}.",
+        "Under ASGI, connections are not used again and stay open, until the database refuses more. Use a pool instead, "
+        'such as OPTIONS = {{"pool": {{"max_size": 10}}}} with PostgreSQL.',
     ),
 }
 

@@ -6,6 +6,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
+from django.http.request import HttpHeaders
+from django.utils.module_loading import import_string
 
 from closient_auth.checks.rules import Finding
 from closient_auth.conf import AppSettings, conf
@@ -19,6 +22,7 @@ TAKEN_HEADERS = re.compile(
     "accept(-encoding|-language)?|authorization|cache-control|connection|content-(length|type)|cookie|forwarded|host|"
     "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
 )
+MODULE = re.compile(r"\w+(\.\w+)*")
 RENAME = f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
 EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
 
@@ -31,9 +35,13 @@ NAMES = [name for name, member in vars(AppSettings).items() if isinstance(member
 
 
 def find_settings() -> Iterator[Finding]:
-    yield from _find_invalid()
-    if has_valid_settings() and (lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER))):
+    if invalid := list(_find_invalid()):
+        yield from invalid
+        return
+    if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
         yield Finding("W015", values={"permissions": ", ".join(lacking)})
+    if _is_reported(conf.HEADER):
+        yield Finding("W022", values={"value": repr(conf.HEADER), "default": Defaults().HEADER})
 
 
 def has_valid_settings() -> bool:
@@ -73,6 +81,11 @@ def _get_wanted(default: object, value: object) -> str | None:
         # ``True`` is an ``int`` in Python, but not a limit.
         is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT
         return None if is_count else f"an integer from 0 to {MAX_LIMIT}"
+    if isinstance(default, tuple):
+        is_list = isinstance(value, list | tuple) and all(
+            isinstance(name, str) and MODULE.fullmatch(name) for name in value
+        )
+        return None if is_list else "a list of modules"
     # HEADER is the only string.
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         return "a valid header name"
@@ -97,6 +110,18 @@ def _find_extra_permissions(value: object) -> Iterator[Finding]:
                 yield _bad_extra(f"[{role!r}] should contain only permissions", permission)
             elif permission.startswith(RESERVED_NAMESPACE):
                 yield _bad_extra(f"[{role!r}] should contain only your own permissions", permission, RENAME)
+
+
+def _is_reported(header: str) -> bool:
+    """Return whether the reports of Django's ``AdminEmailHandler`` and error page show the value of a request header."""
+    request, name = HttpRequest(), HttpHeaders.to_wsgi_name(header)
+    request.META = {name: "csb_"}
+    try:
+        reporter_filter = import_string(settings.DEFAULT_EXCEPTION_REPORTER_FILTER)()
+        return bool(reporter_filter.get_safe_request_meta(request)[name] == "csb_")
+    except Exception:
+        # Django raises the same error in its own report.
+        return False
 
 
 def _bad_extra(problem: str, value: object, advice: str = EXAMPLE) -> Finding:

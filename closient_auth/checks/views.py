@@ -3,27 +3,37 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from django.urls import get_resolver
+from asgiref.sync import iscoroutinefunction
 from rest_framework.permissions import AND, OR, AllowAny, BasePermission
 from rest_framework.settings import api_settings
 
 from closient_auth.authentication import ApiKeyAuthentication
+from closient_auth.checks.routes import GATE, Route, unwrap
+from closient_auth.core.session_only import is_session_only
 from closient_auth.permissions import HasOrganizationPermission
 
 POLICIES = {"authentication_classes", "permission_classes", "throttle_classes"}
+# A method of these packages is not a choice of the project.
+FRAMEWORKS = ("rest_framework.", "adrf.")
 
 
 class View:
-    """A REST framework view: its class and the arguments and actions of ``as_view()``."""
+    """A REST framework view: its class and the arguments and actions of ``as_view()``, and its routes."""
 
     def __init__(self, cls: Any, initkwargs: Mapping[str, Any], actions: Mapping[str, str]) -> None:
         self.cls, self.initkwargs, self.actions = cls, initkwargs, actions
+        self.routes: list[Route] = []
         self.authenticators = self.get_classes("authentication_classes", "get_authenticators")
         self.permissions = self.get_classes("permission_classes", "get_permissions")
         self.throttles = self.get_classes("throttle_classes", "get_throttles")
-        self.takes_keys = includes(self.authenticators, ApiKeyAuthentication)
+        self.refuses_keys = _refuses_keys(cls)
+        self.takes_keys = includes(self.authenticators, ApiKeyAuthentication) and not self.refuses_keys
         self.checks_organization = includes(self.permissions, HasOrganizationPermission)
         self.is_public = bool(self.permissions) and is_open(self.permissions or ())
+
+    @property
+    def is_async(self) -> bool:
+        return any(iscoroutinefunction(route.callback) for route in self.routes)
 
     def get(self, attribute: str) -> Any:
         return self.initkwargs.get(attribute, getattr(self.cls, attribute, None))
@@ -34,9 +44,13 @@ class View:
         return classes if isinstance(classes, Collection) and not self.overrides(method) else None
 
     def overrides(self, *methods: str) -> bool:
-        """Return whether the view has methods other than those of REST framework's classes."""
-        owners = (next((base for base in self.cls.__mro__ if name in vars(base)), self.cls) for name in methods)
-        return not all(owner.__module__.startswith("rest_framework.") for owner in owners)
+        """Return whether the view has methods other than those of REST framework's and adrf's classes.
+
+        A method that adrf calls instead, such as ``afilter_queryset``, counts as well.
+        """
+        names = [*methods, *(f"a{name}" for name in methods if hasattr(self.cls, f"a{name}"))]
+        owners = (next((base for base in self.cls.__mro__ if name in vars(base)), self.cls) for name in names)
+        return not all(owner.__module__.startswith(FRAMEWORKS) for owner in owners)
 
     def __str__(self) -> str:
         name = f"{self.cls.__module__}.{self.cls.__name__}"
@@ -62,36 +76,66 @@ class DefaultView(View):
         return classes if isinstance(classes, Collection) else (classes,)
 
 
-def get_views() -> list[View]:
-    """Return the distinct REST framework views of the project, or none if its URLconf cannot be loaded."""
-    try:
-        routes = list(_walk(get_resolver().url_patterns))
-    except Exception:
-        # Django's own check of the URLconf reports the error.
-        return []
-    distinct = {}
-    for cls, initkwargs, actions in routes:
+class GuardedView:
+    """A view of another framework, or of none, that ``closient_auth.contrib`` lets accept API keys."""
+
+    def __init__(self, route: Route, gate: Any) -> None:
+        self.route, self.permission = route, getattr(gate, "permission", None)
+        self.is_async = iscoroutinefunction(route.callback)
+
+    def __str__(self) -> str:
+        *_, view = unwrap(self.route.callback)
+        view = getattr(view, "view_class", view)
+        return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
+
+
+def get_views(routes: Iterable[Route]) -> list[View]:
+    """Return the distinct REST framework views of the routes."""
+    distinct: dict[Any, View] = {}
+    for route, cls, initkwargs, actions in _find_classes(routes):
         # The arguments need not be hashable, so the key has their ids.
         key = cls, frozenset((name, id(value)) for name, value in initkwargs.items()), frozenset(actions.items())
-        distinct[key] = cls, initkwargs, actions
-    return [View(*route) for route in distinct.values()]
+        if key not in distinct:
+            distinct[key] = View(cls, initkwargs, actions)
+        distinct[key].routes.append(route)
+    return list(distinct.values())
 
 
-def _walk(patterns: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any], dict[str, str]]]:
+def _find_classes(routes: Iterable[Route]) -> Iterator[tuple[Route, Any, dict[str, Any], dict[str, str]]]:
     # This import evaluates the classes in REST framework's settings, so it waits until the URLconf is loaded.
     from rest_framework.views import APIView
 
-    for pattern in patterns:
-        if hasattr(pattern, "url_patterns"):
-            yield from _walk(pattern.url_patterns)
-            continue
-        callback = getattr(pattern, "callback", None)
-        # ``functools.wraps`` copies the attribute ``cls``. Other wrappers have only a reference to the view.
-        while callback is not None and not hasattr(callback, "cls"):
-            callback = getattr(callback, "__wrapped__", None) or getattr(callback, "func", None)
-        cls = getattr(callback, "cls", None)
+    for route in routes:
+        view = next((view for view in unwrap(route.callback) if hasattr(view, "cls")), None)
+        cls = getattr(view, "cls", None)
         if isinstance(cls, type) and issubclass(cls, APIView) and not cls.__module__.startswith("closient_auth."):
-            yield cls, getattr(callback, "initkwargs", {}), getattr(callback, "actions", None) or {}
+            yield route, cls, getattr(view, "initkwargs", {}), getattr(view, "actions", None) or {}
+
+
+def get_guarded_views(routes: Iterable[Route]) -> list[GuardedView]:
+    """Return the views that accept API keys without REST framework."""
+    return [GuardedView(route, gate) for route in routes for gate in _find_gates(route.callback)]
+
+
+def _find_gates(callback: Any) -> Iterator[Any]:
+    for view in unwrap(callback):
+        if hasattr(view, GATE):
+            # ``functools.wraps`` copies the attribute to each decorator around it.
+            yield getattr(view, GATE)
+            return
+    # ``as_view()`` copies the attribute of ``dispatch`` only.
+    cls = getattr(callback, "view_class", None)
+    for method in getattr(cls, "http_method_names", ()):
+        if hasattr(getattr(cls, method, None), GATE):
+            yield getattr(getattr(cls, method), GATE)
+
+
+def _refuses_keys(cls: Any) -> bool:
+    try:
+        return is_session_only(cls)
+    except Exception:
+        # The checks of the settings report the error.
+        return False
 
 
 def iter_classes(classes: Iterable[Any] | None) -> Iterator[Any]:

@@ -6,7 +6,7 @@ from drf_spectacular import extensions
 from drf_spectacular.drainage import isolate_view_method
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework.exceptions import APIException, NotFound, Throttled
+from rest_framework.exceptions import APIException, NotFound
 
 from closient_auth import exceptions
 from closient_auth.api import serializers
@@ -24,7 +24,7 @@ ERRORS: dict[int, tuple[str, type[APIException] | None]] = {
     403: ("The credential is not allowed to do this.", exceptions.SessionRequired),
     404: ("Not found, or not accessible with this credential.", NotFound),
     409: ("The request conflicts with the current state.", exceptions.Conflict),
-    429: ("Too many requests.", Throttled),
+    429: ("Too many requests.", exceptions.Throttled),
     503: ("The rate limits are unavailable.", exceptions.LimitsUnavailable),
 }
 # The errors that do not occur for an action.

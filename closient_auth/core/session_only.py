@@ -1,16 +1,35 @@
-"""Views that refuse API keys."""
+"""Views that refuse API keys, because they change how a person signs in."""
 
-PREFIXES = (
-    "dj_rest_auth",
-    "djoser",
-    "knox",
-    "allauth",
-    "rest_framework.authtoken",
-    "rest_framework_simplejwt",
-    "oauth2_provider",
-)
+from functools import lru_cache, partial
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from closient_auth.conf import conf
 
 
-def is_session_only(view: type) -> bool:
-    """Return whether a view class or one of its bases is in a module of ``SESSION_ONLY_VIEWS``."""
-    return any(f"{base.__module__}.".startswith(tuple(f"{name}." for name in PREFIXES)) for base in view.__mro__)
+def is_session_only(view: Any) -> bool:
+    """Return whether a view, or a class that it inherits from, is in a module of ``SESSION_ONLY_VIEWS`` or below one.
+
+    ``view`` is a class, a function, or the result of ``as_view()``. Raise ``ImproperlyConfigured`` if the setting is a
+    string, because each letter would be a module.
+    """
+    names = conf.SESSION_ONLY_VIEWS
+    if isinstance(names, str):
+        raise ImproperlyConfigured("CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules, not a string.")
+    while isinstance(view, partial):
+        view = view.func
+    view = getattr(view, "cls", None) or getattr(view, "view_class", view)
+    cls: Any = view if isinstance(view, type) else type(view)
+    return _is_below(cls, tuple(names)) or (cls is not view and _is_in(view, names))
+
+
+# Each request with an API key asks for the class of its view.
+@lru_cache(maxsize=1024)
+def _is_below(cls: Any, names: tuple[str, ...]) -> bool:
+    return any(_is_in(base, names) for base in cls.__mro__)
+
+
+def _is_in(view: Any, names: Any) -> bool:
+    module = str(getattr(view, "__module__", None))
+    return any(module == name or module.startswith(f"{name}.") for name in names)

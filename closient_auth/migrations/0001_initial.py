@@ -24,12 +24,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=255, verbose_name='name')),
-                ('slug', models.SlugField(unique=True, validators=[closient_auth.models.organizations.validate_slug_is_not_a_uuid], verbose_name='slug')),
+                ('slug', models.SlugField(unique=True, validators=[closient_auth.models.organizations.validate_slug], verbose_name='slug')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
             ],
             options={
                 'verbose_name': 'organization',
                 'verbose_name_plural': 'organizations',
+                'constraints': [models.CheckConstraint(condition=models.Q(('slug__regex', '^([a-z]|[0-9][0-9_-]*[a-z])[a-z0-9_-]*$')), name='closient_auth_organization_slug_valid', violation_error_message='A slug should have only lower-case letters, digits, hyphens and underscores. It should start with a letter or digit and contain a letter.')],
             },
         ),
         migrations.CreateModel(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,6 @@ from uuid import UUID, uuid4
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.validators import slug_re
 from django.db import IntegrityError, models, router, transaction
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
@@ -25,10 +25,22 @@ from closient_auth.models.ownership import OwnerGuard
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
+# Only lower case, so that every database tells the same slugs apart. A letter is needed, because a number could be the id of
+# a row of the project, and ``-`` is the start of a command's option.
+SLUG = re.compile(r"^([a-z]|[0-9][0-9_-]*[a-z])[a-z0-9_-]*$")
+# Names that projects give to pages beside those of the organizations.
+RESERVED_SLUGS = re.compile(
+    "accept|admin|api|dashboard|invitations|join|keys|login|logout|me|members|new|organizations|settings|static"
+)
 # The maximum length of the slug before a suffix.
 SLUG_STEM_LENGTH = 40
 # No vowels (no accidental words) and no hexadecimal digits (a slug with a suffix is never a UUID).
 SLUG_SUFFIX_ALPHABET = "ghjkmnpqrstvwxyz"
+
+SLUG_INVALID = _(
+    "A slug should have only lower-case letters, digits, hyphens and underscores. "
+    "It should start with a letter or digit and contain a letter."
+)
 
 # The audit log names at most this many (newest) keys and members of a deleted organization.
 AUDITED_ROWS = 1000
@@ -46,10 +58,14 @@ def read_uuid(text: str) -> UUID | None:
         return None
 
 
-def validate_slug_is_not_a_uuid(slug: str) -> None:
-    """Raise ``ValidationError`` for a UUID, as it could be the id of another organization."""
+def validate_slug(slug: str) -> None:
+    """Raise ``ValidationError`` for an invalid or reserved slug, and for a UUID: it could be another organization's id."""
     if read_uuid(slug):
         raise ValidationError(_("A slug should not be a UUID. Choose another slug."), code="slug_reads_as_uuid")
+    if not SLUG.fullmatch(slug):
+        raise ValidationError(SLUG_INVALID, code="invalid")
+    if RESERVED_SLUGS.fullmatch(slug):
+        raise ValidationError(_("This slug is reserved. Choose another slug."), code="slug_reserved")
 
 
 def _get_stem(name: str) -> str:
@@ -67,9 +83,9 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         """Filter by id or slug. Text of any other shape matches nothing and never reaches the database."""
         if uuid := read_uuid(name):
             return self.filter(pk=uuid)
-        if not slug_re.fullmatch(name) or len(name) > SLUG_LENGTH:
+        if not SLUG.fullmatch(name) or len(name) > SLUG_LENGTH:
             return self.none()
-        # MariaDB and MySQL compare "ACME" and "acme" as equal, except in regular expressions.
+        # Some collations of MariaDB and MySQL compare "u" and "v" as equal, except in regular expressions.
         return self.filter(slug=name, slug__regex=f"^{name}$")
 
     def create_organization(
@@ -77,7 +93,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
     ) -> Organization:
         """Create an organization and its first Owner in one transaction, and return the organization.
 
-        ``slug`` defaults to one made from the name. ``by`` is the actor in the audit log. Raise ``ValidationError`` for an
+        ``slug`` defaults to one made from the name in lower case. ``by`` is the actor in the audit log. Raise ``ValidationError`` for an
         invalid name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
         can deadlock, if a row with it was just deleted: one of them gets ``OperationalError`` and can retry.
         """
@@ -85,7 +101,8 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         organization = self.model(name=name, slug=slug or self.using(using)._free_slug(name))
-        organization.full_clean(validate_unique=False)
+        # The constraint repeats the validator of the slug with a query.
+        organization.full_clean(validate_unique=False, validate_constraints=False)
         with acting(by), transaction.atomic(using=using):
             try:
                 organization.save_slug(using, force_insert=True)
@@ -100,8 +117,11 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
 
     def _free_slug(self, name: str) -> str:
         slug = _get_stem(name)
-        is_free = slug and not read_uuid(slug) and not self.filter(slug=slug).exists()
-        return slug if is_free else _add_suffix(slug)
+        try:
+            validate_slug(slug)
+        except ValidationError:
+            return _add_suffix(slug)
+        return _add_suffix(slug) if self.filter(slug=slug).exists() else slug
 
 
 class Organization(AuditedModel):
@@ -109,7 +129,7 @@ class Organization(AuditedModel):
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     name = models.CharField(_("name"), max_length=255)
-    slug = models.SlugField(_("slug"), max_length=SLUG_LENGTH, unique=True, validators=[validate_slug_is_not_a_uuid])
+    slug = models.SlugField(_("slug"), max_length=SLUG_LENGTH, unique=True, validators=[validate_slug])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     audited_fields = ("name", "slug")
@@ -121,13 +141,20 @@ class Organization(AuditedModel):
     class Meta:
         verbose_name = _("organization")
         verbose_name_plural = _("organizations")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(slug__regex=SLUG.pattern),
+                name="closient_auth_organization_slug_valid",
+                violation_error_message=SLUG_INVALID,
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.slug = self.slug or _add_suffix(_get_stem(self.name))
-        validate_slug_is_not_a_uuid(self.slug)
+        validate_slug(self.slug)
         super().save(*args, **kwargs)
 
     def is_named(self, name: str) -> bool:
@@ -200,7 +227,7 @@ class Organization(AuditedModel):
         with self.authorize(by, Permission.DELETE_ORGANIZATION):
             self.refresh_from_db(using=using)
             self.name, self.slug = name or self.name, slug or self.slug
-            self.full_clean(validate_unique=False)
+            self.full_clean(validate_unique=False, validate_constraints=False)
             # Check first: the UPDATE would wait for a lock on the other organization, and two renames could deadlock.
             if type(self)._base_manager.using(using).filter(slug=self.slug).exclude(pk=self.pk).exists():
                 raise self._slug_taken()

@@ -73,7 +73,7 @@ def test_members_need_a_permission_of_their_own(make_staff, send, organization):
 
 @pytest.fixture
 def new():
-    return Organization(name="New", slug="new")
+    return Organization(name="New", slug="new-co")
 
 
 @pytest.mark.parametrize("joins", [[], [("editor", True)], [("owner", False)], [("owner", False), ("manager", True)]])
@@ -93,7 +93,7 @@ def test_new_organization_with_its_owner(make_staff, page, new):
     response = client.post(page("organization_add"), form_data(new, joins=joins, members=[]))
 
     assert response.status_code == HTTPStatus.FOUND
-    assert roles(Organization.objects.get(slug="new")) == {"ada": "owner", "ken": "editor"}
+    assert roles(Organization.objects.get(slug="new-co")) == {"ada": "owner", "ken": "editor"}
 
 
 def test_who_may_not_add_members_cannot_make_an_organization(make_staff, page, new):
@@ -105,12 +105,20 @@ def test_who_may_not_add_members_cannot_make_an_organization(make_staff, page, n
     assert not Organization.objects.exists()
 
 
-def test_slug_must_not_read_as_a_uuid(root, page, new):
-    new.slug = "123e4567-e89b-42d3-a456-426614174000"
+@pytest.mark.parametrize(
+    ("slug", "told"),
+    [
+        ("123e4567-e89b-42d3-a456-426614174000", "A slug should not be a UUID."),
+        ("New-Co", "A slug should have only lower-case letters"),
+        ("admin", "This slug is reserved."),
+    ],
+)
+def test_slug_must_not_be_mistaken(root, page, new, slug, told):
+    new.slug = slug
 
     response = root.post(page("organization_add"), form_data(new, joins=[(UserFactory.create(), "owner")], members=[]))
 
-    assert "A slug should not be a UUID." in response.content.decode()
+    assert response.content.decode().count(told) == 1
     assert not Organization.objects.exists()
 
 

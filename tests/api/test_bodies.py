@@ -60,6 +60,43 @@ def test_what_is_not_to_be_set_is_named(send_more, row):
         assert (response.status_code, response.json()) == (HTTPStatus.BAD_REQUEST, {name: [told]})
 
 
+@pytest.mark.parametrize("row", WRITABLE)
+def test_error_does_not_grow_with_the_body(send_more, row):
+    _, writable = WRITABLE[row]
+    long = "x" * 100_000
+
+    response = send_more(row, {f"unknown-{number}": 0 for number in range(20_000)})
+    assert response.json().keys() == {f"unknown-{number}" for number in range(10)}
+    assert len(response.content) < 2500
+
+    values = [long, [long], {long: long}, 10**4000]
+    for more in [{long: 0}, {long: 0, f"{long}y": 0}, *({name: value} for name in writable for value in values)]:
+        response = send_more(row, more)
+        assert (response.status_code, len(response.content) < 500) == (HTTPStatus.BAD_REQUEST, True), response.content
+
+
+def test_error_of_a_body_that_is_no_object_does_not_grow(send, tree):
+    long = "x" * 100_000
+    for body in (long, [long], [{long: 0}] * 1000):
+        response = send("owner", "post", f"{tree}/keys", body)
+        assert (response.status_code, len(response.content) < 500) == (HTTPStatus.BAD_REQUEST, True)
+
+
+@pytest.mark.parametrize("row", [row for row in OWN_ROWS if row.startswith("GET")])
+def test_error_does_not_grow_with_the_query(world, row):
+    owner = world.people["owner"]
+    names = (
+        *("page", "page_size", "prefix", "state", "unused_since", "role", "q", "status", "event", "actor"),
+        *("target_id", "since", "until", "x" * 10_000),
+    )
+    url = row.removeprefix("GET ").format(organization=world.acme.pk, id=world.get_id(row, world.acme, owner))
+    for name in names:
+        response = world.call(f"{url}?{name}={'x' * 10_000}", user=owner)
+        assert response.status_code in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST)
+        # The links of a list repeat the query.
+        assert response.status_code == HTTPStatus.OK or len(response.content) < 500, response.content
+
+
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 @pytest.mark.parametrize("row", WRITABLE)
 def test_text_that_cannot_be_kept(send_more, row, text):

@@ -50,11 +50,10 @@ def test_user_key(call, people):
     assert (body["type"], body["username"], body["key"]["prefix"], body["organizations"]) == ("user", "root", "csu", [])
 
 
-@pytest.mark.parametrize(("prefix", "permissions"), [("csb", sorted(ROLE_PERMISSIONS[Role.OWNER])), ("cpk", VIEW)])
-def test_organization_key(call, acme, prefix, permissions):
+def test_business_key(call, acme):
     expires_at = datetime(2050, 1, 31, 12, tzinfo=UTC)
     key, raw_key = make_key(
-        prefix, organization=acme, name="Shop", expires_at=expires_at, rate_limit_per_minute=5, rate_limit_per_day=50
+        organization=acme, name="Shop", expires_at=expires_at, rate_limit_per_minute=5, rate_limit_per_day=50
     )
 
     call("/me", raw_key)
@@ -66,17 +65,35 @@ def test_organization_key(call, acme, prefix, permissions):
         "username": None,
         "key": {
             "id": str(key.pk),
-            "prefix": prefix,
+            "prefix": "csb",
             "hint": key.hint,
             "name": "Shop",
             "expires_at": "2050-01-31T12:00:00Z",
         },
-        "organizations": [
-            {"id": str(acme.pk), "name": "Acme", "slug": "acme", "role": None, "permissions": permissions}
-        ],
+        "organizations": [describe(acme, sorted(ROLE_PERMISSIONS[Role.OWNER]))],
     }
     assert [(limit["limit"], limit["period"], limit["remaining"]) for limit in limits] == [(5, 60, 3), (50, 86400, 48)]
     assert all(0 < limit["reset"] <= limit["period"] for limit in limits)
+
+
+def test_publishable_key_tells_only_its_organization(call, acme):
+    """Every visitor of a page has its publishable key."""
+    key, raw_key = make_key("cpk", organization=acme, name="Shop", rate_limit_per_minute=5)
+
+    response = call("/me", raw_key)
+
+    assert response.json() == {
+        "type": "organization",
+        "username": None,
+        "key": None,
+        "organizations": [describe(acme, VIEW)],
+    }
+    assert not any(text in response.content.decode() for text in ("Shop", str(key.pk), key.hint))
+
+
+def describe(organization, permissions):
+    identity = {"id": str(organization.pk), "name": organization.name, "slug": organization.slug}
+    return {**identity, "role": None, "permissions": permissions}
 
 
 def test_limits_that_cannot_be_counted(call, settings):

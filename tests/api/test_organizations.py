@@ -211,3 +211,20 @@ def test_audit_tells_a_user_named_system_from_the_system(send, call, tree, acme,
         ("system", str(people["system"].pk)),
         ("system", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("slug", "told"),
+    [
+        ("Acme-2", "A slug should have only lower-case letters"),
+        ("0", "A slug should have only lower-case letters"),
+        ("admin", "This slug is reserved."),
+    ],
+)
+def test_slug_that_could_be_mistaken_is_refused(send, tree, acme, slug, told):
+    for method, path in (("post", "/organizations"), ("patch", tree)):
+        response = send("owner", method, path, {"name": "Mine", "slug": slug})
+        assert response.status_code == HTTPStatus.BAD_REQUEST
+        assert [text.startswith(told) for text in response.json()["slug"]] == [True]
+
+    assert not Organization.objects.filter(name="Mine").exists()

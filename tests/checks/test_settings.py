@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.core.checks import ERROR, WARNING
+from django.test import RequestFactory
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
-from closient_auth.conf import AppSettings
+from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings
 from closient_auth.roles import Role
 
 NAMES = {
@@ -14,6 +18,7 @@ NAMES = {
     "RATE_LIMIT_FAIL_OPEN",
     "LAST_USED_INTERVAL",
     "EXTRA_ROLE_PERMISSIONS",
+    "SESSION_ONLY_VIEWS",
 }
 COUNTS = {
     "RATE_LIMIT_PER_MINUTE": 300,
@@ -40,6 +45,7 @@ def test_settings_that_use_everything_are_silent(run, settings):
             "billing": ("offers.price",),
             "owner": {"offers.price", "offers.publish"},
         },
+        "SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "shop.accounts"],
     }
 
     assert set(settings.CLOSIENT_AUTH) == NAMES
@@ -192,3 +198,70 @@ def test_each_mistake_is_told(run, settings):
     settings.CLOSIENT_AUTH = {"HEADER": "", "RATE_LIMIT": 1, "LAST_USED_INTERVAL": -1}
 
     assert [message.id for message in run()] == ["closient_auth.E004", "closient_auth.E001", "closient_auth.E003"]
+
+
+@pytest.mark.parametrize("value", ["dj_rest_auth", "", 7, {"knox": 1}, [7], ["knox.", "djoser"], [""], ["a b"]])
+def test_modules_that_cannot_be(find, settings, value):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": value}
+
+    message = find("E003")
+    assert message.msg == f"CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules, not {value!r}."
+    assert "dj_rest_auth" in message.hint
+
+
+@pytest.mark.parametrize("value", [[], ["dj_rest_auth"], ("shop.accounts.views", "knox")])
+def test_modules(run, settings, value):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": value}
+
+    assert run() == []
+
+
+class HostFilter(SafeExceptionReporterFilter):
+    hidden_settings = re.compile("ACME")
+
+
+class BlindFilter(SafeExceptionReporterFilter):
+    hidden_settings = re.compile("NOTHING")
+
+
+class BrokenFilter:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "is_shown"),
+    [
+        ("X-API-Key", None, False),
+        ("X-Acme-Key", None, False),
+        ("X-Token", None, False),
+        ("X-Acme-Client", None, True),
+        ("Client", None, True),
+        ("X-Acme-Client", "HostFilter", False),
+        ("X-API-Key", "HostFilter", True),
+        ("X-API-Key", "BlindFilter", True),
+        ("X-Acme-Client", "BrokenFilter", False),
+        ("X-Acme-Client", "NoFilter", False),
+    ],
+)
+def test_header_in_error_reports(run, settings, header, name, is_shown):
+    settings.CLOSIENT_AUTH = {"HEADER": header}
+    if name:
+        settings.DEFAULT_EXCEPTION_REPORTER_FILTER = f"{__name__}.{name}"
+
+    messages = run()
+
+    assert [(message.id, message.level) for message in messages] == [("closient_auth.W022", WARNING)] * is_shown
+    for message in messages:
+        assert message.msg.endswith(f"hides in error reports, not {header!r}.")
+        assert "X-API-Key" in message.hint
+
+
+@pytest.mark.parametrize("header", ["X-API-Key", "X-Acme-Client"])
+def test_error_report_shows_what_the_check_says(run, settings, header):
+    """The check agrees with Django's own report."""
+    settings.CLOSIENT_AUTH = {"HEADER": header}
+    request = RequestFactory().get("/", headers={header: "csb_secret"})
+
+    report = ExceptionReporter(request, ZeroDivisionError, ZeroDivisionError(), None).get_traceback_text()
+
+    assert ("csb_secret" in report) == bool(run())

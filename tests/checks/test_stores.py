@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import pytest
 from django.core import checks
-from django.core.cache import InvalidCacheBackendError
+from django.core.cache import InvalidCacheBackendError, caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import ERROR, WARNING
 from django.core.checks.registry import registry
 from rest_framework.views import APIView
 
 from closient_auth.checks import check_views
+from closient_auth.limits.counter import count_request
+from closient_auth.limits.windows import Window
 from closient_auth.throttling import ApiKeyRateThrottle
 
 BACKENDS = "django.core.cache.backends"
@@ -28,13 +30,21 @@ class PlainView(APIView):
     throttle_classes = []
 
 
+class KeyView(APIView):
+    def get(self, request):
+        raise NotImplementedError
+
+
 @pytest.fixture
 def cache(settings, tmp_path):
     """Set the backend of the default cache. No test uses it, but Django creates the folder of a file-based cache."""
 
-    def cache(backend, **kwargs):
+    def cache(backend, options=None, **kwargs):
         location = tmp_path if "filebased" in backend else "redis://127.0.0.1:1"
-        settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(location)}, **kwargs}
+        settings.CACHES = {
+            "default": {"BACKEND": backend, "LOCATION": str(location), "OPTIONS": options or {}},
+            **kwargs,
+        }
 
     return cache
 
@@ -50,7 +60,7 @@ UNFIT = [
 
 @pytest.mark.parametrize(("backend", "reason"), UNFIT)
 def test_cache_that_cannot_hold_a_limit(find, run, settings, cache, backend, reason):
-    cache(backend)
+    cache(backend, options={"MAX_ENTRIES": 10_000})
     assert run() == []
 
     settings.DEBUG = False
@@ -59,6 +69,38 @@ def test_cache_that_cannot_hold_a_limit(find, run, settings, cache, backend, rea
     assert message.msg.startswith("The cache 'default' should not count requests: it ")
     assert message.msg.endswith(f"so {reason}.")
     assert "RedisCache" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "entries"), [({}, 300), ({"MAX_ENTRIES": 9999}, 9999), ({"MAX_ENTRIES": "many"}, 300)]
+)
+@pytest.mark.parametrize("backend", [f"{BACKENDS}.locmem.LocMemCache", "tests.checks.test_stores.CompressedMemory"])
+def test_local_memory_with_room_for_a_few_keys(find, run, settings, cache, backend, options, entries):
+    cache(backend, options)
+    assert run() == []
+
+    settings.DEBUG = False
+    settings.SILENCED_SYSTEM_CHECKS = ["closient_auth.W006"]
+    messages = [message for message in run() if not message.is_silenced()]
+    assert [(message.id, message.level) for message in messages] == [("closient_auth.W021", WARNING)]
+    assert messages[0].msg.endswith(f"OPTIONS['MAX_ENTRIES'] of at least 10000, not {entries}.")
+    assert "RedisCache" in messages[0].hint
+
+
+def test_local_memory_discards_counters(settings, cache):
+    """150 keys push the counters of another key out, so a limit that is used up begins anew."""
+    alone, windows = "alone", [Window(1, 60), Window(100, 86_400)]
+
+    def fill(options):
+        cache(f"{BACKENDS}.locmem.LocMemCache", options)
+        caches["default"].clear()
+        count_request(alone, windows)
+        for number in range(1000):
+            count_request(f"other-{number}", windows)
+        return count_request(alone, windows).allowed
+
+    assert not fill({"MAX_ENTRIES": 10_000})
+    assert fill({})
 
 
 @pytest.mark.parametrize("backend", [f"{BACKENDS}.redis.RedisCache", "django_redis.cache.RedisCache"])
@@ -80,7 +122,7 @@ def test_cache_that_cannot_be_imported_is_told_by_django(settings, cache):
 
 def test_the_cache_that_counts_is_the_one_that_matters(find, run, settings, cache):
     settings.DEBUG = False
-    cache(f"{BACKENDS}.locmem.LocMemCache", limits={"BACKEND": f"{BACKENDS}.redis.RedisCache"})
+    cache(f"{BACKENDS}.dummy.DummyCache", limits={"BACKEND": f"{BACKENDS}.redis.RedisCache"})
     find("W006")
 
     settings.RATELIMIT_USE_CACHE = "limits"
@@ -178,3 +220,53 @@ def test_database_that_waits(run, database, configuration):
     database(**configuration)
 
     assert run() == []
+
+
+@pytest.fixture
+def asgi(settings):
+    settings.ASGI_APPLICATION = "shop.asgi.application"
+
+
+class AsyncView(APIView):
+    async def get(self, request):
+        raise NotImplementedError
+
+
+POSTGRESQL = "django.db.backends.postgresql"
+
+
+@pytest.mark.parametrize("age", [60, 600, None])
+def test_connections_that_stay_open_with_asgi(find, database, asgi, age):
+    database(ENGINE=POSTGRESQL, CONN_MAX_AGE=age)
+
+    message = find("W023")
+    assert message.level == WARNING
+    assert message.msg == f"CONN_MAX_AGE of the database 'default' should be 0 with ASGI, not {age}."
+    assert "pool" in message.hint
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [{"ENGINE": POSTGRESQL}, {"ENGINE": POSTGRESQL, "CONN_MAX_AGE": 0}, {"CONN_MAX_AGE": 600}],
+)
+def test_connections_that_are_closed_with_asgi(run, database, asgi, configuration):
+    database(**configuration)
+
+    assert run() == []
+
+
+def test_connections_that_stay_open_without_asgi(run, mount, database):
+    database(ENGINE=POSTGRESQL, CONN_MAX_AGE=600)
+    mount(PlainView.as_view(), LimitedView.as_view())
+
+    assert run() == []
+
+
+def test_connections_that_stay_open_with_async_views(find, run, mount, database):
+    """An async view says nothing about the connections of keys unless it accepts them."""
+    database(ENGINE=POSTGRESQL, CONN_MAX_AGE=600)
+    mount(AsyncView.as_view(authentication_classes=[]), KeyView.as_view())
+    assert run() == []
+
+    mount(AsyncView.as_view(), KeyView.as_view())
+    find("W023")

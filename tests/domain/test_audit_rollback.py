@@ -33,7 +33,7 @@ CHANGES = {
 }
 # The same changes by Django's plain methods (save, delete, querysets).
 PLAIN_CHANGES = {
-    "organization_created": lambda rows: Organization(name="New", slug="new").save(),
+    "organization_created": lambda rows: Organization(name="New", slug="new-co").save(),
     "organization_changed": lambda rows: rows["organization"].save(),
     "organization_deleted": lambda rows: Organization.objects.all().delete(),
     "member_changed": lambda rows: rows["member"].save(),
@@ -51,7 +51,9 @@ def stored():
 
 
 def test_each_event_has_a_change():
-    assert set(CHANGES) == set(Event.values)
+    # These report a request and change nothing.
+    reports = {Event.REVOKED_API_KEY_USED, Event.API_KEY_USED_IN_BROWSER}
+    assert set(CHANGES) == set(Event) - reports
 
 
 @pytest.mark.parametrize("case", CASES)

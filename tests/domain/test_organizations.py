@@ -53,7 +53,8 @@ def test_organization_comes_with_its_owner():
 
 
 def test_slug_may_be_chosen():
-    assert create(slug="Acme_2").slug == "Acme_2"
+    for slug in ("acme_2", "a", "3m", "37--signals", "a-", "2026-q1"):
+        assert create(slug=slug).slug == slug
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,44 @@ def test_what_is_no_slug_is_refused(slug):
 
     assert set(caught.value.error_dict) == {"slug"}
     assert not Organization.objects.exists()
+
+
+# Slugs that Django accepts.
+UPPER_CASE, UNCLEAR = ["ACME", "Acme", "acmE-foods"], ["-", "_", "--", "0", "2026", "1-2", "-acme", "_acme"]
+RESERVED = ["admin", "api", "me", "new", "accept", "settings", "organizations"]
+
+
+@pytest.mark.parametrize(
+    ("slug", "code"),
+    [*((slug, "invalid") for slug in UPPER_CASE + UNCLEAR), *((slug, "slug_reserved") for slug in RESERVED)],
+)
+def test_slug_that_could_be_mistaken_is_refused(organization, slug, code):
+    refusals = [lambda: create(slug=slug), lambda: organization.rename(slug=slug)]
+    codes = []
+    for refuse in refusals:
+        with pytest.raises(ValidationError) as caught:
+            refuse()
+        codes.append([error.code for error in caught.value.error_dict["slug"]])
+    with pytest.raises(ValidationError) as caught:
+        Organization.objects.create(name="Mine", slug=slug)
+
+    assert [*codes, [caught.value.code]] == [[code]] * 3
+    organization.refresh_from_db()
+    assert [row.slug for row in Organization.objects.all()] == [organization.slug]
+    assert organization.slug != slug
+
+
+@pytest.mark.parametrize("slug", [*UPPER_CASE, *UNCLEAR, "acme foods"])
+def test_database_refuses_such_a_slug_too(organization, slug):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Organization.objects.bulk_create([Organization(name="Mine", slug=slug)])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Organization.objects.filter(pk=organization.pk).update(slug=slug)
+
+
+@pytest.mark.parametrize("name", ["Admin", "API", "2026", "0"])
+def test_name_with_a_slug_that_could_be_mistaken_gets_a_suffix(name):
+    assert create(name=name).slug.startswith(f"{name.lower()}-")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256])

@@ -164,15 +164,20 @@ def test_a_view_s_own_refusal_counts_and_says_so(call):
     assert limit_headers(call("/failing/", raw_key))["RateLimit-Remaining"] == "0"
 
 
-def test_a_permission_s_refusal_does_not_count(call):
-    """Permissions are checked first, so only an authorized caller learns about the limits."""
-    _, raw_key = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=1)
+def test_a_permission_s_refusal_counts(call):
+    """Otherwise a limited key could load the database without bound."""
+    _, raw_key = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=2)
+    _, neighbour = make_key(KeyType.PUBLISHABLE, rate_limit_per_minute=2)
 
-    for _ in range(3):
+    for _ in range(2):
         response = call("/who/", raw_key)
-        assert response.status_code == HTTPStatus.FORBIDDEN
+        assert (response.status_code, response.json()["code"]) == (HTTPStatus.FORBIDDEN, "publishable_key_refused")
         assert limit_headers(response) == {}
-    assert call("/open-who/", raw_key).status_code == HTTPStatus.OK
+    for path in ("/who/", "/open-who/"):
+        response = call(path, raw_key)
+        assert (response.status_code, response.json()["code"]) == (HTTPStatus.TOO_MANY_REQUESTS, "throttled")
+        assert response["RateLimit-Remaining"] == "0"
+    assert call("/open-who/", neighbour)["RateLimit-Remaining"] == "1"
 
 
 def test_bad_keys_do_not_use_up_a_good_one(call):

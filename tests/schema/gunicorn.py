@@ -1,4 +1,4 @@
-"""gunicorn settings for the schema tests: no creation limits, and no limits on the request line and headers."""
+"""gunicorn settings for the schema tests: no change limits, and no limits on the request line and headers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ limit_request_field_size = 0
 
 
 def post_worker_init(worker: Any) -> None:
-    from closient_auth.api.base import CreationThrottle
+    from closient_auth.api.base import ChangeThrottle
     from closient_auth.limits.windows import Window
 
-    CreationThrottle.windows = (Window(10**9, 60), Window(10**9, 86_400))
+    ChangeThrottle.windows = (Window(10**9, 60), Window(10**9, 86_400))

@@ -41,9 +41,9 @@ def before_call(context, case, kwargs):
     # ``expires_at`` should be in the future, and not a time from an earlier response.
     if re.match(r"20\d\d-", texts.get("expires_at", "")):
         body["expires_at"] = "2100-01-01T00:00:00Z"
-    # Slugs are unique.
-    if re.fullmatch("[-a-zA-Z0-9_]{1,50}", texts.get("slug", "")):
-        body["slug"] = f"{body['slug']}-{next(numbers)}"[-50:]
+    # Slugs are unique, and some are reserved.
+    if re.fullmatch("[a-z0-9_-]{1,50}", texts.get("slug", "")):
+        body["slug"] = f"s{next(numbers)}-{body['slug']}"[:50]
 
 
 @schemathesis.hook

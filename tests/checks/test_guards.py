@@ -1,0 +1,182 @@
+"""Views of other frameworks, or of none, that ``closient_auth.contrib`` lets accept API keys."""
+
+from __future__ import annotations
+
+import functools
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asgiref.sync import iscoroutinefunction
+from django.core.checks import ERROR
+from django.http import HttpResponse
+from django.urls import path
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import cache_page
+from django.views.decorators.csrf import csrf_exempt
+
+HERE = "tests.checks.test_guards"
+
+
+def guard(permission=None, *, publishable=False):
+    """Mark a view like ``organization_permission_required``, without its refusals."""
+
+    def decorator(view):
+        @functools.wraps(view)
+        def wrapped(request, *args, **kwargs):
+            return view(request, *args, **kwargs)
+
+        @functools.wraps(view)
+        async def async_wrapped(request, *args, **kwargs):
+            return await view(request, *args, **kwargs)
+
+        wrapper: Any = async_wrapped if iscoroutinefunction(view) else wrapped
+        wrapper.closient_auth_gate = SimpleNamespace(permission=permission, publishable=publishable)
+        return wrapper
+
+    return decorator
+
+
+def plain_view(request):
+    return HttpResponse()
+
+
+async def async_view(request):
+    return HttpResponse()
+
+
+class MethodView(View):
+    @method_decorator(guard())
+    def get(self, request):
+        return HttpResponse()
+
+
+@method_decorator(guard(), name="dispatch")
+class DispatchView(View):
+    get = plain_view
+
+
+class CachedView(MethodView):
+    post = method_decorator(cache_page(60))(plain_view)
+
+
+class UnguardedView(View):
+    get = plain_view
+
+
+class Operation:
+    """A view that is an object, as in django-ninja."""
+
+    closient_auth_gate = SimpleNamespace(permission="nonsense", publishable=False)
+
+    def __call__(self, request):
+        return HttpResponse()
+
+
+GUARDED = {
+    "function": guard()(plain_view),
+    "async": guard()(async_view),
+    "decorated": csrf_exempt(guard()(plain_view)),
+    "partial": functools.partial(guard()(plain_view), flavour="sweet"),
+    "method": MethodView.as_view(),
+    "dispatch": DispatchView.as_view(),
+    "class": guard()(UnguardedView.as_view()),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_keys_in_rest_framework(rest_framework):
+    rest_framework(
+        DEFAULT_AUTHENTICATION_CLASSES=["rest_framework.authentication.SessionAuthentication"],
+        DEFAULT_THROTTLE_CLASSES=[],
+    )
+
+
+def test_views_without_a_guard_take_no_keys(find, mount):
+    mount(path("function/", plain_view), path("class/", UnguardedView.as_view()))
+
+    find("W012")
+
+
+@pytest.mark.parametrize("view", GUARDED.values(), ids=GUARDED)
+def test_guarded_view_takes_keys(run, mount, view):
+    mount(path("view/", view))
+
+    assert run() == []
+
+
+@pytest.mark.parametrize("view", GUARDED.values(), ids=GUARDED)
+def test_guarded_view_needs_a_cache_that_counts(find, run, mount, settings, view):
+    mount(path("view/", view))
+    settings.DEBUG = False
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    find("W006")
+
+    settings.RATELIMIT_USE_CACHE = "limits"
+    find("E009")
+
+
+@pytest.mark.parametrize(
+    ("view", "name"),
+    [
+        (guard("orders.refund")(plain_view), "plain_view"),
+        (
+            csrf_exempt(guard({"get": "organization.view_organization", "post": "orders.refund"})(plain_view)),
+            "plain_view",
+        ),
+        (guard("orders.refund")(UnguardedView.as_view()), "UnguardedView"),
+        (functools.partial(guard("orders.refund")(plain_view)), "plain_view"),
+    ],
+    ids=["function", "mapping", "class", "partial"],
+)
+def test_unknown_permission(find, run, mount, settings, view, name):
+    mount(path("view/", view))
+
+    message = find("E012")
+
+    assert message.level == ERROR
+    assert message.msg == f"'orders.refund' is not a known permission, but is required in: {HERE}.{name}."
+    assert "EXTRA_ROLE_PERMISSIONS" in message.hint
+
+    settings.CLOSIENT_AUTH = {"EXTRA_ROLE_PERMISSIONS": {"owner": ["orders.refund"]}}
+    assert run() == []
+
+
+def test_unknown_permission_of_an_object(find, mount):
+    mount(path("view/", Operation()))
+
+    assert find("E012").msg.endswith(f": {HERE}.Operation.")
+
+
+def test_settings_come_first(find, mount, settings):
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT": 1}
+    mount(path("view/", guard("orders.refund")(plain_view)))
+
+    find("E001")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        cache_page(60)(guard()(plain_view)),
+        guard()(cache_page(60)(plain_view)),
+        CachedView.as_view(),
+    ],
+    ids=["around", "inside", "method"],
+)
+def test_cached_view(find, mount, view):
+    mount(path("view/", view))
+
+    find("W020")
+
+
+def test_async_view_under_asgi(find, run, mount, settings, monkeypatch):
+    monkeypatch.setitem(
+        settings.DATABASES, "default", {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None}
+    )
+    mount(path("view/", GUARDED["function"]))
+    assert run() == []
+
+    mount(path("view/", GUARDED["async"]))
+    find("W023")
