@@ -67,7 +67,8 @@ def protect(api: _API) -> _API:
     def respond(request: HttpRequest, error: Any) -> HttpResponse:
         refused = getattr(error, "refused", None) or Refused("not_authenticated")
         response = api.create_response(request, refused.body, status=refused.status)
-        response.headers.update(refused.headers)
+        for name, value in refused.headers.items():
+            response[name] = value
         return response
 
     api.add_exception_handler(OrganizationAuthError, respond)

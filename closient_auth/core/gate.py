@@ -89,14 +89,15 @@ class Gate:
                 report_refusal(request, api_key, "publishable")
                 raise Refused("publishable_key_refused")
             accept(request, api_key)
-            request.user = get_principal(api_key)  # type: ignore[assignment]
+            request.user, request.auth = get_principal(api_key), api_key  # type: ignore[assignment, attr-defined]
         elif not _is_signed_in(request):
             raise Refused("not_authenticated")
         elif request.method not in SAFE_METHODS:
             _require_csrf_token(request)
+        # A refusal is private as well: it can name the organizations of the user.
+        responses.forbid_storing(headers, request)
         actor = get_actor(request)
         access = resolve_access(request, actor, request.user, get_names(request, kwargs))
-        responses.forbid_storing(headers, request)
         permission = self.permission or get_default_permission(request.method)
         if not access.allows(permission):
             raise refuse_permission(request, actor.api_key, access, permission)
