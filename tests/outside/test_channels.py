@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +16,9 @@ from tests.factories import MembershipFactory, make_key
 from tests.models import Project
 
 pytest.importorskip("channels")
+
+# Channels closes a connection that is in the transaction of a test.
+pytestmark = pytest.mark.django_db(transaction=True)
 
 DENIED = {"type": "websocket.close", "code": 4401}
 NO_ORIGIN = {"type": "websocket.close"}
@@ -122,12 +126,12 @@ def test_socket_is_checked_again(application, acme, change):
     assert Project.objects.count() == 1
 
 
-def test_check_is_not_repeated_within_the_interval(application, shop, csb):
-    shop("rechecks").INTERVAL = 3600
+def test_check_is_not_repeated_within_the_interval(application, csb):
+    sys.modules["shop.rechecks"].INTERVAL = 3600
 
     async def talk():
         async with connect(application, "/ws/products", x_api_key=csb) as (socket, _):
-            await sync_to_async(ApiKey.objects.get().revoke)()
+            await sync_to_async(lambda: ApiKey.objects.get().revoke())()
             return await ask(socket, "Tent")
 
     assert "id" in run(talk)

@@ -14,6 +14,16 @@ from tests.readme import run
 
 pytest.importorskip("mcp_server")
 
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 0,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
 LIST_TOOLS = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 ACCEPT = "application/json, text/event-stream"
 
@@ -32,11 +42,13 @@ def server(settings, mount, monkeypatch):
 def test_tools_need_a_key(call):
     _, raw_key = make_key("csb")
 
-    listed = call("/mcp", raw_key, method="post", data=LIST_TOOLS, accept=ACCEPT)
+    started = call("/mcp", raw_key, method="post", data=INITIALIZE, accept=ACCEPT)
+    session = {"accept": ACCEPT, "mcp_session_id": started["Mcp-Session-Id"]}
+    listed = call("/mcp", raw_key, method="post", data=LIST_TOOLS, **session)
 
     assert [tool["name"] for tool in listed.json()["result"]["tools"]] == ["get_server_instructions"]
-    assert listed["RateLimit-Remaining"] == "299"
+    assert listed["RateLimit-Remaining"] == "298"
     assert listed["Cache-Control"] == "private, no-store"
+    # The session of the protocol is not a credential.
     for raw_key, status in [(None, 401), ("junk", 401), (make_key("cpk")[1], 403)]:
-        refused = call("/mcp", raw_key, method="post", data=LIST_TOOLS, accept=ACCEPT)
-        assert refused.status_code == HTTPStatus(status)
+        assert call("/mcp", raw_key, method="post", data=LIST_TOOLS, **session).status_code == HTTPStatus(status)

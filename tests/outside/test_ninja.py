@@ -65,7 +65,8 @@ def test_login_required_middleware(shop, mount, send, settings, csb):
     assert send("/api/products").status_code == HTTPStatus.UNAUTHORIZED
 
 
-def test_another_class_is_called_without_a_key_and_without_a_session(shop, api, mount, send, acme, csb):
+@pytest.mark.usefixtures("api")
+def test_another_class_is_called_without_a_key_and_without_a_session(mount, send, acme, csb):
     from ninja import NinjaAPI
     from ninja.security import HttpBearer
 
@@ -89,7 +90,9 @@ def test_another_class_is_called_without_a_key_and_without_a_session(shop, api, 
     assert refused.json()["code"] == "organization_required"
 
 
-def test_controllers_of_ninja_extra(api, mount, send, acme, csb, cpk):
+@pytest.mark.usefixtures("api")
+def test_controllers_of_ninja_extra(mount, send, settings, acme, csb, cpk):
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "ninja_extra"]
     from ninja_extra import NinjaExtraAPI, api_controller, http_get
 
     from closient_auth.contrib.ninja import OrganizationAuth, protect
