@@ -97,6 +97,16 @@ def _get_exception(refused: Refused) -> APIException:
     return exception
 
 
+def add_code(exc: Exception) -> Exception:
+    """Return an exception of REST framework with its code in the body, and any other exception unchanged."""
+    for cls in (NotAuthenticated, PermissionDenied, Throttled):
+        if isinstance(exc, cls.__bases__[1]) and not isinstance(exc, CodedException):
+            coded = cls(getattr(exc, "detail", None))
+            coded.wait = getattr(exc, "wait", None)
+            return coded
+    return exc
+
+
 @contextmanager
 def raise_django_exceptions() -> Iterator[None]:
     """Raise the exception with which Django answers a ``Refused`` request."""

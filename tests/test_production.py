@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from tests.checkout import ROOT
 from tests.served.servers import get_environment
@@ -67,7 +67,8 @@ def test_database_settings_connect(server):
     exec(get_block(f"{server},"), names)
     settings = names["DATABASES"]["default"]
     # Django's own database, because that of the tests may not exist yet.
-    wrapper = type(connection)({**connection.settings_dict, **settings, "NAME": "postgres", "TEST": {}}, "production")
+    configured = {**connection.settings_dict, **settings, "NAME": "postgres"}
+    wrapper = connections.create_connection("default").__class__(configured, "production")
     try:
         for _ in range(2):
             with wrapper.cursor() as cursor:

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import IntegrityError, router
 from django.db.models import ProtectedError, QuerySet, RestrictedError
 from django.utils.translation import gettext as _
-from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ParseError, ValidationError
 from rest_framework.pagination import PageNumberPagination
@@ -25,7 +25,7 @@ from closient_auth.actors import Actor, get_actor
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.exceptions import Conflict, NotAuthenticated, Throttled
+from closient_auth.exceptions import Conflict, PermissionDenied, add_code
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError, Organization
@@ -114,13 +114,7 @@ class ApiViewSet(GenericViewSet[Any]):
         self.user, self.actor = request.user, get_actor(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, exceptions.NotAuthenticated):
-            exc = NotAuthenticated()
-        elif isinstance(exc, exceptions.Throttled):
-            wait: int | None = getattr(exc, "wait", None)
-            exc = Throttled(exc.detail)
-            exc.wait = wait
-        elif isinstance(exc, LastOwnerError):
+        if isinstance(exc, LastOwnerError):
             exc = Conflict(str(exc.args[0]), "last_owner")
         elif isinstance(exc, ProtectedError | RestrictedError):
             exc = Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
@@ -129,10 +123,12 @@ class ApiViewSet(GenericViewSet[Any]):
         elif isinstance(exc, ObjectDoesNotExist | NotAMemberError):
             # Another request deleted the row, or removed the user, before this one had its lock.
             exc = NotFound()
+        elif isinstance(exc, DjangoPermissionDenied):
+            exc = PermissionDenied(str(exc))
         elif isinstance(exc, DjangoValidationError):
             is_of_fields = hasattr(exc, "error_dict")
             exc = ValidationError(exc.message_dict) if is_of_fields else Conflict(exc.message, exc.code)
-        return super().handle_exception(exc)
+        return super().handle_exception(add_code(exc))
 
     def get_rows(self) -> QuerySet[Any]:
         """Return the rows from the primary database, because a lagging replica may show a revoked key as active."""

@@ -68,7 +68,7 @@ def protect(api: _API) -> _API:
         refused = getattr(error, "refused", None) or Refused("not_authenticated")
         response = api.create_response(request, refused.body, status=refused.status)
         for name, value in refused.headers.items():
-            response[name] = value
+            response.headers[name] = value
         return response
 
     api.add_exception_handler(OrganizationAuthError, respond)

@@ -66,14 +66,14 @@ class Tenant:
         if refusal := self._enter(who, MANAGERS) or self._find_member(whom):
             return refusal
         if not self.may_change(who, self.roles[whom], role):
-            return 403, ""
+            return 403, "permission_denied"
         return (409, "last_owner") if role != "owner" and self._is_last_owner(whom) else (200, "")
 
     def remove_member(self, who: str, whom: str) -> Answer:
         if refusal := self._enter(who, MEMBERS) or self._find_member(whom):
             return refusal
         if who != whom and not self.may_change(who, self.roles[whom], None):
-            return 403, ""
+            return 403, "permission_denied"
         return (409, "last_owner") if self._is_last_owner(whom) else (200, "")
 
     def invite(self, who: str, whom: str, role: str) -> Answer:
@@ -85,7 +85,7 @@ class Tenant:
         if refusal := self._enter(who, MANAGERS) or self._find(offer):
             return refusal
         if not self.may_change(who, None, offer.role):
-            return 403, ""
+            return 403, "permission_denied"
         return (
             (409, "not_open")
             if offer.state != "pending"
@@ -98,7 +98,7 @@ class Tenant:
         # Managers may withdraw an Owner's invitation if it is no longer valid.
         is_valid = offer.state == "pending" and not self.is_void(offer)
         if is_valid and not self.may_change(who, None, offer.role):
-            return 403, ""
+            return 403, "permission_denied"
         return (409, "not_open") if offer.state == "accepted" else (204, "")
 
     def accept(self, who: str, offer: Offer) -> Answer:
@@ -118,7 +118,7 @@ class Tenant:
     def _enter(self, who: str, roles: tuple[str, ...]) -> Answer | None:
         if who not in self.roles:
             return 404, ""
-        return None if self.roles[who] in roles else (403, "")
+        return None if self.roles[who] in roles else (403, "permission_denied")
 
     def _find(self, thing: Key | Offer | None) -> Answer | None:
         return None if thing is None or thing in [*self.keys, *self.offers] else (404, "")
@@ -131,7 +131,7 @@ class Tenant:
 
     def _offer(self, who: str, whom: str, role: str, besides: Offer | None = None) -> Answer | None:
         if not self.may_change(who, None, role):
-            return 403, ""
+            return 403, "permission_denied"
         if whom in self.roles:
             return 409, "already_member"
         others = [offer for offer in self.offers if offer is not besides]

@@ -165,7 +165,7 @@ def test_errors_have_an_example(schema):
         403: "session_required",
         404: None,
         409: "conflict",
-        429: None,
+        429: "throttled",
         503: "limits_unavailable",
     }
     assert all(body["detail"] for body in bodies.values())

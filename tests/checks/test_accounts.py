@@ -14,7 +14,7 @@ from rest_framework.generics import RetrieveAPIView, UpdateAPIView
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.viewsets import GenericViewSet
 
-from closient_auth.api.base import SessionOnly
+from closient_auth.permissions import SessionOnly
 from tests.checks.views import PlainView, extend
 
 HERE = "tests.checks.test_accounts"
