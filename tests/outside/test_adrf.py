@@ -12,7 +12,7 @@ from tests.factories import MembershipFactory, make_key
 from tests.models import Project
 
 
-class ProductSerializer(ModelSerializer):
+class ProductSerializer(ModelSerializer):  # type: ignore[misc]
     class Meta:
         model = Project
         fields = ["id", "name"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import asynccontextmanager
 
 import pytest
@@ -126,8 +125,8 @@ def test_socket_is_checked_again(application, acme, change):
     assert Project.objects.count() == 1
 
 
-def test_check_is_not_repeated_within_the_interval(application, csb):
-    sys.modules["shop.rechecks"].INTERVAL = 3600
+def test_check_is_not_repeated_within_the_interval(application, csb, monkeypatch):
+    monkeypatch.setattr("shop.rechecks.INTERVAL", 3600)
 
     async def talk():
         async with connect(application, "/ws/products", x_api_key=csb) as (socket, _):

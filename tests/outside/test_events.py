@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connections
 from django.test import AsyncClient
 from rest_framework.decorators import api_view
+from rest_framework.response import Response
 
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, make_key
@@ -36,7 +38,7 @@ def read(client, change=None, **headers):
                 received.append(event)
                 if len(received) == 1 and change:
                     await sync_to_async(change)()
-                # A stream that does not end must fail the test instead of blocking it.
+                # An endless stream must fail the test instead of blocking it.
                 assert len(received) < 10
                 if len(received) == 2 and not change:
                     break
@@ -51,7 +53,7 @@ def test_stream_of_a_valid_key_goes_on(acme, csb):
 
     response, received = read(AsyncClient(), **{"X-API-Key": csb})
 
-    assert received == [b"data: 1\n\n"] * 2
+    assert received == [b'data: ["Tent"]\n\n'] * 2
     assert response["Content-Type"] == "text/event-stream"
     assert response["Cache-Control"] == "private, no-store"
     assert response["RateLimit-Remaining"] == "299"
@@ -61,7 +63,7 @@ def test_stream_of_a_valid_key_goes_on(acme, csb):
 def test_stream_ends_with_its_key(csb):
     _, received = read(AsyncClient(), lambda: ApiKey.objects.get().revoke(), **{"X-API-Key": csb})
 
-    assert received == [b"data: 0\n\n"]
+    assert received == [b"data: []\n\n"]
 
 
 @pytest.mark.usefixtures("events")
@@ -83,7 +85,7 @@ def test_stream_ends_with_the_member(acme, change, credential):
 
     _, received = read(client, end, **headers)
 
-    assert received == [b"data: 0\n\n"]
+    assert received == [b"data: []\n\n"]
 
 
 @pytest.mark.usefixtures("events")
@@ -94,7 +96,7 @@ def test_refusal_is_json(cpk):
 
 
 def test_rest_framework_has_no_renderer(mount, csb):
-    mount(api_view()(lambda request: None))
+    mount(api_view()(lambda request: Response()))
 
     assert read(AsyncClient(), **{"X-API-Key": csb})[0].status_code == HTTPStatus.NOT_ACCEPTABLE
 
@@ -120,11 +122,11 @@ def test_stream_holds_no_connection(shop, mount, monkeypatch):
         communicator = open_request("/", key(raw_key))
         await communicator.send_input({"type": "http.request", "body": b""})
         start = await communicator.receive_output(10)
-        bodies = []
+        bodies: list[dict[str, Any]] = []
         while not bodies or bodies[-1].get("more_body"):
             bodies.append(await communicator.receive_output(10))
         await communicator.wait(10)
         return start["status"], [body["body"] for body in bodies if body.get("body")]
 
-    assert async_to_sync(stream)() == (HTTPStatus.OK, [b"data: 0\n\n"] * 2)
+    assert async_to_sync(stream)() == (HTTPStatus.OK, [b"data: []\n\n"] * 2)
     assert idle == [(10, True)] * 2

@@ -49,7 +49,7 @@ def test_refusals(query, acme, cpk):
         refused = query("{ products }", raw_key)
         assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert query("{ products }", user=member.user).json() == {"data": {"products": []}}
-    # A site that the member visits cannot send the token.
+    # Another site cannot send the token.
     client = Client(enforce_csrf_checks=True)
     client.force_login(member.user)
     refused = client.post("/graphql", {"query": "{ products }"}, content_type="application/json")

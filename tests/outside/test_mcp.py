@@ -50,5 +50,5 @@ def test_tools_need_a_key(call):
     assert listed["RateLimit-Remaining"] == "298"
     assert listed["Cache-Control"] == "private, no-store"
     # The session of the protocol is not a credential.
-    for raw_key, status in [(None, 401), ("junk", 401), (make_key("cpk")[1], 403)]:
-        assert call("/mcp", raw_key, method="post", data=LIST_TOOLS, **session).status_code == HTTPStatus(status)
+    for refused_key, status in [(None, 401), ("junk", 401), (make_key("cpk")[1], 403)]:
+        assert call("/mcp", refused_key, method="post", data=LIST_TOOLS, **session).status_code == HTTPStatus(status)

@@ -25,7 +25,7 @@ def test_task_acts_for_the_key(shop, settings, acme):
     organization_permission_required("organization.manage_billing")(
         lambda request: tasks.enqueue_rename(request, "Alpine")
     )(request)
-    (result,) = default_task_backend.results
+    (result,) = default_task_backend.results  # type: ignore[attr-defined]
 
     result.task.call(*result.args)
 
