@@ -125,6 +125,7 @@ def test_stream_holds_no_connection(shop, mount, monkeypatch):
         bodies: list[dict[str, Any]] = []
         while not bodies or bodies[-1].get("more_body"):
             bodies.append(await communicator.receive_output(10))
+            assert len(bodies) < 10
         await communicator.wait(10)
         return start["status"], [body["body"] for body in bodies if body.get("body")]
 
