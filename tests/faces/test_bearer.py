@@ -7,8 +7,8 @@ from http import HTTPStatus
 import pytest
 
 from closient_auth.keys import generate_api_key
-from tests.factories import make_key
 from tests.faces.test_headers import get_vary, is_private
+from tests.factories import make_key
 
 pytestmark = pytest.mark.django_db
 
