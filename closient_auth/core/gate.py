@@ -9,7 +9,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.translation import ngettext
@@ -71,7 +70,7 @@ class Gate:
         try:
             return self.admit(request, kwargs)
         finally:
-            close_old_connections()
+            responses.close_old_connections()
 
     def _admit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
         headers = responses.get_headers(request)
