@@ -16,7 +16,7 @@ from tests.faces.drf import ERRORS
 from tests.faces.face import Face, get_patterns
 
 
-class View(APIView):
+class View(APIView):  # type: ignore[misc]
     permission_classes = [HasOrganizationPermission]
 
     async def get(self, request: Any, **kwargs: str) -> Response:
@@ -40,7 +40,7 @@ class Failing(View):
         raise ERRORS[kwargs["status"]]("No.")
 
 
-class Things(ViewSet):
+class Things(ViewSet):  # type: ignore[misc]
     permission_classes = [HasOrganizationPermission]
     required_permissions: Any = {
         "alist": Permission.VIEW_ORGANIZATION,
@@ -84,5 +84,7 @@ FACES = [
             Things.as_view({"get": "aretrieve"}),
         ),
         is_async=True,
+        # Its ``as_view()`` does not set ``login_required`` as that of REST framework does.
+        passes_login_required=False,
     ),
 ]

@@ -8,10 +8,9 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils.crypto import get_random_string
 
-from tests.faces import adrf, drf, ninja, plain
+from tests.faces.faces import FACES
 from tests.factories import MembershipFactory, OrganizationFactory
 
-FACES = [*drf.FACES, *adrf.FACES, *plain.FACES, *ninja.FACES]
 CLIENTS: dict[str, Any] = {"wsgi": Client, "asgi": AsyncClient}
 
 
@@ -25,7 +24,7 @@ def face(request, settings, mount):
     return request.param
 
 
-@pytest.fixture(params=list(CLIENTS))
+@pytest.fixture(params=CLIENTS)
 def server(request):
     return request.param
 
@@ -45,7 +44,7 @@ def send(face, server):
             client.cookies["csrftoken"] = get_random_string(32)
         return client
 
-    clients = {}
+    clients: dict[Any, Any] = {}
 
     def send(path="/view/", raw_key=None, *, user=None, method="get", token=True, **headers):
         client = clients[user] = clients.get(user) or sign_in(user)

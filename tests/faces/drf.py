@@ -20,7 +20,7 @@ ERRORS = {**bodies.ERRORS, 400: ParseError}
 
 @api_view(["GET", "POST"])
 @permission_classes([HasOrganizationPermission])
-def view(request: Any, **kwargs: str) -> Response:
+def view(request: Any, /, **kwargs: str) -> Response:
     return Response(bodies.describe(request))
 
 

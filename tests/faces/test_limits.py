@@ -6,6 +6,8 @@ from http import HTTPStatus
 
 import pytest
 
+from closient_auth.core import rates
+from closient_auth.core.refusals import Refused
 from tests.factories import make_key
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +76,21 @@ def test_unlimited_key(send, acme, settings):
     response = send("/view/", raw_key)
 
     assert (response.status_code, get_limit_headers(response)) == (HTTPStatus.OK, set())
+
+
+def test_limits_cannot_be_counted(send, acme, editor, monkeypatch):
+    """A request that is not allowed is told so, also during the outage."""
+
+    def fail(*args):
+        raise Refused("limits_unavailable", wait=1)
+
+    monkeypatch.setattr(rates, "count_key", fail)
+    _, raw_key = make_key("csb", organization=acme)
+    _, user_key = make_key("csu", user=editor)
+
+    response = send("/view/", raw_key)
+
+    assert (response.status_code, response.json()["code"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "limits_unavailable")
+    assert response["Retry-After"] == "1"
+    assert send("/billing/", user_key).json()["code"] == "permission_denied"
+    assert send("/view/", raw_key, x_organization="unknown").status_code == HTTPStatus.NOT_FOUND
