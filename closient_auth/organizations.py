@@ -48,11 +48,10 @@ def get_access(request: Request | HttpRequest) -> Access:
         match = request.resolver_match
         names = get_names(django_request, match.kwargs if match is not None else {})
     vary_on(request, HEADER)
-    with raise_django_exceptions() if request is django_request else raise_api_exceptions():
-        access = resolve_access(django_request, get_actor(request), user, names)
     # A removed member loses access on the next request; a cached response would ignore that.
     forbid_storing(request)
-    return access
+    with raise_django_exceptions() if request is django_request else raise_api_exceptions():
+        return resolve_access(django_request, get_actor(request), user, names)
 
 
 async def aget_organization(request: Request | HttpRequest) -> Organization:

@@ -29,7 +29,7 @@ from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey
 from closient_auth.roles import ROLE_PERMISSIONS, Permission, Role
 from tests.checkout import ROOT
-from tests.factories import OrganizationFactory, UserFactory, make_key
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 from tests.models import Project
 from tests.readme import README, get_block, get_table, run
 
@@ -97,6 +97,29 @@ def test_views_block_keeps_organizations_and_roles_apart(host):
     }
     product.refresh_from_db()
     assert product.name == "Big tent"
+
+
+def test_view_of_django_has_the_permissions_of_the_request(db, mount, call):
+    mount(run(get_block("def dashboard("))["dashboard"])
+    member = MembershipFactory.create(organization__name="Alpine", role=Role.EDITOR)
+    expected = {"organization": "Alpine", "may_pay": False}
+
+    assert call(user=member.user).json() == expected
+    assert call(raw_key=make_key("csu", user=member.user)[1]).json() == expected
+    assert call(raw_key=make_key("csb", organization=member.organization)[1]).json() == expected | {"may_pay": True}
+    assert call().json()["code"] == "not_authenticated"
+
+
+def test_operation_of_ninja_needs_its_permission(db, mount, call, settings, monkeypatch):
+    # Ninja refuses a second API with the same name in one process.
+    monkeypatch.setenv("NINJA_SKIP_REGISTRY", "1")
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, *re.findall(r"`(\S+)` to `MIDDLEWARE`", README)]
+    mount(path("", run(get_block("NinjaAPI("))["api"].urls))
+    member = MembershipFactory.create(organization__name="Alpine", role=Role.EDITOR)
+
+    assert call("/payments", make_key(organization=member.organization)[1]).json() == {"organization": "Alpine"}
+    assert call("/payments", user=member.user).json()["required_permission"] == Permission.MANAGE_BILLING
+    assert call("/payments").json()["code"] == "not_authenticated"
 
 
 def test_keys_table_is_what_a_request_finds(mount, call, db):

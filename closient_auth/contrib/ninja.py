@@ -27,6 +27,7 @@ class OrganizationAuth(APIKeyHeader):
     here, because ninja calls its own throttles on the event loop.
 
     Add ``closient_auth.middleware.ResponseHeadersMiddleware`` to ``MIDDLEWARE``, and pass the API to ``protect()``.
+    Django's ``LoginRequiredMiddleware`` redirects requests with a key, because ninja does not exempt its views from it.
     """
 
     def __init__(self, permission: str | None = None, *, publishable: bool = False) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections
 from django.http import HttpRequest
 from django.middleware.csrf import CsrfViewMiddleware
 
@@ -74,7 +73,7 @@ class Gate:
         try:
             return self.admit(request, kwargs)
         finally:
-            close_old_connections()
+            responses.close_connections()
 
     def _admit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
         headers = responses.get_headers(request)
@@ -94,14 +93,15 @@ class Gate:
                 report_refusal(request, api_key, "publishable")
                 raise Refused("publishable_key_refused")
             accept(request, api_key)
-            request.user = get_principal(api_key)  # type: ignore[assignment]
+            request.user, request.auth = get_principal(api_key), api_key  # type: ignore[assignment, attr-defined]
         elif not _is_signed_in(request):
             raise Refused("not_authenticated")
         elif request.method not in SAFE_METHODS:
             _require_csrf_token(request)
+        # A refusal is private as well: it can name the organizations of the user.
+        responses.forbid_storing(headers, request)
         actor = get_actor(request)
         access = resolve_access(request, actor, request.user, get_names(request, kwargs))
-        responses.forbid_storing(headers, request)
         permission = self.permission or get_default_permission(request.method)
         if not access.allows(permission):
             raise refuse_permission(request, actor.api_key, access, permission)

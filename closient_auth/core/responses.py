@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.db import close_old_connections, connections
+from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
@@ -87,4 +87,14 @@ def release_connections(request: Any) -> None:
     """
     match = request.resolver_match
     if match is not None and iscoroutinefunction(match.func):
-        close_old_connections()
+        close_connections()
+
+
+def close_connections() -> None:
+    """Close the database connections that outlived ``CONN_MAX_AGE``, or return them to their pool.
+
+    Django's ``close_old_connections()`` also closes a connection in a transaction, such as that of a ``TestCase``.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()

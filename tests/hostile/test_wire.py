@@ -78,6 +78,6 @@ def test_refused_without_a_trace(command, boot, max_age, live_key, tmp_path):
 
         assert server.request("/who/", LIVE).status == 200
         assert server.request("/state/").json()["used"] == 1
-        assert b"api_key=refused reason=unknown" in server.log
+        assert b"api_key=refused cause=unknown" in server.log
         # The worker did not crash and restart.
         assert server.output.count(boot) == 1
