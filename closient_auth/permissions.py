@@ -17,7 +17,7 @@ from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_refusal
 from closient_auth.core.responses import release_connections
 from closient_auth.exceptions import PersonRequired, SessionRequired, raise_api_exceptions
-from closient_auth.models import Organization
+from closient_auth.models import ApiKey, Organization
 from closient_auth.organizations import get_access, get_organization_field
 from closient_auth.roles import Permission
 
@@ -44,10 +44,7 @@ class HasOrganizationPermission(BasePermission):
         permission = get_required_permission(view, request.method or "")
         if access.allows(permission):
             return True
-        # For forms and OPTIONS, REST framework asks about methods that the client did not use.
-        is_asked = request.method == request._request.method
-        api_key = get_api_key(request) if is_asked else None
-        return self._refuse(view, refuse_permission(request._request, api_key, access, permission))
+        return self._refuse(view, refuse_permission(request._request, _get_key_to_report(request), access, permission))
 
     def _refuse(self, view: Any, refused: Refused) -> bool:
         # An operand of ``|`` returns ``False``, so that REST framework asks the next one. It does not tell the operands'
@@ -96,8 +93,13 @@ class SessionOnly(BasePermission):
         return True
 
 
+def _get_key_to_report(request: Request) -> ApiKey | None:
+    # For forms and OPTIONS, REST framework asks about methods that the client did not use.
+    return get_api_key(request) if request.method == request._request.method else None
+
+
 def _report(request: Request, cause: str) -> None:
-    if api_key := get_api_key(request):
+    if api_key := _get_key_to_report(request):
         report_refusal(request._request, api_key, cause)
 
 

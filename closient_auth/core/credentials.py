@@ -1,6 +1,9 @@
 """Authenticate an API key."""
 
-from typing import Any
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 
@@ -13,7 +16,10 @@ from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
 from closient_auth.roles import KEY_RULES, KeyHolder
 
-PREFIXES = tuple(f"{key_type}_" for key_type in KeyType)
+_T = TypeVar("_T")
+
+# The start of a bearer token that is one of our keys. The scheme has no case (RFC 9110, section 11.1).
+BEARER = re.compile(rf"(?i:bearer) +(?=(?:{'|'.join(KeyType)})_)")
 
 
 def get_meta_name() -> str:
@@ -34,19 +40,31 @@ def has_key(request: Any) -> bool:
     return get_meta_name() in request.META or _has_bearer_key(request)
 
 
+def _without_frames(read: Callable[[Any], _T]) -> Callable[[Any], _T]:
+    """Remove the frames of a function from tracebacks: error reports show their variables, which have the raw key."""
+
+    @wraps(read)
+    def read_without_frames(request: Any) -> _T:
+        try:
+            return read(request)
+        except Exception as error:
+            raise error.with_traceback(None) from None
+
+    return read_without_frames
+
+
+@_without_frames
 def hash_presented_key(request: Any) -> str | None:
     """Return the hash of the key in the headers of a request (its ``META``), or ``None`` if it is malformed.
 
     Two different keys are malformed.
     """
-    # Error reports show the local variables of every frame in a traceback. No variable of this frame shows the raw key,
-    # and the frames below, which do, are removed from the traceback.
-    try:
-        return _hash_presented_key(request)
-    except Exception as error:
-        raise error.with_traceback(None) from None
+    presented = _get_presented(request)
+    text = presented.pop()
+    return hash_api_key(text) if verify_api_key(text) and not presented else None
 
 
+@_without_frames
 def get_holder(request: Any) -> KeyHolder | None:
     """Return the holder of the presented key's type, or ``None`` if the presented text does not begin with one."""
     rules = KEY_RULES.get(str(next(iter(_get_presented(request)))).partition("_")[0])
@@ -75,22 +93,12 @@ def is_public(api_key: ApiKey) -> bool:
 
 
 def _has_bearer_key(request: Any) -> bool:
-    return conf.ACCEPT_BEARER and _get_bearer_token(request).startswith(PREFIXES)
-
-
-def _get_bearer_token(request: Any) -> str:
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return token if scheme.lower() == "bearer" else ""
+    # No variable of this frame has the token: error reports show the variables.
+    return conf.ACCEPT_BEARER and BEARER.match(request.META.get("HTTP_AUTHORIZATION", "")) is not None
 
 
 def _get_presented(request: Any) -> set[str]:
     presented = {request.META[name] for name in [get_meta_name()] if name in request.META}
     if _has_bearer_key(request):
-        presented.add(_get_bearer_token(request))
+        presented.add(BEARER.sub("", request.META["HTTP_AUTHORIZATION"], count=1))
     return presented
-
-
-def _hash_presented_key(request: Any) -> str | None:
-    presented = _get_presented(request)
-    text = presented.pop()
-    return hash_api_key(text) if verify_api_key(text) and not presented else None

@@ -65,10 +65,13 @@ def after_transaction(request: HttpRequest, using: str, write: Callable[[], None
     connection = connections[using]
 
     def write_later() -> None:
-        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
-        # thread's connection the row is locked or not yet visible.
-        if connections[using] is connection or not connection.in_atomic_block:
+        if connections[using] is connection:
             write()
+        # Django's AsyncClient closes the request on another thread. If the test's transaction is still open, the row is
+        # locked or not yet visible to that thread's connection.
+        elif not connection.in_atomic_block:
+            write()
+            connections[using].close()
 
     if connection.in_atomic_block:
         after_request(request, write_later)

@@ -3,10 +3,13 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.contrib import admin
+from django.urls import path
 
 from closient_auth.models import ApiKey, AuditEntry, Organization
 from tests.admin.members import join
 from tests.factories import make_key
+from tests.views import WhoView
 
 
 def recorded():
@@ -60,6 +63,23 @@ def test_deleted_organization(root, page, organization, way):
 
     assert not Organization.objects.exists()
     assert recorded() == [("organization_deleted", "root", "127.0.0.1")]
+
+
+def test_signs_of_a_leak_are_found_by_their_event(root, page, call, mount, organization):
+    mount(path("admin/", admin.site.urls), path("who/", WhoView.as_view()))
+    key, raw_key = make_key(organization=organization)
+    call("/who/", raw_key, origin="https://shop.example")
+    ApiKey.objects.get(pk=key.pk).revoke()
+    call("/who/", raw_key)
+
+    everything = root.get(page("auditentry_changelist")).content.decode()
+    for event, text in [
+        ("revoked_api_key_used", "Revoked API key used"),
+        ("api_key_used_in_browser", "Secret API key used in a browser"),
+    ]:
+        assert f"?event__exact={event}" in everything
+        (entry,) = root.get(page("auditentry_changelist"), {"event__exact": event}).context["cl"].result_list
+        assert (entry.target_id, entry.address, str(entry)) == (key.pk, "127.0.0.1", f"{text}: {key}")
 
 
 def test_entries_are_only_read(root, page, organization):

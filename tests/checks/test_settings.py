@@ -11,6 +11,7 @@ from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings
 from closient_auth.roles import Role
 
 NAMES = {
+    "ACCEPT_BEARER",
     "HEADER",
     "RATE_LIMIT_PER_MINUTE",
     "RATE_LIMIT_PER_DAY",
@@ -44,6 +45,7 @@ def test_settings_that_use_everything_are_silent(run, settings):
         "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 1,
         "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 1,
         "RATE_LIMIT_FAIL_OPEN": False,
+        "ACCEPT_BEARER": True,
         "TRUSTED_PROXIES": 2,
         "LAST_USED_INTERVAL": 60,
         "EXTRA_ROLE_PERMISSIONS": {
@@ -76,7 +78,7 @@ def test_each_setting_has_a_check(run, settings):
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),
         ("LAST_USED_INTERVALS", "Did you mean 'LAST_USED_INTERVAL'?"),
-        (7, "Use one of: EXTRA_ROLE_PERMISSIONS, HEADER, LAST_USED_INTERVAL, "),
+        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, LAST_USED_INTERVAL, "),
         ("user_settings", "Use one of: "),
     ],
 )
@@ -105,11 +107,12 @@ def test_bad_count(find, settings, name, default, value):
     assert message.hint == f"Remove it to use the default, {default}."
 
 
+@pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER"])
 @pytest.mark.parametrize("value", [0, 1, "False", None])
-def test_bad_switch(find, settings, value):
-    settings.CLOSIENT_AUTH = {"RATE_LIMIT_FAIL_OPEN": value}
+def test_bad_switch(find, settings, name, value):
+    settings.CLOSIENT_AUTH = {name: value}
 
-    assert find("E003").msg == f"CLOSIENT_AUTH['RATE_LIMIT_FAIL_OPEN'] should be True or False, not {value!r}."
+    assert find("E003").msg == f"CLOSIENT_AUTH[{name!r}] should be True or False, not {value!r}."
 
 
 @pytest.mark.parametrize(

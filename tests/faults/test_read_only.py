@@ -7,7 +7,7 @@ import logging
 import pytest
 from django.db import connection, connections
 
-from closient_auth.models import ApiKey
+from closient_auth.models import ApiKey, AuditEntry
 from tests.factories import make_key
 
 READ_ONLY = {
@@ -62,8 +62,7 @@ def refuse_writes(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
+each_mode = pytest.mark.parametrize(
     "is_atomic",
     [
         False,
@@ -73,6 +72,10 @@ def refuse_writes(request):
     ],
     ids=["autocommit", "atomic requests"],
 )
+
+
+@pytest.mark.django_db(transaction=True)
+@each_mode
 def test_it_still_authenticates(call, refuse_writes, is_atomic, monkeypatch, caplog):
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", is_atomic)
     api_key, raw_key = make_key()
@@ -89,3 +92,30 @@ def test_it_still_authenticates(call, refuse_writes, is_atomic, monkeypatch, cap
     # The failed write must not break the connection for later requests.
     assert call("/who/", raw_key).status_code == 200
     assert call("/who/", raw_key[:-1]).status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+@each_mode
+def test_it_still_refuses_a_revoked_key(call, refuse_writes, is_atomic, monkeypatch, caplog):
+    """The audit entry cannot be written. One attempt a minute is enough, and its failure is logged."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", is_atomic)
+    now = [1000.0]
+    monkeypatch.setattr("closient_auth.core.reports.monotonic", lambda: now[0])
+    api_key, raw_key = make_key()
+    api_key.revoke()
+    refuse_writes()
+
+    for seconds in (0, 0, 59, 1):
+        now[0] += seconds
+        with caplog.at_level(logging.WARNING, "closient_auth"):
+            assert call("/who/", raw_key).status_code == 401
+
+    messages = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
+    failures = [message for message in messages if message.startswith("audit=not_written")]
+    assert len(failures) == 2
+    assert {message.rpartition("=")[0] for message in failures} == {
+        f"audit=not_written event=revoked_api_key_used id={api_key.pk} error"
+    }
+    assert len([message for message in messages if "cause=revoked" in message]) == 2
+    assert not AuditEntry.objects.filter(event="revoked_api_key_used").exists()
+    assert ApiKey.objects.get(pk=api_key.pk).exposure_reported_at is None

@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from closient_auth.core import reports
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
@@ -73,7 +74,7 @@ def cost(store, call):
         statements = [query["sql"].split()[0] for query in queries]
         trips = store.trips() - before
         assert trips <= store.later
-        return response.status_code, [verb for verb in statements if verb not in ("BEGIN", "COMMIT")], trips
+        return response.status_code, [verb for verb in statements if verb not in ("BEGIN", "COMMIT", "ROLLBACK")], trips
 
     return cost
 
@@ -133,9 +134,31 @@ def unknown():
     return generate_api_key("csb")
 
 
-@pytest.mark.parametrize("cause", [unknown, revoked, expired, inactive_user])
+@pytest.mark.parametrize("cause", [unknown, expired, inactive_user])
 def test_refused_key_costs_one_query(cost, cause):
     assert cost("/who/", cause()) == (HTTPStatus.UNAUTHORIZED, ["SELECT"], 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_revoked_key_costs_one_query_except_for_one_audit_entry_an_hour(cost, atomic):
+    raw_key = revoked()
+
+    assert cost("/who/", raw_key) == (HTTPStatus.UNAUTHORIZED, ["SELECT", "UPDATE", "INSERT"], 0)
+    assert cost("/who/", raw_key) == (HTTPStatus.UNAUTHORIZED, ["SELECT"], 0)
+    # Another process, which does not remember the entry.
+    reports._due.clear()
+    assert cost("/who/", raw_key) == (HTTPStatus.UNAUTHORIZED, ["SELECT"], 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_secret_key_in_a_browser_costs_one_audit_entry_an_hour(cost, settings, atomic):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    _, raw_key = make_key("csb")
+    cost("/who/", raw_key)
+
+    assert cost("/who/", raw_key, origin="https://shop.example")[1] == ["SELECT", "UPDATE", "INSERT"]
+    reports._due.clear()
+    assert cost("/who/", raw_key, origin="https://shop.example")[1] == ["SELECT"]
 
 
 @pytest.mark.django_db(transaction=True)
