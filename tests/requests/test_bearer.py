@@ -266,7 +266,9 @@ def test_no_line_of_the_credentials_shows_the_key(call, frames):
             sys.settrace(previous)
 
     assert run(None).status_code == HTTPStatus.OK
-    assert {"has_key", "_has_bearer_key", "hash_presented_key", "get_holder", "_get_presented"} <= {function for function, _ in places}
+    assert {"has_key", "_has_bearer_key", "hash_presented_key", "get_holder", "_get_presented"} <= {
+        function for function, _ in places
+    }
     for place in list(places):
         assert run(place).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
         assert "MemoryError: injected" in frames[-1]

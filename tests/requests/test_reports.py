@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from datetime import timedelta
 from http import HTTPStatus
+from logging.config import dictConfig
 from threading import Barrier
 
 import pytest
@@ -27,6 +28,7 @@ from closient_auth.core import reports
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.permissions import HasOrganizationPermission, IsPerson, SessionOnly
+from tests.checkout import ROOT
 from tests.factories import MembershipFactory, UserFactory, make_key
 from tests.models import Project
 from tests.races.threads import race
@@ -597,3 +599,73 @@ def test_use_after_the_revocation_of_an_exposed_key_is_news(call, lines, clock):
         ("WARNING", ["browser"]),
         ("WARNING", ["revoked"]),
     ]
+
+
+# The blocks of docs/production.md
+
+
+PAGE = (ROOT / "docs" / "production.md").read_text()
+
+
+def get_block(words):
+    (block,) = (text for text in re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S) if words in text)
+    return block
+
+
+def test_documented_causes_are_those_in_the_log():
+    section = PAGE.partition("\n## Refused requests in the log\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \| (\w+) \| (\d+|none)", section, re.M)
+    documented = {(cause, level, status) for causes, level, status in rows for cause in re.findall(r"`(\w+)`", causes)}
+    assert documented == {(cause, level, str(status.value)) for cause, _, level, status in REFUSALS} | {
+        ("browser", "WARNING", "none"),
+        ("session_only", "INFO", "403"),
+        ("person_only", "INFO", "403"),
+        ("malformed", "INFO", "401"),
+        ("unknown", "INFO", "401"),
+    }
+
+
+def test_documented_alert(call, serve, mailoutbox, settings, django_capture_on_commit_callbacks):
+    settings.ADMINS = ["root@example.com"]
+    names = {}
+    exec(get_block("def alert("), names)
+    serve()
+    api_key, raw_key = revoked()
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            for _ in range(2):
+                call("/items/7/", raw_key)
+    finally:
+        for signal in (signals.revoked_api_key_used, signals.api_key_used_in_browser):
+            assert signal.disconnect(names["alert"])
+
+    (mail,) = mailoutbox
+    assert mail.subject.endswith(f"Revoked API key used: {api_key}")
+    assert mail.body == f"Key {api_key.pk} was used from 127.0.0.1."
+
+
+def test_documented_logging(call, serve, mailoutbox, settings, capfd):
+    settings.ADMINS = ["root@example.com"]
+    names = {}
+    exec(get_block("for WSGI and ASGI"), names)
+    exec(get_block('LOGGING["handlers"]["mail_admins"]'), names)
+    serve()
+    keys = [revoked()[1], expired()[1]]
+    loggers = [logging.getLogger(), logging.getLogger("closient_auth")]
+    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
+    try:
+        dictConfig(names["LOGGING"])
+        for raw_key in keys:
+            call("/items/7/", raw_key)
+    finally:
+        for logger, handlers, level in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+
+    (mail,) = mailoutbox
+    assert "api_key=refused cause=revoked" in mail.subject
+    printed = capfd.readouterr().err
+    assert "api_key=refused cause=revoked" in printed
+    assert "api_key=refused cause=expired" in printed
+    for raw_key in keys:
+        assert raw_key[4:36] not in printed + mail.subject + mail.body
