@@ -13,6 +13,7 @@ DEFAULTS = {
     "RATE_LIMIT_FAIL_OPEN": True,
     "TRUSTED_PROXIES": 0,
     "LAST_USED_INTERVAL": 0,
+    "ACCEPT_BEARER": False,
     "EXTRA_ROLE_PERMISSIONS": {},
     "SESSION_ONLY_VIEWS": ACCOUNT_PACKAGES,
 }
@@ -25,6 +26,7 @@ OTHERS = {
     "RATE_LIMIT_FAIL_OPEN": False,
     "TRUSTED_PROXIES": 1,
     "LAST_USED_INTERVAL": 60,
+    "ACCEPT_BEARER": True,
     "EXTRA_ROLE_PERMISSIONS": {"editor": ["offers.publish"]},
     "SESSION_ONLY_VIEWS": ["accounts.views"],
 }

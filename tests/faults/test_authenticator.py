@@ -124,7 +124,7 @@ def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
 
 
 def test_reports_hold_no_key(call, reports):
-    _, raw_key = make_key(**UNLIMITED)
+    _, raw_key = make_key("csb", **UNLIMITED)
     client = APIClient(raise_request_exception=False)
     call("/who/", raw_key, client=client)
     with Lines() as lines:

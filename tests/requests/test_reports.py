@@ -10,6 +10,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from logging.config import dictConfig
 from threading import Barrier
+from typing import Any
 
 import pytest
 import time_machine
@@ -24,7 +25,7 @@ from rest_framework.views import APIView
 
 from closient_auth import signals
 from closient_auth.contrib.django import organization_permission_required
-from closient_auth.core import reports
+from closient_auth.core import reports, responses
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.permissions import HasOrganizationPermission, IsPerson, SessionOnly
@@ -457,7 +458,7 @@ def test_one_entry_for_concurrent_requests(call, serve, heard, monkeypatch, atom
     serve()
     api_key, raw_key = revoked()
     together = Barrier(8, timeout=30)
-    after_transaction = reports.after_transaction
+    after_transaction = responses.after_transaction
 
     def wait_and_write(*args):
         # All requests have read the key before the first one writes.
@@ -564,7 +565,7 @@ def test_key_without_headers_of_a_browser(call, lines):
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 @pytest.mark.django_db(transaction=True)
 def test_node_is_not_a_browser(mount, live_server, lines):
-    sent = []
+    sent: list[Any] = []
 
     class View(APIView):
         def get(self, request):
@@ -627,7 +628,7 @@ def test_documented_causes_are_those_in_the_log():
 
 def test_documented_alert(call, serve, mailoutbox, settings, django_capture_on_commit_callbacks):
     settings.ADMINS = ["root@example.com"]
-    names = {}
+    names: dict[str, Any] = {}
     exec(get_block("def alert("), names)
     serve()
     api_key, raw_key = revoked()
@@ -646,7 +647,7 @@ def test_documented_alert(call, serve, mailoutbox, settings, django_capture_on_c
 
 def test_documented_logging(call, serve, mailoutbox, settings, capfd):
     settings.ADMINS = ["root@example.com"]
-    names = {}
+    names: dict[str, Any] = {}
     exec(get_block("for WSGI and ASGI"), names)
     exec(get_block('LOGGING["handlers"]["mail_admins"]'), names)
     serve()
