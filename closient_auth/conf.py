@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 _T = TypeVar("_T")
 
@@ -59,8 +60,11 @@ class AppSettings:
 
     @property
     def user_settings(self) -> Mapping[str, Any]:
-        """Return the dictionary in the project's settings, or an empty one."""
-        return getattr(settings, "CLOSIENT_AUTH", {})
+        """Return the dictionary in the project's settings, or an empty one. Raise ``ImproperlyConfigured`` for another type."""
+        user_settings = getattr(settings, "CLOSIENT_AUTH", {})
+        if not isinstance(user_settings, Mapping):
+            raise ImproperlyConfigured(f"CLOSIENT_AUTH should be a dictionary, not a {type(user_settings).__name__}.")
+        return user_settings
 
     HEADER = _Setting("X-API-Key", "The name of the request header with the API key.")
     RATE_LIMIT_PER_MINUTE = _Setting(300, "Requests per minute for keys with a limit of 0; 0 here means unlimited.")

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Tags, register
 
 from closient_auth.checks.accounts import find_accounts
 from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
-from closient_auth.checks.declarations import find_declarations, find_gates, find_misspellings
+from closient_auth.checks.declarations import find_declarations, find_gates, find_lost_headers, find_misspellings
 from closient_auth.checks.policies import find_policies
 from closient_auth.checks.routes import get_routes
 from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
@@ -39,7 +39,7 @@ def check_views(**kwargs: object) -> list[CheckMessage]:
     views, guarded = get_views(routes), get_guarded_views(routes)
     rules, of_guards = (
         [find_misspellings, find_rows, find_open_fields, find_cached_views, find_accounts],
-        [find_cached_guards],
+        [find_cached_guards, find_lost_headers],
     )
     # Permissions are compared with those of ``CLOSIENT_AUTH``, which has its own messages.
     if has_valid_settings():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from inspect import getattr_static
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from closient_auth.checks.rules import Finding
@@ -12,6 +13,8 @@ from closient_auth.checks.views import GuardedView, View
 from closient_auth.decorators import is_publishable
 from closient_auth.permissions import get_required_permission
 from closient_auth.roles import Permission, get_all_permissions
+
+MIDDLEWARE = "closient_auth.middleware.ResponseHeadersMiddleware"
 
 
 def find_declarations(view: View) -> Iterator[Finding]:
@@ -32,11 +35,16 @@ def find_declarations(view: View) -> Iterator[Finding]:
 
 def find_gates(view: GuardedView) -> Iterator[Finding]:
     """Find unknown permissions of ``organization_permission_required`` and other guards."""
-    declared, known = view.permission, get_all_permissions()
-    for permission in declared.values() if isinstance(declared, Mapping) else [declared]:
-        # Without a permission, the method of the request decides.
-        if isinstance(permission, str) and permission not in known:
-            yield Finding("E012", view, {"permission": permission, "suggestion": suggest(permission, known)})
+    known = get_all_permissions()
+    # Without a permission, the method of the request decides.
+    if view.permission is not None and view.permission not in known:
+        yield Finding("E012", view, {"permission": view.permission, "suggestion": suggest(view.permission, known)})
+
+
+def find_lost_headers(view: GuardedView) -> Iterator[Finding]:
+    """Find operations of django-ninja whose responses would lack the headers of the gate."""
+    if view.needs_middleware and MIDDLEWARE not in settings.MIDDLEWARE:
+        yield Finding("E013", view)
 
 
 def find_misspellings(view: View) -> Iterator[Finding]:

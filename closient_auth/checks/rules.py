@@ -17,9 +17,13 @@ RULES = {
     "E003": ("CLOSIENT_AUTH[{name!r}] should be {wanted}, not {value}.", "Remove it to use the default, {default!r}."),
     "E004": (
         "CLOSIENT_AUTH['HEADER'] should be {wanted}, not {value}.",
-        "Use letters, digits and single hyphens, such as {default!r}, and not the name of a standard header.",
+        "Use letters, digits and single hyphens, such as {default!r}. For Authorization, set ACCEPT_BEARER instead.",
     ),
     "E005": ("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
+    "W025": (
+        "CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] names {name!r}, which is not a module.",
+        "Correct the name. Until then, the views of the module that you mean accept API keys.",
+    ),
     "W022": (
         "CLOSIENT_AUTH['HEADER'] should be a name that Django hides in error reports, not {value}.",
         "Django's error pages and e-mails show the API keys. Use a name with KEY or TOKEN, such as {default!r}, or extend "
@@ -90,6 +94,10 @@ RULES = {
     "E012": (
         "{permission!r} is not a known permission, but is required in: {place}.",
         "{suggestion} Add your own to CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'].",
+    ),
+    "E013": (
+        "ResponseHeadersMiddleware should be in MIDDLEWARE, because API keys are accepted in: {place}.",
+        "Add 'closient_auth.middleware.ResponseHeadersMiddleware'. Until then, such a request gets a 500 response.",
     ),
     "W005": (
         "required_permissions is not read by any permission class in: {place}.",

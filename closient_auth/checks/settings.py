@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.http.request import HttpHeaders
 from django.utils.module_loading import import_string
 
 from closient_auth.checks.rules import Finding
-from closient_auth.conf import AppSettings, conf
+from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
 from closient_auth.models.api_keys import MAX_LIMIT
 from closient_auth.roles import RESERVED_NAMESPACE, Role, get_all_permissions, get_role_permissions
 
@@ -40,6 +41,7 @@ def find_settings() -> Iterator[Finding]:
         return
     if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
         yield Finding("W015", values={"permissions": ", ".join(lacking)})
+    yield from (Finding("W025", values={"name": name}) for name in conf.SESSION_ONLY_VIEWS if not _exists(name))
     if _is_reported(conf.HEADER):
         yield Finding("W022", values={"value": repr(conf.HEADER), "default": Defaults().HEADER})
 
@@ -59,7 +61,7 @@ def suggest(name: object, known: Collection[str]) -> str:
 
 
 def _find_invalid() -> Iterator[Finding]:
-    user_settings: object = conf.user_settings
+    user_settings: object = getattr(settings, "CLOSIENT_AUTH", {})
     if not isinstance(user_settings, Mapping):
         yield Finding("E002", values={"type": type(user_settings).__name__})
         return
@@ -69,7 +71,9 @@ def _find_invalid() -> Iterator[Finding]:
         elif name == "EXTRA_ROLE_PERMISSIONS":
             yield from _find_extra_permissions(value)
         elif wanted := _get_wanted(default := getattr(Defaults(), name), value):
-            values = {"name": name, "wanted": wanted, "value": repr(value), "default": default}
+            # The list of the known packages is long.
+            shown = "closient_auth.conf.ACCOUNT_PACKAGES" if isinstance(default, tuple) else default
+            values = {"name": name, "wanted": wanted, "value": repr(value), "default": shown}
             yield Finding("E004" if name == "HEADER" else "E003", values=values)
 
 
@@ -110,6 +114,16 @@ def _find_extra_permissions(value: object) -> Iterator[Finding]:
                 yield _bad_extra(f"[{role!r}] should contain only permissions", permission)
             elif permission.startswith(RESERVED_NAMESPACE):
                 yield _bad_extra(f"[{role!r}] should contain only your own permissions", permission, RENAME)
+
+
+def _exists(module: str) -> bool:
+    # The default names packages that the project need not have.
+    if module in ACCOUNT_PACKAGES:
+        return True
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
 
 
 def _is_reported(header: str) -> bool:

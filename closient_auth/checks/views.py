@@ -79,12 +79,14 @@ class DefaultView(View):
 class GuardedView:
     """A view of another framework, or of none, that ``closient_auth.contrib`` lets accept API keys."""
 
-    def __init__(self, route: Route, gate: Any) -> None:
-        self.route, self.permission = route, getattr(gate, "permission", None)
+    def __init__(self, route: Route, gate: Any, operation: Any = None) -> None:
+        self.route, self.permission, self.operation = route, getattr(gate, "permission", None), operation
         self.is_async = iscoroutinefunction(route.callback)
+        # The decorator sets the headers of the response. Django-ninja has no hook for them.
+        self.needs_middleware = operation is not None
 
     def __str__(self) -> str:
-        *_, view = unwrap(self.route.callback)
+        *_, view = unwrap(self.operation or self.route.callback)
         view = getattr(view, "view_class", view)
         return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
@@ -114,7 +116,9 @@ def _find_classes(routes: Iterable[Route]) -> Iterator[tuple[Route, Any, dict[st
 
 def get_guarded_views(routes: Iterable[Route]) -> list[GuardedView]:
     """Return the views that accept API keys without REST framework."""
-    return [GuardedView(route, gate) for route in routes for gate in _find_gates(route.callback)]
+    found = [(route, gate, None) for route in routes for gate in _find_gates(route.callback)]
+    found += [(route, *gate) for route in routes for gate in _find_ninja_gates(route.callback)]
+    return [GuardedView(*each) for each in found]
 
 
 def _find_gates(callback: Any) -> Iterator[Any]:
@@ -128,6 +132,17 @@ def _find_gates(callback: Any) -> Iterator[Any]:
     for method in getattr(cls, "http_method_names", ()):
         if hasattr(getattr(cls, method, None), GATE):
             yield getattr(getattr(cls, method), GATE)
+
+
+def _find_ninja_gates(callback: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the gate and the function of each operation of django-ninja behind a view."""
+    if getattr(callback, "__module__", "") != "ninja.operation":
+        return
+    # The view is a function in a method of the object that has the operations of its path.
+    for cell in callback.__closure__ or ():
+        for operation in getattr(cell.cell_contents, "operations", ()):
+            gates = [getattr(auth, GATE) for auth in operation.auth_callbacks if hasattr(auth, GATE)]
+            yield from ((gate, operation.view_func) for gate in gates)
 
 
 def _refuses_keys(cls: Any) -> bool:

@@ -26,7 +26,8 @@ def organization_permission_required(
 ) -> Callable[[_View], _View]:
     """Require a permission in the organization of the request, for a view of Django.
 
-    The caller is an API key or a user with a session. By default, safe methods require ``view_organization`` and other
+    The caller is an API key, or a user with a session. A session needs a CSRF token for unsafe methods only, so refuse GET in
+    a view that writes. By default, safe methods require ``view_organization`` and other
     methods ``contribute_organization``. ``publishable=True`` opens the view to publishable keys, for safe methods.
 
     In the view, ``request.user`` is the key's user or principal, and ``get_organization(request)`` returns the

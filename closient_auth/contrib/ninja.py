@@ -32,7 +32,7 @@ class OrganizationAuth(APIKeyHeader):
 
     def __init__(self, permission: str | None = None, *, publishable: bool = False) -> None:
         self.param_name = conf.HEADER
-        self.gate = Gate(permission, publishable)
+        self.closient_auth_gate = Gate(permission, publishable)
         super().__init__()
 
     def __call__(self, request: HttpRequest) -> Any:
@@ -42,7 +42,7 @@ class OrganizationAuth(APIKeyHeader):
         """Return the API key, or the user of a session; ``None`` if the request has neither."""
         kwargs = request.resolver_match.kwargs if request.resolver_match else {}
         try:
-            self.gate.admit(request, kwargs)
+            self.closient_auth_gate.admit(request, kwargs)
         except Refused as refused:
             if refused.code == "not_authenticated":
                 # The next class may know the caller.

@@ -12,7 +12,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The user and the API key on whose behalf code runs, with the client address (``REMOTE_ADDR``).
+    """The user and the API key on whose behalf code runs, with the client address.
 
     ``is_superuser`` makes Django's superuser status count; ``get_actor()`` sets it for a session, never for a key.
     ``is_staff`` says that Django's admin granted the change: such a user ranks at least as a Manager.

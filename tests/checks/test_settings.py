@@ -53,7 +53,7 @@ def test_settings_that_use_everything_are_silent(run, settings):
             "billing": ("offers.price",),
             "owner": {"offers.price", "offers.publish"},
         },
-        "SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "shop.accounts"],
+        "SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "tests.accounts"],
     }
 
     assert set(settings.CLOSIENT_AUTH) == NAMES
@@ -215,10 +215,10 @@ def test_modules_that_cannot_be(find, settings, value):
 
     message = find("E003")
     assert message.msg == f"CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules, not {value!r}."
-    assert "dj_rest_auth" in message.hint
+    assert "ACCOUNT_PACKAGES" in message.hint
 
 
-@pytest.mark.parametrize("value", [[], ["dj_rest_auth"], ("shop.accounts.views", "knox")])
+@pytest.mark.parametrize("value", [[], ["dj_rest_auth"], ("tests.views", "knox")])
 def test_modules(run, settings, value):
     settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": value}
 
@@ -274,3 +274,14 @@ def test_error_report_shows_what_the_check_says(run, settings, header):
     report = ExceptionReporter(request, ZeroDivisionError, ZeroDivisionError(), None).get_traceback_text()
 
     assert ("csb_secret" in report) == bool(run())
+
+
+@pytest.mark.parametrize("name", ["acounts", "tests.acounts", "acounts.views", "tests.models.views"])
+def test_account_module_that_does_not_exist(find, settings, name):
+    settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "tests.views", name]}
+
+    message = find("W025")
+    assert (message.level, message.msg) == (
+        WARNING,
+        f"CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] names {name!r}, which is not a module.",
+    )

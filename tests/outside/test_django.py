@@ -73,6 +73,15 @@ def test_session_needs_a_csrf_token(acme, tent):
 
 
 @pytest.mark.usefixtures("urls")
+def test_a_link_does_not_delete(client, acme, tent):
+    """A GET request needs no CSRF token."""
+    client.force_login(MembershipFactory.create(organization=acme, role="owner").user)
+
+    assert client.get(f"/products/{tent.pk}/delete").status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    assert Project.objects.filter(pk=tent.pk).exists()
+
+
+@pytest.mark.usefixtures("urls")
 def test_nobody_is_redirected_to_the_login_page(send, settings, csb):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, LOGIN_REQUIRED]
 
