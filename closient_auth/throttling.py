@@ -1,6 +1,6 @@
 """Limit the request rate of API keys."""
 
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -68,11 +68,11 @@ class ApiKeyRateThrottle(WindowThrottle):
 
 
 def count_key(request: Request, view: Any) -> Verdict | None:
-    """Count the request with the view's ``ApiKeyRateThrottle``. Return its verdict; ``None`` without a limit.
+    """Count the request with the view's ``ApiKeyRateThrottle``. Return its verdict; ``None`` without such a throttle or limit.
 
     If it cannot be counted, return ``None``: the permissions come first, and then REST framework asks the throttle again.
     """
-    throttle = next((throttle for throttle in _get_throttles(view) if isinstance(throttle, ApiKeyRateThrottle)), None)
+    throttle = next(filter(_counts_once, view.get_throttles() if view is not None else ()), None)
     if throttle is not None:
         request.parser_context[IS_EARLY] = True
         with suppress(LimitsUnavailable):
@@ -81,5 +81,6 @@ def count_key(request: Request, view: Any) -> Verdict | None:
     return throttle.verdict if throttle else None
 
 
-def _get_throttles(view: Any) -> Iterable[BaseThrottle]:
-    return view.get_throttles() if view is not None else ()
+def _counts_once(throttle: BaseThrottle) -> bool:
+    # A subclass with code of its own must not run twice, so it runs when REST framework asks it.
+    return getattr(type(throttle), "allow_request", None) is ApiKeyRateThrottle.allow_request

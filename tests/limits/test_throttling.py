@@ -11,6 +11,7 @@ from closient_auth.keys import KeyType
 from closient_auth.limits.windows import Verdict, Window, WindowState
 from closient_auth.throttling import ApiKeyRateThrottle
 from tests.factories import UserFactory, make_key
+from tests.views import WhoView
 
 pytestmark = pytest.mark.django_db
 
@@ -226,3 +227,22 @@ def test_twice_the_limit_may_pass_around_the_edge_of_a_window_and_no_more(use_ca
         assert after[-1]["Retry-After"] == "60"
 
     assert [response.status_code for response in before + after] == [200, 200, 429] * 2
+
+
+def test_a_subclass_runs_once_and_after_the_permissions(call, mount):
+    """Its own code may count something else."""
+    runs = []
+
+    class Own(ApiKeyRateThrottle):
+        def allow_request(self, request, view):
+            runs.append(request.user)
+            return super().allow_request(request, view)
+
+    class View(WhoView):
+        throttle_classes = [Own]
+
+    mount(View.as_view())
+    _, raw_key = make_key("csb", rate_limit_per_minute=1)
+
+    assert [call("/", raw_key).status_code for _ in range(2)] == [HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS]
+    assert len(runs) == 2
