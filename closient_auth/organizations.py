@@ -6,7 +6,15 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from closient_auth.core.access import HEADER, URL_KWARG, Access, get_known_access, get_names, resolve_access
+from closient_auth.core.access import (
+    HEADER,
+    URL_KWARG,
+    Access,
+    get_admitted_names,
+    get_known_access,
+    get_names,
+    resolve_access,
+)
 from closient_auth.core.callers import get_actor
 from closient_auth.core.responses import release_connections
 from closient_auth.exceptions import raise_api_exceptions, raise_django_exceptions
@@ -38,15 +46,13 @@ def get_access(request: Request | HttpRequest) -> Access:
     """Return the request's organization and permissions. Raise the same errors as ``get_organization()``."""
     view = get_view(request)
     django_request: HttpRequest = getattr(request, "_request", request)
-    names = None
     if view is not None:
         names = get_names(django_request, view.kwargs, getattr(view, "organization_url_kwarg", URL_KWARG))
+    else:
+        names = get_admitted_names(django_request)
     user = getattr(request, "user", None)
     if access := get_known_access(django_request, user, names):
         return access
-    if names is None:
-        match = request.resolver_match
-        names = get_names(django_request, match.kwargs if match is not None else {})
     vary_on(request, HEADER)
     # A removed member loses access on the next request; a cached response would ignore that.
     forbid_storing(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.served.servers import get_environment
 
 PAGE = (ROOT / "docs" / "production.md").read_text()
 SERVERS = ["WSGI", "ASGI"]
-# The file also has to load without the driver, which the tests on SQLite do not install.
+needs_driver = pytest.mark.skipif(find_spec("psycopg_pool") is None, reason="needs psycopg and its pool")
 SETTINGS = """
 from tests.settings import *
 
@@ -47,12 +48,14 @@ def check(folder, server, text):
     )
 
 
+@needs_driver
 def test_checks_are_silent(tmp_path, server):
     checked = check(tmp_path, server, get_block(f"{server},") + get_block("WSGI and ASGI"))
 
     assert (checked.stdout, checked.stderr) == ("System check identified no issues (0 silenced).\n", "")
 
 
+@needs_driver
 def test_checks_name_the_other_database_settings(tmp_path):
     checked = check(tmp_path, "ASGI", get_block("WSGI,") + get_block("WSGI and ASGI"))
 
@@ -62,8 +65,8 @@ def test_checks_name_the_other_database_settings(tmp_path):
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="needs PostgreSQL")
+@needs_driver
 def test_database_settings_connect(server):
-    pytest.importorskip("psycopg_pool")
     names: dict[str, Any] = {}
     exec(get_block(f"{server},"), names)
     settings = names["DATABASES"]["default"]

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from rest_framework.permissions import NOT, OR, DjangoModelPermissions, IsAdminUser
+from rest_framework.permissions import NOT, OR, AllowAny, DjangoModelPermissions, IsAdminUser
 
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.checks.rules import Finding
 from closient_auth.checks.views import DefaultView, GuardedView, View, includes, is_open, iter_classes
-from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 from closient_auth.throttling import ApiKeyRateThrottle
 
 # If one of these settings breaks the rule, the message names the setting and not the views that inherit it.
@@ -59,6 +59,9 @@ def _judge(view: View) -> Iterator[str]:
             yield "W002"
         if includes(view.permissions, IsAdminUser, DjangoModelPermissions):
             yield "W004"
+    is_public = includes(view.permissions, AllowAny)
+    if includes(view.permissions, SessionOnly) and not is_public and is_open(view.permissions or (), SessionOnly):
+        yield "W026"
     if view.checks_organization:
         for permission in iter_classes(view.permissions):
             operator = getattr(permission, "operator_class", None)

@@ -64,6 +64,10 @@ RULES = {
         "IsAdminUser and DjangoModelPermissions should not be used with API keys in: {place}.",
         "Use HasOrganizationPermission, or remove ApiKeyAuthentication: a user key has its user's rights in the admin.",
     ),
+    "W026": (
+        "SessionOnly should be combined with another permission class in: {place}.",
+        "It admits every request without a key. Add IsAuthenticated, or combine SessionOnly with & instead of |.",
+    ),
     "E010": (
         "HasOrganizationPermission should not be negated with ~ in: {place}.",
         "~ admits every request that the class refuses. Write an explicit permission class instead.",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -120,10 +121,12 @@ def _exists(module: str) -> bool:
     # The default names packages that the project need not have.
     if module in ACCOUNT_PACKAGES:
         return True
+    # A view can be named as well.
+    package, _, name = module.rpartition(".")
     try:
         return find_spec(module) is not None
-    except ImportError:
-        return False
+    except ModuleNotFoundError:
+        return bool(package) and _exists(package) and hasattr(import_module(package), name)
 
 
 def _is_reported(header: str) -> bool:

@@ -165,15 +165,16 @@ def includes(classes: Iterable[Any] | None, *wanted: type) -> bool:
     return any(isinstance(cls, type) and issubclass(cls, wanted) for cls in iter_classes(classes))
 
 
-def is_open(permissions: Iterable[Any]) -> bool:
-    """Return whether permission classes admit every request. An empty list does."""
-    return all(map(_admits_every_request, permissions))
+def is_open(permissions: Iterable[Any], *others: type[BasePermission]) -> bool:
+    """Return whether permission classes admit every request. An empty list does. Classes in ``others`` count as if they did."""
+    return all(_admits_every_request(permission, others) for permission in permissions)
 
 
-def _admits_every_request(permission: Any) -> bool:
+def _admits_every_request(permission: Any, others: Iterable[Any]) -> bool:
     operator = getattr(permission, "operator_class", None)
     if operator in (AND, OR):
-        operands = map(_admits_every_request, (permission.op1_class, permission.op2_class))
+        operands = [_admits_every_request(cls, others) for cls in (permission.op1_class, permission.op2_class)]
         return all(operands) if operator is AND else any(operands)
     # A class with only ``has_object_permission`` inherits a ``has_permission`` that returns True.
-    return getattr(permission, "has_permission", None) in (AllowAny.has_permission, BasePermission.has_permission)
+    methods = [AllowAny.has_permission, BasePermission.has_permission, *(other.has_permission for other in others)]
+    return getattr(permission, "has_permission", None) in methods

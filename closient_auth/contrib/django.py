@@ -11,6 +11,7 @@ from django.db import connections
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
+from closient_auth.core.access import admitted
 from closient_auth.core.gate import Gate
 from closient_auth.core.refusals import Refused
 from closient_auth.core.responses import SENDS_HEADERS, send_headers
@@ -70,7 +71,8 @@ def _wrap_sync(view: Callable[..., Any], gate: Gate) -> Callable[..., Any]:
         setattr(request, SENDS_HEADERS, True)
         try:
             gate.admit(request, kwargs)
-            response = view(request, *args, **kwargs)
+            with admitted(request, kwargs):
+                response = view(request, *args, **kwargs)
         except (Refused, *ANSWERS) as error:
             response = _respond(request, error)
         return _send_headers(request, response)
@@ -84,7 +86,8 @@ def _wrap_async(view: Callable[..., Any], gate: Gate) -> Callable[..., Any]:
         setattr(request, SENDS_HEADERS, True)
         try:
             await gate.aadmit(request, kwargs)
-            response = await view(request, *args, **kwargs)
+            with admitted(request, kwargs):
+                response = await view(request, *args, **kwargs)
         except (Refused, *ANSWERS) as error:
             response = await sync_to_async(_respond)(request, error)
         return _send_headers(request, response)

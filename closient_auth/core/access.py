@@ -1,6 +1,8 @@
 """Find the organization of a request and its permissions there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -42,6 +44,29 @@ class Access:
         return self.is_superuser or permission in self.permissions
 
 
+# The request and the names of the view that the gate admitted last. A view may call another one with the same request, also
+# concurrently in another task.
+_admitted: ContextVar[tuple[HttpRequest, tuple[str, ...]] | None] = ContextVar("closient_auth_admitted", default=None)
+
+
+@contextmanager
+def admitted(request: HttpRequest, kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """Name the organization of the request by these arguments in this block."""
+    token = _admitted.set((request, get_names(request, kwargs)))
+    try:
+        yield
+    finally:
+        _admitted.reset(token)
+
+
+def get_admitted_names(request: HttpRequest) -> tuple[str, ...]:
+    admitted = _admitted.get()
+    if admitted and admitted[0] is request:
+        return admitted[1]
+    match = request.resolver_match
+    return get_names(request, match.kwargs if match is not None else {})
+
+
 class _Known(NamedTuple):
     user: Any
     names: tuple[str, ...]
@@ -54,14 +79,14 @@ def get_names(request: HttpRequest, kwargs: Mapping[str, Any], url_kwarg: str = 
     return tuple(str(name) for name in named if name is not None)
 
 
-def get_known_access(request: HttpRequest, user: Any, names: tuple[str, ...] | None = None) -> Access | None:
-    """Return the access that this user has with these names, if the request knows it already; any names for ``None``.
+def get_known_access(request: HttpRequest, user: Any, names: tuple[str, ...]) -> Access | None:
+    """Return the access that this user has with these names, if the request knows it already.
 
     The user of Django's request can change: a middleware may ask for the session's user before a view takes a key. The names
     differ if a view calls another one with the same request.
     """
     known: _Known | None = vars(request).get(KNOWN)
-    return known.access if known and known.user is user and names in (None, known.names) else None
+    return known.access if known and known.user is user and names == known.names else None
 
 
 def resolve_access(request: HttpRequest, actor: Actor, user: Any, names: tuple[str, ...]) -> Access:

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from closient_auth.core.client_address import get_client_address
 from closient_auth.models import ApiKey
 from closient_auth.models.actors import Actor
+from closient_auth.principals import OrganizationPrincipal
 
 # The attribute of Django's request with the API key that authenticated it.
 API_KEY = "_closient_auth_api_key"
@@ -26,9 +27,16 @@ def set_api_key(request: HttpRequest, api_key: ApiKey) -> None:
 
 def get_api_key(request: Any) -> ApiKey | None:
     """Return the API key that authenticated a request, of Django or of a framework around it, or ``None``."""
+    accepted: ApiKey | None = getattr(getattr(request, "_request", request), API_KEY, None)
     # REST framework's ``request.auth`` is the last word: a subclass may discard the key that this package accepted.
-    auth = getattr(request, "auth", None) if hasattr(request, "_request") else getattr(request, API_KEY, None)
-    return auth if isinstance(auth, ApiKey) else None
+    auth = getattr(request, "auth", None) if hasattr(request, "_request") else accepted
+    if isinstance(auth, ApiKey):
+        return auth
+    # ``SessionAuthentication`` takes the user that a key set on Django's request for that of a session, for example in a
+    # view that another one calls.
+    if accepted is not None and (isinstance(request.user, OrganizationPrincipal) or request.user is accepted.user):
+        return accepted
+    return None
 
 
 def get_actor(request: Any) -> Actor:

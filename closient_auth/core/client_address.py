@@ -16,7 +16,7 @@ def get_client_address(request: HttpRequest) -> str:
     address, and without proxies, return ``REMOTE_ADDR``. It is empty if the server listens on a Unix socket.
     """
     remote: str = request.META.get("REMOTE_ADDR", "")
-    if proxies := conf.TRUSTED_PROXIES:
+    if (proxies := conf.TRUSTED_PROXIES) > 0:
         entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
         if len(entries) >= proxies and (address := _parse(entries[-proxies].strip())):
             return str(address)

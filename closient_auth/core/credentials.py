@@ -19,7 +19,7 @@ from closient_auth.roles import KEY_RULES, KeyHolder
 _T = TypeVar("_T")
 
 # The start of a bearer token that is one of our keys. The scheme has no case (RFC 9110, section 11.1).
-BEARER = re.compile(rf"(?i:bearer) +(?=(?:{'|'.join(KeyType)})_)")
+BEARER = re.compile(rf"\s*(?i:bearer)\s+(?=(?:{'|'.join(KeyType)})_)")
 
 
 def get_meta_name() -> str:

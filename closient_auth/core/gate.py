@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -27,6 +26,7 @@ from closient_auth.core.client_address import get_client_address
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_browser_use, report_refusal
+from closient_auth.core.session_only import is_session_only
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
 
@@ -41,6 +41,11 @@ class Gate:
 
     permission: str | None = None
     publishable: bool = False
+
+    def __post_init__(self) -> None:
+        permission: object = self.permission
+        if permission is not None and not (isinstance(permission, str) and permission):
+            raise TypeError(f"A permission is text such as 'organization.manage_billing', not {permission!r}.")
 
     def admit(self, request: HttpRequest, kwargs: Mapping[str, Any]) -> Access:
         """Return the access of the request; ``kwargs`` are the arguments from its URL.
@@ -89,6 +94,9 @@ class Gate:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused
             rates.require_rate(request, api_key, verdict)
+            if request.resolver_match is not None and is_session_only(request.resolver_match.func):
+                report_refusal(request, api_key, "session_only")
+                raise Refused("session_required")
             if credentials.is_public(api_key) and not (self.publishable and request.method in SAFE_METHODS):
                 report_refusal(request, api_key, "publishable")
                 raise Refused("publishable_key_refused")
@@ -113,7 +121,7 @@ class Gate:
 
 def accept(request: HttpRequest, api_key: ApiKey) -> None:
     """Note the key on the request, and record its use."""
-    record_use(api_key, partial(responses.after_request, request))
+    record_use(request, api_key)
     if not credentials.is_public(api_key):
         report_browser_use(request, api_key)
     set_api_key(request, api_key)

@@ -1,46 +1,36 @@
 """Update ``ApiKey.last_used`` without failing the request."""
 
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from django.db import Error, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
 from django.utils import timezone
 
 from closient_auth.conf import conf
+from closient_auth.core.responses import after_transaction
 from closient_auth.models import ApiKey
 
 logger = logging.getLogger("closient_auth")
 
 
-def record_use(api_key: ApiKey, defer: Callable[[Callable[[], None]], None], *, at_most_every: int = 0) -> None:
+def record_use(request: HttpRequest, api_key: ApiKey, *, at_most_every: int = 0) -> None:
     """Set the key's ``last_used`` to now, unless it is less than an interval ago. Log database errors.
 
     The interval is ``LAST_USED_INTERVAL`` or ``at_most_every``, whichever is longer, in seconds.
 
-    With ``ATOMIC_REQUESTS``, let ``defer`` write after the request: inside its transaction, the row lock would serialise
-    all requests of one key, and a failing view would roll back the update.
+    With ``ATOMIC_REQUESTS``, write after the request: inside its transaction, the row lock would serialise all requests of
+    one key, and a failing view would roll back the update.
     """
     now = timezone.now()
     # With an interval of 0, only earlier times are replaced: a slow request must not move the time backwards.
     interval = timedelta(seconds=max(conf.LAST_USED_INTERVAL, at_most_every))
     latest = now - max(interval, timedelta.resolution)
-    if api_key.last_used is not None and api_key.last_used > latest:
-        return
-    connection = connections[router.db_for_write(ApiKey)]
-
-    def write() -> None:
-        # Django's AsyncClient closes the request on another thread, and the test's transaction is still open. To that
-        # thread's connection the row is locked or not yet visible.
-        if connections[connection.alias] is connection or not connection.in_atomic_block:
-            _write(connections[connection.alias], api_key, now, latest)
-
-    if connection.in_atomic_block:
-        defer(write)
-    else:
-        write()
+    if api_key.last_used is None or api_key.last_used <= latest:
+        alias = router.db_for_write(ApiKey)
+        after_transaction(request, alias, lambda: _write(connections[alias], api_key, now, latest))
 
 
 def _write(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime, latest: datetime) -> None:

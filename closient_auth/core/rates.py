@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from django.http import HttpRequest
 from django.utils.translation import ngettext
@@ -11,7 +10,6 @@ from closient_auth.conf import conf
 from closient_auth.core.client_address import get_client_network
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
-from closient_auth.core.responses import after_request
 from closient_auth.limits.counter import count_request
 from closient_auth.limits.windows import StoreUnavailable, Verdict, Window
 from closient_auth.models import ApiKey
@@ -62,7 +60,7 @@ def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None)
     The key was used, but a flood of such requests writes ``last_used`` at most once a second.
     """
     if verdict is not None and not verdict.allowed:
-        record_use(api_key, partial(after_request, request), at_most_every=1)
+        record_use(request, api_key, at_most_every=1)
         # The client waits for the later window if both are used up.
         wait = verdict.tightest.reset
         text = ngettext(

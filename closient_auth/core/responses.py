@@ -93,8 +93,9 @@ def release_connections(request: Any) -> None:
 def close_connections() -> None:
     """Close the database connections that outlived ``CONN_MAX_AGE``, or return them to their pool.
 
-    Django's ``close_old_connections()`` also closes a connection in a transaction, such as that of a ``TestCase``.
+    Django's ``close_old_connections()`` also closes a connection in a transaction, such as that of a ``TestCase``, or one
+    without autocommit.
     """
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if not connection.in_atomic_block and connection.autocommit == connection.settings_dict["AUTOCOMMIT"]:
             connection.close_if_unusable_or_obsolete()

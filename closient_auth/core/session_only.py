@@ -9,14 +9,14 @@ from closient_auth.conf import conf
 
 
 def is_session_only(view: Any) -> bool:
-    """Return whether a view, or a class that it inherits from, is in a module of ``SESSION_ONLY_VIEWS`` or below one.
+    """Return whether ``SESSION_ONLY_VIEWS`` names a view or a class that it inherits from, its module or a package above.
 
-    ``view`` is a class, a function, or the result of ``as_view()``. Raise ``ImproperlyConfigured`` if the setting is a
-    string, because each letter would be a module.
+    ``view`` is a class, a function, or the result of ``as_view()``. Raise ``ImproperlyConfigured`` if the setting is not a
+    list: each letter of a string would be a module, and a generator would be empty for the second request.
     """
     names = conf.SESSION_ONLY_VIEWS
-    if isinstance(names, str):
-        raise ImproperlyConfigured("CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules, not a string.")
+    if not isinstance(names, list | tuple):
+        raise ImproperlyConfigured("CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules.")
     while isinstance(view, partial):
         view = view.func
     view = getattr(view, "cls", None) or getattr(view, "view_class", view)
@@ -31,5 +31,5 @@ def _is_below(cls: Any, names: tuple[str, ...]) -> bool:
 
 
 def _is_in(view: Any, names: Any) -> bool:
-    module = str(getattr(view, "__module__", None))
-    return any(module == name or module.startswith(f"{name}.") for name in names)
+    path = f"{getattr(view, '__module__', None)}.{getattr(view, '__qualname__', None)}."
+    return any(path.startswith(f"{name}.") for name in names)

@@ -17,8 +17,9 @@ OPEN_AFTER = 0.1
 PROBE_INTERVAL = 0.25
 # A probe that does not return in this time, in seconds, is followed by another.
 PROBE_LEASE = 10
-# Nothing is known about the store after a silence of this time, in seconds, so a failure after it starts a new outage.
-SILENCE = 1
+# Nothing is known about the store after a silence of this time, in seconds, so a failure after it starts a new outage. It is
+# long, because a process with few requests must also find that the store is away.
+SILENCE = 60
 LOG_INTERVAL = 60
 
 _P = ParamSpec("_P")

@@ -11,8 +11,9 @@ from rest_framework.permissions import (
     IsAdminUser,
     IsAuthenticated,
 )
+from rest_framework.views import APIView
 
-from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 from tests.checks.views import HERE, ChoosingView, PermissionView, PlainView, SilentView, silent_view
 
 
@@ -116,3 +117,23 @@ def test_staff_permission_by_default_where_no_keys_are(run, mount, rest_framewor
     mount(PermissionView.as_view())
 
     assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "found"),
+    [
+        ([SessionOnly], True),
+        ([IsAuthenticated | SessionOnly], True),
+        ([SessionOnly, HasOrganizationPermission], False),
+        ([IsAuthenticated & SessionOnly], False),
+        ([AllowAny, SessionOnly], False),
+    ],
+    ids=["alone", "or", "list", "and", "public"],
+)
+def test_session_only_admits_everybody_without_a_key(run, mount, classes, found):
+    class View(APIView):
+        permission_classes = classes
+
+    mount(View.as_view())
+
+    assert [message.id for message in run()] == ["closient_auth.W026"] * found

@@ -180,7 +180,7 @@ def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock):
     assert breaker.away == pytest.approx(0.9)
     asked = store.asked
 
-    clock.now += 1.1
+    clock.now += 61
     fail(breaker, store, times=5)
 
     assert breaker.away == 0
@@ -190,10 +190,19 @@ def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock):
 def test_a_silence_without_the_circuit_open_is_one_too(breaker, store, clock):
     store.error = ConnectionRefusedError()
     fail(breaker, store)
-    clock.now += 1.1
+    clock.now += 61
     fail(breaker, store)
 
     assert breaker.away == 0
+
+
+def test_few_requests_find_an_outage_as_well(breaker, store, clock):
+    store.error = ConnectionRefusedError()
+    fail(breaker, store)
+    clock.now += 20
+    fail(breaker, store)
+
+    assert breaker.away == 20
 
 
 def test_while_one_tries_the_others_do_not_wait(breaker, store, clock):

@@ -96,7 +96,7 @@ OWNERS = {
     "leave both": ((0, "delete", 0), (1, "delete", 1)),
 }
 # The losing Owner lost the role (403), lost the membership (404), or is now the last Owner (409).
-LOSES = {(403, None), (404, None), (409, "last_owner")}
+LOSES = {(403, "permission_denied"), (404, None), (409, "last_owner")}
 
 
 @pytest.mark.parametrize("name", OWNERS)

@@ -98,7 +98,6 @@ def test_other_bearer_token_is_left_to_the_next_class(call, jwt):
         "Token {0}",
         "{0}",
         "XBearer {0}",
-        "Bearer\t{0}",
     ],
 )
 def test_other_credential_is_not_read(call, mount, authorization):

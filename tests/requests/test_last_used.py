@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
 import time_machine
 from django.db import connection, transaction
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -58,15 +58,11 @@ def test_not_written_within_the_interval_is_not_tried(call, settings):
     assert not [query for query in queries if "UPDATE" in query["sql"]]
 
 
-def refuse(write):
-    raise AssertionError("no transaction is open, so the write should not wait")
-
-
 def use(api_key, **options):
     """Record a use as a request that has just read the row; return the number of statements."""
     found = ApiKey.objects.get(pk=api_key.pk)
     with CaptureQueriesContext(connection) as queries:
-        record_use(found, refuse, **options)
+        record_use(RequestFactory().get("/"), found, **options)
     return len(queries)
 
 
@@ -115,7 +111,7 @@ def test_longer_interval_is_that_of_the_row():
 
     half = NOW + timedelta(seconds=0.5)
     with time_machine.travel(half, tick=False):
-        record_use(stale, refuse, at_most_every=1)
+        record_use(RequestFactory().get("/"), stale, at_most_every=1)
         assert stored(api_key) == NOW
         ApiKey.objects.filter(pk=api_key.pk).update(last_used=None)
         assert use(api_key, at_most_every=1) == 1
@@ -125,13 +121,12 @@ def test_longer_interval_is_that_of_the_row():
 
 def test_longer_interval_after_a_transaction():
     api_key, _ = make_key("csb")
-    deferred: list[Callable[[], None]] = []
+    request = RequestFactory().get("/")
     with transaction.atomic():
-        record_use(api_key, deferred.append, at_most_every=1)
+        record_use(request, api_key, at_most_every=1)
     ApiKey.objects.filter(pk=api_key.pk).update(last_used=NOW - timedelta(seconds=0.5))
 
-    [write] = deferred
-    write()
+    request.close()
 
     assert stored(api_key) == NOW - timedelta(seconds=0.5)
 

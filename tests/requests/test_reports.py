@@ -368,6 +368,21 @@ def test_memory_is_bounded(call, serve, lines, monkeypatch):
     assert f"id={keys[0][0].pk}" in message
 
 
+def test_subject_that_was_logged_again_is_not_the_oldest(call, serve, lines, clock, monkeypatch):
+    monkeypatch.setattr(reports, "MAX_SUBJECTS", 2)
+    serve()
+    first_key, second_key, third_key = (expired()[1] for _ in range(3))
+
+    call("/items/7/", first_key)
+    call("/items/7/", second_key)
+    clock.shift(60)
+    call("/items/7/", first_key)
+    call("/items/7/", third_key)
+    assert len(lines()) == 4
+    call("/items/7/", first_key)
+    assert lines() == []
+
+
 class ByMethodView(APIView):
     """Its permissions depend on the method, so that forms and OPTIONS ask for those of other methods."""
 
