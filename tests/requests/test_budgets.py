@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -22,6 +24,7 @@ from tests.factories import MembershipFactory, OrganizationFactory, UserFactory,
 from tests.models import Project
 from tests.proxy import Proxy
 from tests.requests.counting import CountingCache
+from tests.requests.last_used import NOW
 
 pytestmark = pytest.mark.django_db
 
@@ -235,6 +238,18 @@ def test_request_over_its_limit_counts_no_further(cost):
     status, _, trips = cost("/who/", raw_key)
 
     assert (status, trips) == (HTTPStatus.TOO_MANY_REQUESTS, 1)
+
+
+def test_flood_over_the_limit_writes_once_a_second(cost):
+    _, raw_key = make_key("csb", rate_limit_per_minute=1)
+    with time_machine.travel(NOW, tick=False) as clock:
+        cost("/who/", raw_key)
+        statements = []
+        for _ in range(25):
+            clock.shift(0.1)
+            statements += cost("/who/", raw_key)[1]
+
+    assert Counter(statements) == {"SELECT": 25, "UPDATE": 2}
 
 
 def test_session_costs_no_trip(cost):
