@@ -62,6 +62,8 @@ INTERNAL = {
     "models.audit": {"AppendOnlyError", "AuditEntryQuerySet", "AuditJSONEncoder", "AuditedModel"},
     "contrib.ninja": {"OrganizationAuthError"},
     "core.access": {
+        "admitted",
+        "get_admitted_names",
         "find_access",
         "get_default_permission",
         "get_known_access",

@@ -60,9 +60,10 @@ def admitted(request: HttpRequest, kwargs: Mapping[str, Any]) -> Iterator[None]:
 
 
 def get_admitted_names(request: HttpRequest) -> tuple[str, ...]:
-    admitted = _admitted.get()
-    if admitted and admitted[0] is request:
-        return admitted[1]
+    """Return the names of the innermost ``admitted()`` block of this request, or those in its URL and header."""
+    block = _admitted.get()
+    if block and block[0] is request:
+        return block[1]
     match = request.resolver_match
     return get_names(request, match.kwargs if match is not None else {})
 
