@@ -276,7 +276,7 @@ def test_error_report_shows_what_the_check_says(run, settings, header):
     assert ("csb_secret" in report) == bool(run())
 
 
-@pytest.mark.parametrize("name", ["acounts", "tests.acounts", "acounts.views", "tests.models.views"])
+@pytest.mark.parametrize("name", ["nowhere", "tests.nowhere", "nowhere.views", "tests.models.nowhere"])
 def test_account_module_that_does_not_exist(find, settings, name):
     settings.CLOSIENT_AUTH = {"SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "tests.views", name]}
 
