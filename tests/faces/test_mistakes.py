@@ -131,6 +131,13 @@ def test_decorator_without_parentheses():
         organization_permission_required(view)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("permission", ["", 7, ["organization.manage_billing"]])
+def test_permission_that_is_no_text(permission):
+    for guard in (organization_permission_required, OrganizationAuth):
+        with pytest.raises(TypeError, match="A permission is text such as 'organization.manage_billing'"):
+            guard(permission)
+
+
 def test_decorator_on_a_class():
     class Report(View):
         pass

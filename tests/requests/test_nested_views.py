@@ -8,8 +8,10 @@ from http import HTTPStatus
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.views import PasswordChangeView
+from django.db import connection
 from django.http import HttpResponse, JsonResponse
 from django.test import AsyncClient
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.permissions import IsAuthenticated
@@ -132,6 +134,22 @@ def test_outer_view_keeps_its_organization(call, mount, member):
 
     assert call("/acme/", make_key("csu", user=member)[1]).json() == {"outer": "acme"}
     assert call("/globex/", make_key("csu", user=member)[1]).status_code == HTTPStatus.FORBIDDEN
+
+
+def test_same_organization_is_read_once(call, mount, member):
+    @organization_permission_required()
+    def inner(request, organization_id):
+        return JsonResponse({"inner": get_organization(request).slug})
+
+    @organization_permission_required()
+    def outer(request, organization_id):
+        return inner(request, organization_id=organization_id)
+
+    mount(path("<organization_id>/", outer))
+
+    with CaptureQueriesContext(connection) as queries:
+        assert call("/acme/", user=member).json() == {"inner": "acme"}
+    assert sum("closient_auth_membership" in query["sql"] for query in queries) == 1
 
 
 @pytest.mark.django_db(transaction=True)
