@@ -12,6 +12,7 @@ from logging.config import dictConfig
 from threading import Barrier
 from typing import Any
 
+import django
 import pytest
 import time_machine
 from asgiref.sync import async_to_sync
@@ -35,6 +36,9 @@ from tests.models import Project
 from tests.races.threads import race
 from tests.requests.last_used import NOW
 from tests.views import WhoView
+
+# Django 6.0 takes addresses, and warns of pairs.
+ADMINS = ["root@example.com"] if django.VERSION >= (6, 0) else [("Root", "root@example.com")]
 
 pytestmark = pytest.mark.django_db
 
@@ -642,7 +646,7 @@ def test_documented_causes_are_those_in_the_log():
 
 
 def test_documented_alert(call, serve, mailoutbox, settings, django_capture_on_commit_callbacks):
-    settings.ADMINS = ["root@example.com"]
+    settings.ADMINS = ADMINS
     names: dict[str, Any] = {}
     exec(get_block("def alert("), names)
     serve()
@@ -661,7 +665,7 @@ def test_documented_alert(call, serve, mailoutbox, settings, django_capture_on_c
 
 
 def test_documented_logging(call, serve, mailoutbox, settings, capfd):
-    settings.ADMINS = ["root@example.com"]
+    settings.ADMINS = ADMINS
     names: dict[str, Any] = {}
     exec(get_block("for WSGI and ASGI"), names)
     exec(get_block('LOGGING["handlers"]["mail_admins"]'), names)
