@@ -70,11 +70,12 @@ def copy_sql() -> str:
 def look_up(alias: str, number: int) -> Callable[[], None]:
     """Return a function to look up a random key in a database."""
     from benchmarks.host.routers import Current
-    from closient_auth.core.credentials import find_active_key
+    from closient_auth.core.lookup import find_key
+    from closient_auth.roles import KeyHolder
 
     def look_up() -> None:
         Current.alias = alias
-        find_active_key(sha256(str(random.randint(1, number)).encode()).hexdigest())
+        find_key(sha256(str(random.randint(1, number)).encode()).hexdigest(), KeyHolder.ORGANIZATION)
 
     # Load the index into memory.
     for _ in range(min(number, 20_000)):
