@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connections
 from django.test import Client
 
 from closient_auth.models import ApiKey
@@ -42,7 +43,10 @@ def tab(request, live_server, organization, settings, monkeypatch):
     client.force_login(UserFactory.create(username="root", is_staff=True, is_superuser=True))
     cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
     errors: list[str] = []
+    connection = connections["default"]
     with sync_api.sync_playwright() as playwright:
+        # In an event loop, Django would open another connection, and nothing would close it.
+        connections["default"] = connection
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         context = browser.new_context(
             base_url=f"{live_server.url}/admin/", color_scheme=request.param, viewport={"width": 1440, "height": 900}
