@@ -11,10 +11,8 @@ from rest_framework.request import Request
 from closient_auth.core import credentials
 from closient_auth.core.gate import accept
 from closient_auth.core.rates import require_rate
-from closient_auth.core.refusals import CHALLENGE, Refused
-from closient_auth.core.reports import report_refusal
+from closient_auth.core.refusals import CHALLENGE
 from closient_auth.core.responses import release_connections
-from closient_auth.core.session_only import is_session_only
 from closient_auth.decorators import is_publishable
 from closient_auth.exceptions import raise_api_exceptions
 from closient_auth.headers import forbid_storing, get_view, vary_on
@@ -67,23 +65,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         with _authenticated(request, principal, api_key):
             verdict = count_key(request, view)
         require_rate(request._request, api_key, verdict)
-        if is_session_only(type(view)):
-            report_refusal(request._request, api_key, "session_only")
-            raise Refused("session_required")
-        if credentials.is_public(api_key):
-            self._require_publishable(request, view, api_key)
-        accept(request._request, api_key)
-        return principal, api_key
-
-    def _require_publishable(self, request: Request, view: Any, api_key: ApiKey) -> None:
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
-        method = request.method or ""
-        if method not in SAFE_METHODS or not is_publishable(view, method):
-            report_refusal(request._request, api_key, "publishable")
-            raise Refused("publishable_key_refused")
-        # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and does
-        # not authenticate them again, so remove the unsafe methods from the view.
-        view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]
+        accept(request._request, api_key, type(view), is_publishable=is_publishable(view, request.method or ""))
+        if credentials.is_public(api_key):
+            # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and
+            # does not authenticate them again, so remove the unsafe methods from the view.
+            view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]
+        return principal, api_key
 
 
 @contextmanager

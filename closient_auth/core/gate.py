@@ -94,13 +94,8 @@ class Gate:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused
             rates.require_rate(request, api_key, verdict)
-            if request.resolver_match is not None and is_session_only(request.resolver_match.func):
-                report_refusal(request, api_key, "session_only")
-                raise Refused("session_required")
-            if credentials.is_public(api_key) and not (self.publishable and request.method in SAFE_METHODS):
-                report_refusal(request, api_key, "publishable")
-                raise Refused("publishable_key_refused")
-            accept(request, api_key)
+            view = request.resolver_match.func if request.resolver_match is not None else None
+            accept(request, api_key, view, is_publishable=self.publishable)
             request.user, request.auth = get_principal(api_key), api_key  # type: ignore[assignment, attr-defined]
         elif not _is_signed_in(request):
             raise Refused("not_authenticated")
@@ -119,10 +114,21 @@ class Gate:
         return access
 
 
-def accept(request: HttpRequest, api_key: ApiKey) -> None:
-    """Note the key on the request, and record its use."""
+def accept(request: HttpRequest, api_key: ApiKey, view: Any, *, is_publishable: bool) -> None:
+    """Note an active key on the request and record its use, if this view takes it.
+
+    ``view`` is that of ``is_session_only()``. ``is_publishable`` opens it to publishable keys, for safe methods. Raise
+    ``Refused``: ``session_required`` or ``publishable_key_refused``.
+    """
+    is_public = credentials.is_public(api_key)
+    if is_session_only(view):
+        report_refusal(request, api_key, "session_only")
+        raise Refused("session_required")
+    if is_public and not (is_publishable and request.method in SAFE_METHODS):
+        report_refusal(request, api_key, "publishable")
+        raise Refused("publishable_key_refused")
     record_use(request, api_key)
-    if not credentials.is_public(api_key):
+    if not is_public:
         report_browser_use(request, api_key)
     set_api_key(request, api_key)
 

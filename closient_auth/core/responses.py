@@ -46,25 +46,20 @@ def forbid_storing(headers: MutableMapping[str, str], request: HttpRequest) -> N
     request._cache_update_cache = False  # type: ignore[attr-defined]
 
 
-def after_request(request: HttpRequest, callback: Callable[[], None]) -> None:
-    """Call back when Django closes the request: after its transaction and before the database connections are closed."""
-    close = request.close
-
-    def close_and_call() -> None:
-        close()
-        callback()
-
-    request.close = close_and_call  # type: ignore[method-assign]
-
-
 def after_transaction(request: HttpRequest, using: str, write: Callable[[], None]) -> None:
     """Write now, or after the request if a transaction is open, such as that of ``ATOMIC_REQUESTS``.
 
     That transaction is rolled back for a refused request, and it would hold the lock of the row while the view runs.
     """
     connection = connections[using]
+    if not connection.in_atomic_block:
+        write()
+        return
+    close = request.close
 
-    def write_later() -> None:
+    # Django closes the request after its transaction, and before it closes the database connections.
+    def close_and_write() -> None:
+        close()
         if connections[using] is connection:
             write()
         # Django's AsyncClient closes the request on another thread. If the test's transaction is still open, the row is
@@ -73,10 +68,7 @@ def after_transaction(request: HttpRequest, using: str, write: Callable[[], None
             write()
             connections[using].close()
 
-    if connection.in_atomic_block:
-        after_request(request, write_later)
-    else:
-        write()
+    request.close = close_and_write  # type: ignore[method-assign]
 
 
 def release_connections(request: Any) -> None:
