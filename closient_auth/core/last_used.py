@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from closient_auth.conf import conf
+from closient_auth.core.reports import is_due
 from closient_auth.core.responses import after_transaction
 from closient_auth.models import ApiKey
 
@@ -43,7 +44,8 @@ def _write(connection: BaseDatabaseWrapper, api_key: ApiKey, now: datetime, late
             cursor.execute(_get_update(connection.alias, connection.get_autocommit()), parameters)
     except Error as error:
         # Authentication must still work with a read-only database, for example after a failover.
-        logger.warning("last_used=not_written api_key=%s error=%s", api_key.pk, type(error).__name__)
+        if is_due("last_used"):
+            logger.warning("last_used=not_written api_key=%s error=%s", api_key.pk, type(error).__name__)
 
 
 @lru_cache

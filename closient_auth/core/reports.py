@@ -59,7 +59,7 @@ def report_refusal(request: HttpRequest, api_key: ApiKey, cause: str, organizati
     """
     if cause == "revoked":
         _audit(request, api_key, Event.REVOKED_API_KEY_USED)
-    if _is_due((api_key.pk, cause)):
+    if is_due((api_key.pk, cause)):
         _log(request, api_key, "refused", cause, organization)
         api_key_refused.send_robust(sender=ApiKey, api_key=api_key, cause=cause, request=request)
 
@@ -68,7 +68,7 @@ def report_browser_use(request: HttpRequest, api_key: ApiKey) -> None:
     """Log and audit a secret key in a request of a browser: anybody who can open the page can read the key."""
     if any(name in request.META for name in BROWSER_HEADERS):
         _audit(request, api_key, Event.API_KEY_USED_IN_BROWSER)
-        if _is_due((api_key.pk, "browser")):
+        if is_due((api_key.pk, "browser")):
             _log(request, api_key, "exposed", "browser")
 
 
@@ -76,13 +76,13 @@ def count_unrecognised(cause: str) -> None:
     """Count a malformed or unknown key. Log the number at most once in ``LOG_INTERVAL`` seconds."""
     with _lock:
         _unrecognised[cause] += 1
-    if _is_due(cause):
+    if is_due(cause):
         with _lock:
             number = _unrecognised.pop(cause, 0)
         logger.info("api_key=refused cause=%s number=%s", cause, number)
 
 
-def _is_due(subject: object) -> bool:
+def is_due(subject: object) -> bool:
     """Return whether a line about the subject is due. If so, the next one is due in ``LOG_INTERVAL`` seconds."""
     now = monotonic()
     with _lock:
@@ -133,7 +133,7 @@ def _audit(request: HttpRequest, api_key: ApiKey, event: Event) -> None:
     # The row was read for the request anyway, so a flood costs no further query. If the entry cannot be written, the next
     # attempt is due after ``LOG_INTERVAL``.
     is_recent = api_key.exposure_reported_at is not None and api_key.exposure_reported_at > latest
-    if is_recent or not _is_due((api_key.pk, event)):
+    if is_recent or not is_due((api_key.pk, event)):
         return
     using = router.db_for_write(ApiKey)
     actor = Actor(api_key=api_key, address=get_client_address(request))

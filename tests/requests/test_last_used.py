@@ -214,6 +214,7 @@ def read_only():
 
 
 def assert_not_written(api_key, caplog):
+    """``last_used`` was not written, and one line says so."""
     lines = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
     assert len(lines) == 1
     assert lines[0].startswith(f"last_used=not_written api_key={api_key.pk} error=")
@@ -227,6 +228,22 @@ def test_read_only_database_still_authenticates(call, caplog, read_only, prefix)
 
     assert call("/who/", raw_key).status_code == HTTPStatus.OK
     assert_not_written(api_key, caplog)
+
+
+def test_read_only_database_is_logged_once_a_minute(call, caplog, read_only, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr("closient_auth.core.reports.monotonic", lambda: now[0])
+    keys = [make_key("csb") for _ in range(2)]
+    read_only()
+
+    for seconds in (0, 59, 1, 0):
+        now[0] += seconds
+        for _, raw_key in keys:
+            assert call("/who/", raw_key).status_code == HTTPStatus.OK
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
+    assert [line.partition(" error=")[0] for line in lines] == [f"last_used=not_written api_key={keys[0][0].pk}"] * 2
+    assert {stored(api_key) for api_key, _ in keys} == {None}
 
 
 @pytest.mark.usefixtures("atomic_requests")
