@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from contextvars import copy_context
 
 import pytest
 from _pytest import runner
 from coverage import Coverage
 from django.core.cache import cache
+from django.core.signals import got_request_exception
 from django.db import connections
 from django.urls import path
 from rest_framework.test import APIClient
 
 from closient_auth.core import reports
 from tests.checkout import copy_checkout
+from tests.factories import OrganizationFactory
+from tests.leaks.sinks import read_frames
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,6 +67,31 @@ def cache_away(settings, monkeypatch):
         "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}
     }
     monkeypatch.setattr("closient_auth.limits.counter.PATIENCE", 0)
+
+
+@pytest.fixture
+def acme(db):
+    return OrganizationFactory.create(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def globex(db):
+    return OrganizationFactory.create(name="Globex", slug="globex")
+
+
+@pytest.fixture
+def error_reports():
+    """Return the error reports of unhandled exceptions, including the variables of all frames."""
+    found: list[str] = []
+
+    def note(**kwargs):
+        error = sys.exception()
+        assert error is not None
+        found.append("\n".join(read_frames(error)))
+
+    got_request_exception.connect(note)
+    yield found
+    got_request_exception.disconnect(note)
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,12 @@ from django.urls import include, path
 
 from closient_auth.models import ApiKey, Membership
 from tests.api.world import World
-from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
+from tests.factories import MembershipFactory, UserFactory, make_key
 
 
 @pytest.fixture(autouse=True)
 def api_urls(mount, db):
     mount(path("", include("closient_auth.urls")))
-
-
-@pytest.fixture
-def acme():
-    return OrganizationFactory.create(name="Acme", slug="acme")
 
 
 @pytest.fixture

@@ -12,14 +12,9 @@ from django.core.management import CommandError, call_command
 
 from closient_auth.keys import verify_api_key
 from closient_auth.models import ApiKey
-from tests.factories import OrganizationFactory, UserFactory
+from tests.factories import UserFactory
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def acme(db):
-    return OrganizationFactory.create(slug="acme")
 
 
 @pytest.fixture

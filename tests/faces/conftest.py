@@ -9,7 +9,7 @@ from django.test import AsyncClient, Client
 from django.utils.crypto import get_random_string
 
 from tests.faces.faces import FACES
-from tests.factories import MembershipFactory, OrganizationFactory
+from tests.factories import MembershipFactory
 
 CLIENTS: dict[str, Any] = {"wsgi": Client, "asgi": AsyncClient}
 
@@ -63,16 +63,6 @@ def send(face, server):
         return client.generic(method.upper(), path, data, content_type, headers=headers)
 
     return send
-
-
-@pytest.fixture
-def acme(db):
-    return OrganizationFactory.create(slug="acme")
-
-
-@pytest.fixture
-def globex(db):
-    return OrganizationFactory.create(slug="globex")
 
 
 @pytest.fixture

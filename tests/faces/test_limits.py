@@ -9,22 +9,9 @@ import pytest
 from closient_auth.core import rates
 from closient_auth.core.refusals import Refused
 from tests.factories import make_key
+from tests.limit_headers import LIMIT_HEADERS, get_limit_headers
 
 pytestmark = pytest.mark.django_db
-
-LIMIT_HEADERS = {
-    "RateLimit-Policy",
-    "RateLimit-Limit",
-    "RateLimit-Remaining",
-    "RateLimit-Reset",
-    "X-RateLimit-Limit",
-    "X-RateLimit-Remaining",
-    "X-RateLimit-Reset",
-}
-
-
-def get_limit_headers(response):
-    return {name for name in LIMIT_HEADERS if name in response}
 
 
 def test_over_the_limit(send, acme):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from django.core.signals import got_request_exception
 from django.db import OperationalError, connection, connections
 from rest_framework.test import APIClient
 
@@ -15,7 +14,6 @@ from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.decorators import publishable
 from closient_auth.keys import KeyType
 from tests.factories import make_key
-from tests.leaks.sinks import read_frames
 from tests.views import PublicView
 
 # The authenticator also writes ``last_used`` if there is no enclosing transaction.
@@ -74,21 +72,6 @@ class Lines:
         return self.run
 
 
-@pytest.fixture
-def reports():
-    """Return the error reports of unhandled exceptions, including the variables of all frames."""
-    found: list[str] = []
-
-    def note(**kwargs):
-        error = sys.exception()
-        assert error is not None
-        found.append("\n".join(read_frames(error)))
-
-    got_request_exception.connect(note)
-    yield found
-    got_request_exception.disconnect(note)
-
-
 @pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic requests"])
 @pytest.mark.parametrize("prefix", KeyType.values)
 def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
@@ -123,7 +106,7 @@ def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
     assert passed == (set() if is_atomic else {(OperationalError, "_write")})
 
 
-def test_reports_hold_no_key(call, reports):
+def test_reports_hold_no_key(call, error_reports):
     _, raw_key = make_key("csb", **UNLIMITED)
     client = APIClient(raise_request_exception=False)
     call("/who/", raw_key, client=client)
@@ -131,11 +114,11 @@ def test_reports_hold_no_key(call, reports):
         call("/who/", raw_key, client=client)
 
     for place in lines.seen:
-        reports.clear()
+        error_reports.clear()
         with Lines(MemoryError, place):
             call("/who/", raw_key, client=client)
-        assert "MemoryError: injected" in reports[-1]
-        assert raw_key[4:36] not in reports[-1], place
+        assert "MemoryError: injected" in error_reports[-1]
+        assert raw_key[4:36] not in error_reports[-1], place
     assert len(lines.seen) > 30
 
 
@@ -146,25 +129,25 @@ class Unreadable(str):
         raise MemoryError(f"in the middle of {len(self)} characters")
 
 
-def test_report_of_a_failed_hash_holds_no_key(reports):
+def test_report_of_a_failed_hash_holds_no_key(error_reports):
     _, raw_key = make_key()
 
     response = APIClient(raise_request_exception=False).get("/who/", headers={"x-api-key": Unreadable(raw_key)})
 
     assert response.status_code == 500
-    [report] = reports
+    [report] = error_reports
     assert "MemoryError: in the middle of 45 characters" in report
     assert raw_key[4:36] not in report
 
 
-def test_report_of_a_failed_refusal_holds_no_key(call, reports, settings):
+def test_report_of_a_failed_refusal_holds_no_key(call, error_reports, settings):
     # A mistyped key still reveals most of the correct key.
     _, raw_key = make_key()
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "EXCEPTION_HANDLER": "tests.faults.test_authenticator.fail"}
 
     call("/who/", f"{raw_key} ", client=APIClient(raise_request_exception=False))
 
-    [report] = reports
+    [report] = error_reports
     assert "InvalidApiKey" in report
     assert raw_key[4:36] not in report
 

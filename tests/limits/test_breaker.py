@@ -172,12 +172,13 @@ def test_the_store_is_away_from_the_first_failure_to_the_start_of_the_last(break
     assert breaker.away == pytest.approx(0.7)
 
 
-def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock):
+@pytest.mark.parametrize("seconds", [0, 0.9], ids=["closed", "open"])
+def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock, seconds):
     store.error = ConnectionRefusedError()
     fail(breaker, store)
-    clock.now += 0.9
+    clock.now += seconds
     fail(breaker, store)
-    assert breaker.away == pytest.approx(0.9)
+    assert breaker.away == pytest.approx(seconds)
     asked = store.asked
 
     clock.now += 61
@@ -185,15 +186,6 @@ def test_a_failure_after_a_silence_is_a_new_outage(breaker, store, clock):
 
     assert breaker.away == 0
     assert store.asked == asked + 5
-
-
-def test_a_silence_without_the_circuit_open_is_one_too(breaker, store, clock):
-    store.error = ConnectionRefusedError()
-    fail(breaker, store)
-    clock.now += 61
-    fail(breaker, store)
-
-    assert breaker.away == 0
 
 
 def test_few_requests_find_an_outage_as_well(breaker, store, clock):

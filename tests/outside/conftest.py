@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 
-from tests.factories import OrganizationFactory, make_key
+from tests.factories import make_key
 from tests.models import Project
 from tests.outside.page import get_block
 
@@ -32,11 +32,6 @@ def shop(db, monkeypatch):
 
     load("models", Product=Project)
     return load
-
-
-@pytest.fixture
-def acme(db):
-    return OrganizationFactory.create(name="Acme", slug="acme")
 
 
 @pytest.fixture

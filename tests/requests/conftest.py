@@ -6,7 +6,7 @@ import pytest
 import time_machine
 from django.db import connections
 
-from tests.factories import MembershipFactory, OrganizationFactory, make_key
+from tests.factories import MembershipFactory, make_key
 from tests.requests.last_used import NOW
 
 
@@ -52,13 +52,3 @@ def who_may(call, keys):
         return {role for role, status in statuses.items() if status == HTTPStatus.OK}
 
     return who_may
-
-
-@pytest.fixture
-def acme(db):
-    return OrganizationFactory.create(slug="acme")
-
-
-@pytest.fixture
-def globex(db):
-    return OrganizationFactory.create(slug="globex")

@@ -7,7 +7,6 @@ from http import HTTPStatus
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.signals import got_request_exception
 from django.http import JsonResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -19,7 +18,6 @@ from closient_auth.core import credentials
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey
 from tests.factories import UserFactory, make_key
-from tests.leaks.sinks import read_frames
 from tests.views import OpenWhoView, WhoView
 
 pytestmark = pytest.mark.django_db
@@ -203,24 +201,9 @@ def test_setting_is_off_by_default(call, jwt, settings, value):
     assert "Authorization" not in response["Vary"]
 
 
-@pytest.fixture
-def frames():
-    """Return the error reports of unhandled exceptions, including the variables of all frames."""
-    found: list[str] = []
-
-    def note(**kwargs):
-        error = sys.exception()
-        assert error is not None
-        found.append("\n".join(read_frames(error)))
-
-    got_request_exception.connect(note)
-    yield found
-    got_request_exception.disconnect(note)
-
-
 @pytest.mark.usefixtures("accept")
 @pytest.mark.parametrize("name", ["hash_api_key", "verify_api_key", "find_key", "_has_bearer_key", "_get_presented"])
-def test_error_report_has_no_key(call, frames, monkeypatch, name):
+def test_error_report_has_no_key(call, error_reports, monkeypatch, name):
     _, raw_key = make_key("csb")
     original = getattr(credentials, name)
 
@@ -232,13 +215,13 @@ def test_error_report_has_no_key(call, frames, monkeypatch, name):
     response = call("/who/", authorization=f"Bearer {raw_key}", client=APIClient(raise_request_exception=False))
 
     assert response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-    (report,) = frames
+    (report,) = error_reports
     assert "MemoryError: injected" in report
     assert raw_key[4:36] not in report
 
 
 @pytest.mark.usefixtures("accept")
-def test_no_line_of_the_credentials_shows_the_key(call, frames):
+def test_no_line_of_the_credentials_shows_the_key(call, error_reports):
     """Raise an error in place of each line that runs in the module."""
     _, raw_key = make_key("csb")
     client = APIClient(raise_request_exception=False)
@@ -270,6 +253,6 @@ def test_no_line_of_the_credentials_shows_the_key(call, frames):
     }
     for place in list(places):
         assert run(place).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
-        assert "MemoryError: injected" in frames[-1]
-        assert raw_key[4:36] not in frames[-1], place
-    assert len(frames) == len(places)
+        assert "MemoryError: injected" in error_reports[-1]
+        assert raw_key[4:36] not in error_reports[-1], place
+    assert len(error_reports) == len(places)
