@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
+import threading
 from contextvars import copy_context
+from functools import partial
 
 import pytest
 from _pytest import runner
-from coverage import Coverage
 from django.core.cache import cache
 from django.core.signals import got_request_exception
 from django.db import connections
@@ -27,14 +29,19 @@ def pytest_runtest_protocol(item, nextitem):
     Each URL resolver leaves a context variable behind, and asgiref copies all of them between threads. After hundreds of
     tests in one context, a request to an async view takes ten times as long.
     """
-    coverage = Coverage.current() if item.get_closest_marker("unmeasured") else None
-    if coverage:
-        coverage.stop()
+    run = partial(copy_context().run, runner.pytest_runtest_protocol, item, nextitem)
+    if not item.get_closest_marker("unmeasured"):
+        return run()
+    # ``Coverage.stop()`` and ``start()`` take as long as a test. The variable makes child processes measure themselves.
+    traces, child = (sys.gettrace(), threading.gettrace()), os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    sys.settrace(None)
+    threading.settrace(None)
     try:
-        return copy_context().run(runner.pytest_runtest_protocol, item, nextitem)
+        return run()
     finally:
-        if coverage:
-            coverage.start()
+        sys.settrace(traces[0])
+        threading.settrace(traces[1])
+        os.environ.update({} if child is None else {"COVERAGE_PROCESS_CONFIG": child})
 
 
 @pytest.fixture(autouse=True)

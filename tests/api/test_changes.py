@@ -76,6 +76,7 @@ def test_too_many_in_a_minute(create, send, kind, route):
     assert send("owner", "get", "/me").status_code == HTTPStatus.OK
 
 
+@pytest.mark.unmeasured
 def test_too_many_in_a_day(create, clock, people):
     # Start at the beginning of this user's daily window.
     clock.shift(read_windows(f"acceptance:{people['owner'].pk}", [DAY])[0].reset)

@@ -24,7 +24,7 @@ def face(request, settings, mount):
     return request.param
 
 
-@pytest.fixture(params=CLIENTS)
+@pytest.fixture(params=["wsgi", pytest.param("asgi", marks=pytest.mark.unmeasured)])
 def server(request):
     return request.param
 

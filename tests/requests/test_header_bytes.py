@@ -18,7 +18,7 @@ from closient_auth.keys import generate_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, make_key
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
 REFUSED = {"detail": "Invalid API key.", "code": "invalid_api_key"}
 properties = settings(
