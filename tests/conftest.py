@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import threading
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 
 import pytest
@@ -21,6 +21,9 @@ from tests.checkout import copy_checkout
 from tests.factories import OrganizationFactory
 from tests.leaks.sinks import read_frames
 
+# The contexts of the tests. They hold the connections of caches, which warn if the garbage collector closes them.
+contexts: list[Context] = []
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item, nextitem):
@@ -29,7 +32,9 @@ def pytest_runtest_protocol(item, nextitem):
     Each URL resolver leaves a context variable behind, and asgiref copies all of them between threads. After hundreds of
     tests in one context, a request to an async view takes ten times as long.
     """
-    run = partial(copy_context().run, runner.pytest_runtest_protocol, item, nextitem)
+    context = copy_context()
+    contexts.append(context)
+    run = partial(context.run, runner.pytest_runtest_protocol, item, nextitem)
     if not item.get_closest_marker("unmeasured"):
         return run()
     # ``Coverage.stop()`` and ``start()`` take as long as a test. The variable makes child processes measure themselves.

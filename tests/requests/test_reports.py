@@ -485,7 +485,7 @@ def test_one_entry_for_concurrent_requests(call, serve, heard, monkeypatch, atom
         after_transaction(*args)
 
     monkeypatch.setattr(reports, "after_transaction", wait_and_write)
-    monkeypatch.setattr(reports, "_is_due", lambda subject: True)
+    monkeypatch.setattr(reports, "is_due", lambda subject: True)
     statuses = []
 
     assert race(*[lambda: statuses.append(call("/items/7/", raw_key).status_code)] * 8) == [None] * 8
