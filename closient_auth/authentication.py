@@ -8,14 +8,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from closient_auth.core import credentials
+from closient_auth.core import credentials, responses
 from closient_auth.core.gate import accept
 from closient_auth.core.rates import require_rate
 from closient_auth.core.refusals import CHALLENGE
-from closient_auth.core.responses import release_connections
 from closient_auth.decorators import is_publishable
 from closient_auth.exceptions import raise_api_exceptions
-from closient_auth.headers import forbid_storing, get_view, vary_on
+from closient_auth.headers import get_headers, get_view
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
 from closient_auth.throttling import count_key
@@ -40,33 +39,35 @@ class ApiKeyAuthentication(BaseAuthentication):
         view in ``SESSION_ONLY_VIEWS``, and ``PublishableKeyRefused`` (403) for a publishable key with an unsafe method or
         on a view without ``@publishable``.
         """
+        # REST framework's request takes longer to look an attribute up.
+        django_request, headers = request._request, get_headers(request)
         for name in credentials.get_headers():
-            vary_on(request, name)
-        if not credentials.has_key(request):
+            responses.vary_on(headers, name)
+        if not credentials.has_key(django_request):
             return None
-        forbid_storing(request)
+        responses.forbid_storing(headers, django_request)
         with raise_api_exceptions():
             try:
                 return self._admit(request)
             finally:
-                release_connections(request)
+                responses.release_connections(django_request)
 
     def authenticate_header(self, request: Request) -> str:
         return self.keyword
 
     def get_hashed_key(self, request: Request) -> str | None:
         """Return the hash of the key in the request, or ``None`` for a malformed key. Override it for other formats."""
-        return credentials.hash_presented_key(request)
+        return credentials.hash_presented_key(request._request)
 
     def _admit(self, request: Request) -> tuple[Any, ApiKey]:
-        hashed_key, holder = self.get_hashed_key(request), credentials.get_holder(request)
-        api_key = credentials.find_active_key(request._request, hashed_key, holder)
+        django_request = request._request
+        api_key = credentials.find_active_key(django_request, self.get_hashed_key(request))
         view, principal = get_view(request), get_principal(api_key)
         with _authenticated(request, principal, api_key):
-            verdict = count_key(request, view)
-        require_rate(request._request, api_key, verdict)
+            verdict = count_key(request, view, api_key)
+        require_rate(django_request, api_key, verdict)
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
-        accept(request._request, api_key, type(view), is_publishable=is_publishable(view, request.method or ""))
+        accept(django_request, api_key, type(view), is_publishable=is_publishable(view, django_request.method or ""))
         if credentials.is_public(api_key):
             # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and
             # does not authenticate them again, so remove the unsafe methods from the view.
@@ -76,7 +77,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 @contextmanager
 def _authenticated(request: Request, principal: Any, api_key: ApiKey) -> Iterator[None]:
-    """Set the user and the key for a throttle that reads them. REST framework sets them when the authenticator returns."""
+    """Set the user and the key for a view that chooses its throttles by them. REST framework sets them when the authenticator returns."""
     django_request = request._request
     before = {name: value for name, value in vars(django_request).items() if name == "user"}
     request.user, request.auth = principal, api_key

@@ -9,14 +9,14 @@ from rest_framework.throttling import BaseThrottle
 
 from closient_auth.core import rates
 from closient_auth.core.callers import get_api_key
-from closient_auth.core.client_address import get_client_address
-from closient_auth.exceptions import LimitsUnavailable, raise_api_exceptions
+from closient_auth.core.refusals import Refused
+from closient_auth.exceptions import raise_api_exceptions
 from closient_auth.headers import get_headers
 from closient_auth.limits.windows import Verdict, Window
+from closient_auth.models import ApiKey
 
-# Keys of ``parser_context``: the verdict about the request, and whether its permissions have yet to be checked.
+# The key of ``parser_context`` with the verdict about the request.
 VERDICT = "closient_auth_verdict"
-IS_EARLY = "closient_auth_is_early"
 
 
 class WindowThrottle(BaseThrottle):
@@ -56,29 +56,28 @@ class ApiKeyRateThrottle(WindowThrottle):
         state: MutableMapping[str, Any] = getattr(request, "parser_context", {})
         if VERDICT not in state:
             with raise_api_exceptions():
-                state[VERDICT] = rates.count_key(api_key, get_client_address(request))
+                state[VERDICT] = rates.count_key(getattr(request, "_request", request), api_key)
         self.verdict = state[VERDICT]
         if self.verdict is None:
             return True
-        # A request that the permissions may still refuse has no headers yet: the response for a foreign organization must
-        # equal that for a missing one.
-        if not (self.verdict.allowed and state.get(IS_EARLY)):
-            get_headers(request).update(rates.get_headers(self.verdict))
+        get_headers(request).update(rates.get_headers(self.verdict))
         return self.verdict.allowed
 
 
-def count_key(request: Request, view: Any) -> Verdict | None:
-    """Count the request with the view's ``ApiKeyRateThrottle``. Return its verdict; ``None`` without such a throttle or limit.
+def count_key(request: Request, view: Any, api_key: ApiKey) -> Verdict | None:
+    """Count the request if the view has an ``ApiKeyRateThrottle``. Return the verdict, or ``None`` without such a throttle.
 
-    If it cannot be counted, return ``None``: the permissions come first, and then REST framework asks the throttle again.
+    The permissions may still refuse the request, so an allowed one has no headers yet: the response for a foreign
+    organization must equal that for a missing one. If the request cannot be counted, return ``None``: the permissions come
+    first, and then REST framework asks the throttle again.
     """
-    throttle = next(filter(_counts_once, view.get_throttles() if view is not None else ()), None)
-    if throttle is not None:
-        request.parser_context[IS_EARLY] = True
-        with suppress(LimitsUnavailable):
-            throttle.allow_request(request, view)
-        request.parser_context[IS_EARLY] = False
-    return throttle.verdict if throttle else None
+    verdict = None
+    if view is not None and any(map(_counts_once, view.get_throttles())):
+        with suppress(Refused):
+            verdict = request.parser_context[VERDICT] = rates.count_key(request._request, api_key)
+    if verdict is not None and not verdict.allowed:
+        get_headers(request).update(rates.get_headers(verdict))
+    return verdict
 
 
 def _counts_once(throttle: BaseThrottle) -> bool:

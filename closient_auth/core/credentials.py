@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 from django.http import HttpRequest
@@ -14,9 +14,12 @@ from closient_auth.core.reports import count_unrecognised, report_refusal
 from closient_auth.keys import KeyType, hash_api_key, verify_api_key
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
-from closient_auth.roles import KEY_RULES, KeyHolder
+from closient_auth.roles import KEY_RULES
 
 _T = TypeVar("_T")
+
+# The attribute of Django's request with the type of the presented key.
+KEY_TYPE = "_closient_auth_key_type"
 
 # The start of a bearer token that is one of our keys. The scheme has no case (RFC 9110, section 11.1).
 BEARER = re.compile(rf"\s*(?i:bearer)\s+(?=(?:{'|'.join(KeyType)})_)")
@@ -24,7 +27,12 @@ BEARER = re.compile(rf"\s*(?i:bearer)\s+(?=(?:{'|'.join(KeyType)})_)")
 
 def get_meta_name() -> str:
     """Return the name of the key header in ``request.META``."""
-    return f"HTTP_{conf.HEADER.upper().replace('-', '_')}"
+    return _to_meta_name(conf.HEADER)
+
+
+@lru_cache
+def _to_meta_name(header: str) -> str:
+    return f"HTTP_{header.upper().replace('-', '_')}"
 
 
 def get_headers() -> tuple[str, ...]:
@@ -32,7 +40,7 @@ def get_headers() -> tuple[str, ...]:
     return (conf.HEADER, "Authorization") if conf.ACCEPT_BEARER else (conf.HEADER,)
 
 
-def has_key(request: Any) -> bool:
+def has_key(request: HttpRequest) -> bool:
     """Return whether a request has the key header, or with ``ACCEPT_BEARER`` a bearer token that begins like a key.
 
     Such a request never falls back to another credential. Other bearer tokens (RFC 6750) are not ours.
@@ -54,30 +62,27 @@ def _without_frames(read: Callable[[Any], _T]) -> Callable[[Any], _T]:
 
 
 @_without_frames
-def hash_presented_key(request: Any) -> str | None:
-    """Return the hash of the key in the headers of a request (its ``META``), or ``None`` if it is malformed.
+def hash_presented_key(request: HttpRequest) -> str | None:
+    """Return the hash of the key in the headers of a request, or ``None`` if it is malformed.
 
-    Two different keys are malformed.
+    Two different keys are malformed. The type of the key is noted on the request for ``find_active_key()``.
     """
     presented = _get_presented(request)
     text = presented.pop()
-    return hash_api_key(text) if verify_api_key(text) and not presented else None
+    if not verify_api_key(text) or presented:
+        return None
+    setattr(request, KEY_TYPE, text.partition("_")[0])
+    return hash_api_key(text)
 
 
-@_without_frames
-def get_holder(request: Any) -> KeyHolder | None:
-    """Return the holder of the presented key's type, or ``None`` if the presented text does not begin with one."""
-    rules = KEY_RULES.get(str(next(iter(_get_presented(request)))).partition("_")[0])
-    return rules.holder if rules else None
-
-
-def find_active_key(request: HttpRequest, hashed_key: str | None, holder: KeyHolder | None = None) -> ApiKey:
-    """Return the active key with this hash, with its organization or user loaded. ``holder`` is that of ``find_key()``.
+def find_active_key(request: HttpRequest, hashed_key: str | None) -> ApiKey:
+    """Return the active key with this hash, with its organization or user loaded.
 
     Raise ``Refused`` (``invalid_api_key``) for ``None``, and for an unknown, revoked or expired key or an inactive user.
     The log has the cause (OWASP ASVS 5.0, 16.3.1).
     """
-    api_key = None if hashed_key is None else find_key(hashed_key, holder)
+    rules = KEY_RULES.get(getattr(request, KEY_TYPE, ""))
+    api_key = None if hashed_key is None else find_key(hashed_key, rules.holder if rules else None)
     if api_key is None:
         count_unrecognised("malformed" if hashed_key is None else "unknown")
     elif (state := api_key.state) == KeyState.ACTIVE:
@@ -92,13 +97,14 @@ def is_public(api_key: ApiKey) -> bool:
     return KEY_RULES[api_key.prefix].is_public
 
 
-def _has_bearer_key(request: Any) -> bool:
+def _has_bearer_key(request: HttpRequest) -> bool:
     # No variable of this frame has the token: error reports show the variables.
     return conf.ACCEPT_BEARER and BEARER.match(request.META.get("HTTP_AUTHORIZATION", "")) is not None
 
 
-def _get_presented(request: Any) -> set[str]:
-    presented = {request.META[name] for name in [get_meta_name()] if name in request.META}
+def _get_presented(request: HttpRequest) -> set[str]:
+    name = get_meta_name()
+    presented = {request.META[name]} if name in request.META else set()
     if _has_bearer_key(request):
         presented.add(BEARER.sub("", request.META["HTTP_AUTHORIZATION"], count=1))
     return presented

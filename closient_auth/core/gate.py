@@ -22,7 +22,6 @@ from closient_auth.core.access import (
     resolve_access,
 )
 from closient_auth.core.callers import get_actor, set_api_key
-from closient_auth.core.client_address import get_client_address
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_browser_use, report_refusal
@@ -85,11 +84,9 @@ class Gate:
         verdict = unavailable = None
         if credentials.has_key(request):
             responses.forbid_storing(headers, request)
-            api_key = credentials.find_active_key(
-                request, credentials.hash_presented_key(request), credentials.get_holder(request)
-            )
+            api_key = credentials.find_active_key(request, credentials.hash_presented_key(request))
             try:
-                verdict = rates.count_key(api_key, get_client_address(request))
+                verdict = rates.count_key(request, api_key)
             except Refused as refused:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused

@@ -43,8 +43,11 @@ def find_key(hashed_key: str, holder: KeyHolder | None = None) -> ApiKey | None:
     columns = iter(values)
     api_key: ApiKey
     api_key, *instances = (_load(connection.alias, model, names, columns) for model, names in models)
-    for name, instance in zip(holders, instances, strict=True):
-        _field(name).set_cached_value(api_key, instance)
+    found = dict(zip(holders, instances, strict=True))
+    for name in HOLDERS:
+        # A key without a user has no user to load.
+        if name in found or getattr(api_key, f"{name}_id") is None:
+            _field(name).set_cached_value(api_key, found.get(name))
     return api_key
 
 

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.translation import ngettext
 
 from closient_auth.conf import conf
-from closient_auth.core.client_address import get_client_network
+from closient_auth.core.client_address import get_client_address, get_client_network
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.limits.counter import count_request
@@ -29,8 +29,8 @@ def get_windows(api_key: ApiKey) -> list[Window]:
     return [window for window in windows if window.limit]
 
 
-def count_key(api_key: ApiKey, address: str) -> Verdict | None:
-    """Count a request of a key from this client address in all windows, and return the verdict.
+def count_key(request: HttpRequest, api_key: ApiKey) -> Verdict | None:
+    """Count a request of a key in all windows, and return the verdict.
 
     A publishable key may have a window for each client as well. If it is used up, the request does not count in the
     other windows. Return ``None`` if the key has no window. Raise ``Refused`` like ``count()``.
@@ -38,7 +38,7 @@ def count_key(api_key: ApiKey, address: str) -> Verdict | None:
     windows = get_windows(api_key)
     share = conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE
     if share and KEY_RULES[api_key.prefix].is_public:
-        windows.insert(0, Window(share, MINUTE, get_client_network(address)))
+        windows.insert(0, Window(share, MINUTE, get_client_network(get_client_address(request))))
     return count(str(api_key.family), windows) if windows else None
 
 

@@ -1,7 +1,7 @@
 """Headers of a response, and work after it."""
 
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from functools import lru_cache
 
 from asgiref.sync import iscoroutinefunction
 from django.db import connections
@@ -71,15 +71,19 @@ def after_transaction(request: HttpRequest, using: str, write: Callable[[], None
     request.close = close_and_write  # type: ignore[method-assign]
 
 
-def release_connections(request: Any) -> None:
+def release_connections(request: HttpRequest) -> None:
     """Give the database connections back before an async view runs, which may wait long for something else.
 
     Django closes them only at the end of the request, and by then a pool may be exhausted. A sync view goes on with the
     connection.
     """
     match = request.resolver_match
-    if match is not None and iscoroutinefunction(match.func):
+    if match is not None and _is_async(match.func):
         close_connections()
+
+
+# Each request with an API key asks about its view.
+_is_async = lru_cache(maxsize=1024)(iscoroutinefunction)
 
 
 def close_connections() -> None:

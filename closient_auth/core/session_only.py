@@ -15,7 +15,7 @@ def is_session_only(view: Any) -> bool:
     list: each letter of a string would be a module, and a generator would be empty for the second request.
     """
     names = conf.SESSION_ONLY_VIEWS
-    if not isinstance(names, list | tuple):
+    if not isinstance(names, (list, tuple)):
         raise ImproperlyConfigured("CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] should be a list of modules.")
     while isinstance(view, partial):
         view = view.func

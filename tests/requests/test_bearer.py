@@ -248,7 +248,7 @@ def test_no_line_of_the_credentials_shows_the_key(call, error_reports):
             sys.settrace(previous)
 
     assert run(None).status_code == HTTPStatus.OK
-    assert {"has_key", "_has_bearer_key", "hash_presented_key", "get_holder", "_get_presented"} <= {
+    assert {"has_key", "_has_bearer_key", "hash_presented_key", "_get_presented"} <= {
         function for function, _ in places
     }
     for place in list(places):
