@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import threading
 from contextvars import Context, copy_context
@@ -20,6 +19,7 @@ from closient_auth.core import reports
 from tests.checkout import copy_checkout
 from tests.factories import OrganizationFactory
 from tests.leaks.sinks import read_frames
+from tests.ports import get_free_port
 
 # The contexts of the tests. They hold the connections of caches, which warn if the garbage collector closes them.
 contexts: list[Context] = []
@@ -113,9 +113,7 @@ def checkout(tmp_path_factory):
 
 @pytest.fixture
 def port():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+    return get_free_port()
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
 import redis
+
+from tests.ports import get_free_port
 
 
 def require_redis_server():
@@ -80,11 +81,6 @@ class Server:
         """Return how often the command was called."""
         with self.connect() as client:
             return client.info("commandstats").get(f"cmdstat_{command}", {"calls": 0})["calls"]
-
-
-def get_free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def is_responding(client):

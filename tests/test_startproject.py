@@ -25,6 +25,7 @@ import django
 import pytest
 
 from tests.checkout import ROOT
+from tests.ports import get_free_port
 from tests.readme import get_block
 
 # Variables of an outer tox must not reach the new project.
@@ -135,9 +136,7 @@ def raw_key(project):
 
 @contextmanager
 def serve(project: Project, **environment: str) -> Iterator[str]:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{server.getsockname()[1]}"
+    address = f"127.0.0.1:{get_free_port()}"
     command: list[str | Path] = [project.bin / "python", "manage.py", "runserver", "--noreload", address]
     with (
         (project.folder / "server.log").open("w+") as log,
