@@ -57,7 +57,6 @@ def test_every_user_model_needs_the_same_migrations(user_model):
 
 @pytest.mark.slow
 @pytest.mark.sqlite
-@pytest.mark.unmeasured
 @pytest.mark.skipif(settings.AUTH_USER_MODEL != "auth.User", reason="started by the run with Django's user model")
 @pytest.mark.parametrize("user_model", USER_MODELS[1:])
 def test_domain_with_another_user_model(user_model):

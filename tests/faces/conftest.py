@@ -8,6 +8,8 @@ from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
 from django.utils.crypto import get_random_string
 
+# Some tests run without coverage, and the first one of them would import it.
+import closient_auth.middleware  # noqa: F401
 from tests.faces.faces import FACES
 from tests.factories import MembershipFactory
 

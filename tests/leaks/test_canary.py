@@ -18,7 +18,7 @@ from closient_auth.keys import hash_api_key
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
+pytestmark = pytest.mark.django_db
 
 # A cache at a closed port.
 AWAY = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1"}}
