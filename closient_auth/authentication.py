@@ -77,7 +77,10 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 @contextmanager
 def _authenticated(request: Request, principal: Any, api_key: ApiKey) -> Iterator[None]:
-    """Set the user and the key for a view that chooses its throttles by them. REST framework sets them when the authenticator returns."""
+    """Set the user and the key for a view that chooses its throttles by them.
+
+    REST framework sets them when the authenticator returns.
+    """
     django_request = request._request
     before = {name: value for name, value in vars(django_request).items() if name == "user"}
     request.user, request.auth = principal, api_key
