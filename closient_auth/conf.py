@@ -61,8 +61,13 @@ class AppSettings:
     @property
     def user_settings(self) -> Mapping[str, Any]:
         """Return the dictionary in the project's settings, or an empty one. Raise ``ImproperlyConfigured`` for another type."""
-        user_settings = getattr(settings, "CLOSIENT_AUTH", {})
-        # A request reads a dozen settings, and the check for the abstract class takes longer than the rest.
+        try:
+            # A request reads a dozen settings. ``LazySettings`` keeps a value that it returned before, but its own
+            # ``__getattribute__()`` takes ten times longer.
+            user_settings = object.__getattribute__(settings, "CLOSIENT_AUTH")
+        except AttributeError:
+            user_settings = getattr(settings, "CLOSIENT_AUTH", {})
+        # The check for the abstract class is slow as well.
         if type(user_settings) is not dict and not isinstance(user_settings, Mapping):
             raise ImproperlyConfigured(f"CLOSIENT_AUTH should be a dictionary, not a {type(user_settings).__name__}.")
         return user_settings
