@@ -53,13 +53,13 @@ for _, window in ipairs(windows) do
       redis.call('HINCRBY', window.key, window.period .. ':count', more)
     else
       redis.call('HSET', window.key, window.period .. ':end', now + window.left, window.period .. ':count', more)
+      longest[window.key] = math.max(longest[window.key] or 0, window.left)
     end
-    longest[window.key] = math.max(longest[window.key] or 0, window.left)
   end
   reply[#reply + 1] = window.count + more
   reply[#reply + 1] = window.left
 end
--- Another window in a hash may need a later expiry.
+-- A new window needs an expiry, and another window in its hash may need a later one.
 for key, seconds in pairs(longest) do
   if seconds * 1000 > redis.call('PTTL', key) then
     redis.call('EXPIRE', key, seconds)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 
 class StoreUnavailable(Exception):
@@ -17,8 +18,7 @@ class CountRefused(StoreUnavailable):
     """Raised if the store responds but cannot count for one identifier, for example because its counter is invalid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A limit of ``limit`` requests in ``period`` seconds, of one ``client`` (a network address) or of all clients."""
 
     limit: int
@@ -44,14 +44,14 @@ class WindowState:
         return max(0, self.window.limit - self.count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     """Whether a request is within its limits, and the state of each window."""
 
     allowed: bool
     states: tuple[WindowState, ...]
 
-    @property
+    @cached_property
     def tightest(self) -> WindowState:
         """The window with the fewest requests left, or the longest to reset if several have equally few."""
         return min(self.states, key=lambda state: (state.remaining, -state.reset))
