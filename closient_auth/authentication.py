@@ -9,11 +9,11 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from closient_auth.core import credentials, responses
-from closient_auth.core.gate import accept
+from closient_auth.core.gate import accept, identify
 from closient_auth.core.rates import require_rate
-from closient_auth.core.refusals import CHALLENGE
+from closient_auth.core.refusals import CHALLENGE, Refused
 from closient_auth.decorators import is_publishable
-from closient_auth.exceptions import raise_api_exceptions
+from closient_auth.exceptions import get_exception
 from closient_auth.headers import get_headers, get_view
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
@@ -46,11 +46,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         if not credentials.has_key(django_request):
             return None
         responses.forbid_storing(headers, django_request)
-        with raise_api_exceptions():
-            try:
-                return self._admit(request)
-            finally:
-                responses.release_connections(django_request)
+        try:
+            return self._admit(request)
+        except Refused as refused:
+            raise get_exception(refused) from refused.__cause__
+        finally:
+            responses.release_connections(django_request)
 
     def authenticate_header(self, request: Request) -> str:
         return self.keyword
@@ -61,14 +62,17 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def _admit(self, request: Request) -> tuple[Any, ApiKey]:
         django_request = request._request
-        api_key = credentials.find_active_key(django_request, self.get_hashed_key(request))
-        view, principal = get_view(request), get_principal(api_key)
+        view, method = get_view(request), django_request.method or ""
+        # The client may send any word as its method, also the name of a property that needs the user of the request.
+        is_open = method in SAFE_METHODS and is_publishable(view, method)
+        api_key = identify(django_request, self.get_hashed_key(request), type(view), is_publishable=is_open)
+        principal = get_principal(api_key)
         with _authenticated(request, principal, api_key):
             verdict = count_key(request, view, api_key)
         require_rate(django_request, api_key, verdict)
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
-        accept(django_request, api_key, type(view), is_publishable=is_publishable(view, django_request.method or ""))
-        if credentials.is_public(api_key):
+        accept(django_request, api_key, type(view), is_publishable=is_open)
+        if credentials.is_public(api_key.prefix):
             # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and
             # does not authenticate them again, so remove the unsafe methods from the view.
             view.http_method_names = [name for name in view.http_method_names if name.upper() in SAFE_METHODS]

@@ -86,10 +86,11 @@ def raise_api_exceptions() -> Iterator[None]:
     try:
         yield
     except Refused as refused:
-        raise _get_exception(refused) from refused.__cause__
+        raise get_exception(refused) from refused.__cause__
 
 
-def _get_exception(refused: Refused) -> APIException:
+def get_exception(refused: Refused) -> APIException:
+    """Return the ``APIException`` of a ``Refused`` request."""
     if refused.code == "not_found":
         return exceptions.NotFound(refused.detail)
     exception = _EXCEPTIONS[refused.code](refused.detail, **refused.extra)

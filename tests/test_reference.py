@@ -73,7 +73,7 @@ INTERNAL = {
     },
     "core.callers": {"get_api_key", "set_api_key"},
     "decorators": {"is_publishable"},
-    "exceptions": {"CodedException", "add_code", "raise_api_exceptions", "raise_django_exceptions"},
+    "exceptions": {"CodedException", "add_code", "get_exception", "raise_api_exceptions", "raise_django_exceptions"},
     "organizations": {"get_organization_field"},
     "permissions": {"get_required_permission"},
     "principals": {"get_principal"},

@@ -29,6 +29,9 @@ from closient_auth.core.session_only import is_session_only
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
 
+# By the code of a refusal, its cause in the log.
+CAUSES = {"session_required": "session_only", "publishable_key_refused": "publishable"}
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -84,14 +87,15 @@ class Gate:
         verdict = unavailable = None
         if credentials.has_key(request):
             responses.forbid_storing(headers, request)
-            api_key = credentials.find_active_key(request, credentials.hash_presented_key(request))
+            view = request.resolver_match.func if request.resolver_match is not None else None
+            hashed_key = credentials.hash_presented_key(request)
+            api_key = identify(request, hashed_key, view, is_publishable=self.publishable)
             try:
                 verdict = rates.count_key(request, api_key)
             except Refused as refused:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused
             rates.require_rate(request, api_key, verdict)
-            view = request.resolver_match.func if request.resolver_match is not None else None
             accept(request, api_key, view, is_publishable=self.publishable)
             request.user, request.auth = get_principal(api_key), api_key  # type: ignore[assignment, attr-defined]
         elif not _is_signed_in(request):
@@ -111,23 +115,38 @@ class Gate:
         return access
 
 
+def identify(request: HttpRequest, hashed_key: str | None, view: Any, *, is_publishable: bool) -> ApiKey:
+    """Return the active key with this hash. Raise the same error as ``find_active_key()``.
+
+    The other arguments are those of ``accept()``, which this view may still refuse.
+    """
+    key_type = credentials.get_presented_type(request, hashed_key)
+    is_welcome = key_type is not None and _find_refusal(request, key_type, view, is_publishable) is None
+    return credentials.find_active_key(request, hashed_key, may_record=is_welcome)
+
+
 def accept(request: HttpRequest, api_key: ApiKey, view: Any, *, is_publishable: bool) -> None:
     """Note an active key on the request and record its use, if this view takes it.
 
     ``view`` is that of ``is_session_only()``. ``is_publishable`` opens it to publishable keys, for safe methods. Raise
     ``Refused``: ``session_required`` or ``publishable_key_refused``.
     """
-    is_public = credentials.is_public(api_key)
-    if is_session_only(view):
-        report_refusal(request, api_key, "session_only")
-        raise Refused("session_required")
-    if is_public and not (is_publishable and request.method in SAFE_METHODS):
-        report_refusal(request, api_key, "publishable")
-        raise Refused("publishable_key_refused")
+    if code := _find_refusal(request, api_key.prefix, view, is_publishable):
+        report_refusal(request, api_key, CAUSES[code])
+        raise Refused(code)
     record_use(request, api_key)
-    if not is_public:
+    if not credentials.is_public(api_key.prefix):
         report_browser_use(request, api_key)
     set_api_key(request, api_key)
+
+
+def _find_refusal(request: HttpRequest, key_type: str, view: Any, is_publishable: bool) -> str | None:
+    """Return the code with which a view refuses all keys of a type, or ``None``."""
+    if is_session_only(view):
+        return "session_required"
+    if credentials.is_public(key_type) and not (is_publishable and request.method in SAFE_METHODS):
+        return "publishable_key_refused"
+    return None
 
 
 def _is_signed_in(request: HttpRequest) -> bool:

@@ -5,14 +5,12 @@ Django's cursor, so query logging and ``execute_wrapper`` work as usual. Rows ar
 the next request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from django.conf import settings
 from django.db import connections, router
-from django.db.models import Model
 
 from closient_auth.models import ApiKey
 from closient_auth.roles import KeyHolder
@@ -21,18 +19,26 @@ from closient_auth.roles import KeyHolder
 HOLDERS = (KeyHolder.ORGANIZATION, KeyHolder.USER)
 
 
-def find_key(hashed_key: str, holder: KeyHolder | None = None) -> ApiKey | None:
+def find_key(
+    hashed_key: str,
+    holder: KeyHolder | None = None,
+    *,
+    using: str | None = None,
+    before: str = "",
+    parameters: Sequence[str] = (),
+) -> ApiKey | None:
     """Return the key with this hash, in any state, with its organization or user loaded, or ``None``.
 
     If the type of the key is known, ``holder`` saves a join: the query reads only this holder. If the key has another
-    holder after all, reading that takes another query.
+    holder after all, reading that takes another query. ``before`` is SQL before the ``SELECT``, with its ``parameters``,
+    for the database ``using``.
     """
     # Read from the primary database: a lagging replica would accept a revoked key.
-    connection = connections[router.db_for_write(ApiKey)]
+    connection = connections[using or router.db_for_write(ApiKey)]
     holders = HOLDERS if holder is None else (holder,)
     sql, all_converters, models = _get_select(connection.alias, settings.USE_TZ, holders)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [hashed_key])
+        cursor.execute(before + sql, [*parameters, hashed_key])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -40,38 +46,39 @@ def find_key(hashed_key: str, holder: KeyHolder | None = None) -> ApiKey | None:
     for column, (converters, expression) in all_converters.items():
         for convert in converters:
             values[column] = convert(values[column], expression, connection)
-    columns = iter(values)
-    api_key: ApiKey
-    api_key, *instances = (_load(connection.alias, model, names, columns) for model, names in models)
+    api_key: Any
+    # A key has one holder, and the columns of the other are null.
+    api_key, *instances = (
+        None if values[pk] is None else model.from_db(connection.alias, names, values[columns])
+        for model, names, pk, columns in models
+    )
     found = dict(zip(holders, instances, strict=True))
     for name in HOLDERS:
         # A key without a user has no user to load.
         if name in found or getattr(api_key, f"{name}_id") is None:
             _field(name).set_cached_value(api_key, found.get(name))
-    return api_key
-
-
-def _load(alias: str, model: Any, names: list[str], columns: Iterator[Any]) -> Any:
-    values = list(islice(columns, len(names)))
-    # A key has one holder, and the columns of the other are null.
-    return None if values[names.index(model._meta.pk.attname)] is None else model.from_db(alias, names, values)
+    return api_key  # type: ignore[no-any-return]
 
 
 # The cache is keyed by every setting the SQL depends on, so ``override_settings`` works.
 @lru_cache
 def _get_select(
     alias: str, use_tz: bool, holders: tuple[KeyHolder, ...]
-) -> tuple[str, dict[int, Any], list[tuple[type[Model], list[str]]]]:
-    """Return the SQL (its parameter is the hash), the converters by column, and each model in a row with its fields."""
+) -> tuple[str, dict[int, Any], list[tuple[Any, list[str], int, slice]]]:
+    """Return the SQL (its parameter is the hash) and the converters by column.
+
+    Then, for each model in a row, return its fields, the column of its primary key, and all its columns.
+    """
     query = ApiKey.objects.using(alias).select_related(*holders).filter(hashed_key="any").query
     compiler = query.get_compiler(using=alias)
     sql, _ = compiler.as_sql()
-    models = [ApiKey, *(_field(name).related_model for name in holders)]
-    return (
-        sql,
-        compiler.get_converters(expression for expression, *_ in compiler.select),
-        [(model, [field.attname for field in model._meta.concrete_fields]) for model in models],
-    )
+    models, start = [], 0
+    for model in (ApiKey, *(_field(name).related_model for name in holders)):
+        names = [field.attname for field in model._meta.concrete_fields]
+        end = start + len(names)
+        models.append((model, names, start + names.index(model._meta.pk.attname), slice(start, end)))
+        start = end
+    return sql, compiler.get_converters(expression for expression, *_ in compiler.select), models
 
 
 def _field(name: str) -> Any:

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from closient_auth.conf import conf
 from closient_auth.core.client_address import get_client_address, get_client_network
-from closient_auth.core.last_used import record_use
+from closient_auth.core.last_used import note_exhausted, record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.limits.counter import count_request
 from closient_auth.limits.windows import StoreUnavailable, Verdict, Window
@@ -59,7 +59,11 @@ def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None)
 
     The key was used, but a flood of such requests writes ``last_used`` at most once a second.
     """
-    if verdict is not None and not verdict.allowed:
+    if verdict is None:
+        return
+    if not verdict.tightest.remaining:
+        note_exhausted(api_key, verdict.tightest.reset)
+    if not verdict.allowed:
         record_use(request, api_key, at_most_every=1)
         # The client waits for the later window if both are used up.
         wait = verdict.tightest.reset

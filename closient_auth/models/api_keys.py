@@ -253,9 +253,13 @@ class ApiKey(AuditedModel):
     @property
     def state(self) -> KeyState:
         """Return the current state of the key."""
+        return self.get_state(timezone.now())
+
+    def get_state(self, moment: datetime) -> KeyState:
+        """Return the state of the key, with its expiry judged at ``moment``."""
         if not self.is_active:
             return KeyState.REVOKED
-        if self.expires_at is not None and self.expires_at <= timezone.now():
+        if self.expires_at is not None and self.expires_at <= moment:
             return KeyState.EXPIRED
         if self.user is not None and not self.user.is_active:
             return KeyState.USER_INACTIVE

@@ -49,7 +49,7 @@ def test_rules(settings, prefix):
     api_key, _ = make_key(prefix)
     principal = get_principal(api_key)
 
-    assert is_public(api_key) is public
+    assert is_public(api_key.prefix) is public
     assert get_windows(api_key)[0].limit == per_minute
     assert (principal == api_key.user) is (holder == "user")
     if isinstance(principal, OrganizationPrincipal):

@@ -202,7 +202,9 @@ def test_setting_is_off_by_default(call, jwt, settings, value):
 
 
 @pytest.mark.usefixtures("accept")
-@pytest.mark.parametrize("name", ["hash_api_key", "verify_api_key", "find_key", "_has_bearer_key", "_get_presented"])
+@pytest.mark.parametrize(
+    "name", ["hash_api_key", "verify_api_key", "find_and_record_use", "_has_bearer_key", "_get_presented"]
+)
 def test_error_report_has_no_key(call, error_reports, monkeypatch, name):
     _, raw_key = make_key("csb")
     original = getattr(credentials, name)

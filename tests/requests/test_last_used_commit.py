@@ -165,9 +165,9 @@ def test_server_side_parameters(call, mount, commits, raw_key, monkeypatch, opti
     assert commits() == [(KEY, "off"), (ORGANIZATION, "on")] * 3
 
 
-@needs_postgresql
-def test_write_that_waits_for_another_transaction(call, commits, raw_key):
-    """PostgreSQL evaluates the condition again for the row that the other transaction committed."""
+@pytest.fixture
+def use_during(call, raw_key):
+    """Return a function to change rows, and to use the key before that is committed. It returns the status."""
 
     def use():
         try:
@@ -175,19 +175,37 @@ def test_write_that_waits_for_another_transaction(call, commits, raw_key):
         finally:
             connection.close()
 
-    deadline = time.monotonic() + 60
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            ApiKey.objects.update(name="renamed")
-            response = pool.submit(use)
-            while not execute(WAITING):
-                assert not response.done()
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-        assert response.result() == 200
+    def use_during(change):
+        deadline = time.monotonic() + 60
+        with ThreadPoolExecutor(1) as pool:
+            with transaction.atomic():
+                change()
+                response = pool.submit(use)
+                while not execute(WAITING):
+                    assert not response.done()
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+            return response.result()
+
+    return use_during
+
+
+@needs_postgresql
+def test_write_that_waits_for_another_transaction(commits, use_during):
+    """PostgreSQL evaluates the condition again for the row that the other transaction committed."""
+    assert use_during(lambda: ApiKey.objects.update(name="renamed")) == 200
 
     assert commits() == [(KEY, "on"), (KEY, "off")]
     assert ApiKey.objects.get().name == "renamed"
+
+
+@needs_postgresql
+def test_write_that_waits_for_a_revocation(call, raw_key, use_during):
+    """The request began before. It is accepted, and so it is a use."""
+    assert use_during(lambda: ApiKey.objects.get().revoke()) == 200
+
+    assert ApiKey.objects.get().last_used is not None
+    assert call("/who/", raw_key).status_code == 401
 
 
 def test_one_statement_and_only_on_postgresql(call, raw_key):

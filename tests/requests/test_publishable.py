@@ -214,6 +214,31 @@ def test_no_other_method_passes_even_where_all_is_open(call, method):
     assert call("/forgotten-open/", make_key("cpk")[1], method=method).json() == REFUSED
 
 
+class WithTenant(APIView):
+    @property
+    def tenant(self):
+        return self.request.user
+
+
+@pytest.mark.parametrize(
+    ("prefix", "status"),
+    [
+        (None, HTTPStatus.UNAUTHORIZED),
+        ("csb", HTTPStatus.METHOD_NOT_ALLOWED),
+        ("csu", HTTPStatus.METHOD_NOT_ALLOWED),
+        ("cpk", HTTPStatus.FORBIDDEN),
+    ],
+)
+def test_method_with_the_name_of_a_property(call, mount, prefix, status):
+    """The property needs the user of the request, who is not known yet."""
+    mount(WithTenant.as_view())
+
+    response = call("/", make_key(prefix)[1] if prefix else "csb_junk", method="tenant")
+
+    assert response.status_code == status
+    assert response.json().get("code") == {401: "invalid_api_key", 403: "publishable_key_refused"}.get(status)
+
+
 @pytest.mark.parametrize(
     ("permission", "status"),
     [

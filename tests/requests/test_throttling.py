@@ -6,7 +6,10 @@ from http import HTTPStatus
 
 import pytest
 import time_machine
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from closient_auth.throttling import ApiKeyRateThrottle
 from tests.factories import MembershipFactory, make_key
 from tests.limit_headers import LIMIT_HEADERS, get_limit_headers
 
@@ -121,3 +124,23 @@ def test_cache_away_opens_no_other_door(call, settings, fail_open):
     assert call("/who/").status_code == HTTPStatus.UNAUTHORIZED
     assert call("/projects/", make_key("csu")[1]).status_code == HTTPStatus.BAD_REQUEST
     assert call("/public/").status_code == HTTPStatus.OK
+
+
+class ThrottledByUser(APIView):
+    """A view whose throttles depend on the caller."""
+
+    @property
+    def throttle_classes(self):  # type: ignore[override]
+        return [ApiKeyRateThrottle] if self.request.auth and str(self.request.user).startswith("organization:") else []
+
+    def get(self, request):
+        return Response()
+
+
+def test_throttles_of_the_caller(call, mount):
+    mount(ThrottledByUser.as_view())
+    _, business = make_key("csb", rate_limit_per_minute=1)
+    _, user_key = make_key("csu", rate_limit_per_minute=1)
+
+    assert [call("/", business).status_code for _ in range(2)] == [HTTPStatus.OK, HTTPStatus.TOO_MANY_REQUESTS]
+    assert [call("/", user_key).status_code for _ in range(2)] == [HTTPStatus.OK, HTTPStatus.OK]
