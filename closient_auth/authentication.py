@@ -1,7 +1,5 @@
 """Authenticate requests by API key."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
@@ -15,6 +13,7 @@ from closient_auth.core.refusals import CHALLENGE, Refused
 from closient_auth.decorators import is_publishable
 from closient_auth.exceptions import get_exception
 from closient_auth.headers import get_headers, get_view
+from closient_auth.limits.windows import Verdict
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
 from closient_auth.throttling import count_key
@@ -65,13 +64,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         view, method = get_view(request), django_request.method or ""
         # The client may send any word as its method, also the name of a property that needs the user of the request.
         is_open = method in SAFE_METHODS and is_publishable(view, method)
-        api_key = identify(django_request, self.get_hashed_key(request), type(view), is_publishable=is_open)
+        hashed_key = self.get_hashed_key(request)
+        api_key, refusal = identify(django_request, hashed_key, type(view), is_publishable=is_open)
         principal = get_principal(api_key)
-        with _authenticated(request, principal, api_key):
-            verdict = count_key(request, view, api_key)
-        require_rate(django_request, api_key, verdict)
+        require_rate(django_request, api_key, _count(request, view, principal, api_key))
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
-        accept(django_request, api_key, type(view), is_publishable=is_open)
+        accept(django_request, api_key, refusal)
         if credentials.is_public(api_key.prefix):
             # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and
             # does not authenticate them again, so remove the unsafe methods from the view.
@@ -79,17 +77,16 @@ class ApiKeyAuthentication(BaseAuthentication):
         return principal, api_key
 
 
-@contextmanager
-def _authenticated(request: Request, principal: Any, api_key: ApiKey) -> Iterator[None]:
-    """Set the user and the key for a view that chooses its throttles by them.
+def _count(request: Request, view: Any, principal: Any, api_key: ApiKey) -> Verdict | None:
+    """Count the request with the user and the key set, because a view may choose its throttles by them.
 
     REST framework sets them when the authenticator returns.
     """
     django_request = request._request
-    before = {name: value for name, value in vars(django_request).items() if name == "user"}
+    before = {"user": django_request.user} if "user" in vars(django_request) else {}
     request.user, request.auth = principal, api_key
     try:
-        yield
+        return count_key(request, view, api_key)
     finally:
         # A subclass may discard the key, and then the session decides.
         del request._user, request._auth, django_request.user  # type: ignore[attr-defined]

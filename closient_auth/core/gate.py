@@ -89,14 +89,14 @@ class Gate:
             responses.forbid_storing(headers, request)
             view = request.resolver_match.func if request.resolver_match is not None else None
             hashed_key = credentials.hash_presented_key(request)
-            api_key = identify(request, hashed_key, view, is_publishable=self.publishable)
+            api_key, refusal = identify(request, hashed_key, view, is_publishable=self.publishable)
             try:
                 verdict = rates.count_key(request, api_key)
             except Refused as refused:
                 # A request that is not allowed is told so, also while limits are unavailable.
                 unavailable = refused
             rates.require_rate(request, api_key, verdict)
-            accept(request, api_key, view, is_publishable=self.publishable)
+            accept(request, api_key, refusal)
             request.user, request.auth = get_principal(api_key), api_key  # type: ignore[assignment, attr-defined]
         elif not _is_signed_in(request):
             raise Refused("not_authenticated")
@@ -115,25 +115,29 @@ class Gate:
         return access
 
 
-def identify(request: HttpRequest, hashed_key: str | None, view: Any, *, is_publishable: bool) -> ApiKey:
-    """Return the active key with this hash. Raise the same error as ``find_active_key()``.
+def identify(
+    request: HttpRequest, hashed_key: str | None, view: Any, *, is_publishable: bool
+) -> tuple[ApiKey, str | None]:
+    """Return the active key with this hash, and the code with which the view refuses keys of its type, or ``None``.
 
-    The other arguments are those of ``accept()``, which this view may still refuse.
+    ``view`` is that of ``is_session_only()``. ``is_publishable`` opens it to publishable keys, for safe methods. Raise the
+    same error as ``find_active_key()``.
     """
     key_type = credentials.get_presented_type(request, hashed_key)
-    is_welcome = key_type is not None and _find_refusal(request, key_type, view, is_publishable) is None
-    return credentials.find_active_key(request, hashed_key, may_record=is_welcome)
+    refusal = key_type and _find_refusal(request, key_type, view, is_publishable)
+    is_welcome = key_type is not None and refusal is None
+    api_key = credentials.find_active_key(request, hashed_key, may_record=is_welcome)
+    # The type in the row decides, not that in the text of the key.
+    if api_key.prefix != key_type:
+        refusal = _find_refusal(request, api_key.prefix, view, is_publishable)
+    return api_key, refusal
 
 
-def accept(request: HttpRequest, api_key: ApiKey, view: Any, *, is_publishable: bool) -> None:
-    """Note an active key on the request and record its use, if this view takes it.
-
-    ``view`` is that of ``is_session_only()``. ``is_publishable`` opens it to publishable keys, for safe methods. Raise
-    ``Refused``: ``session_required`` or ``publishable_key_refused``.
-    """
-    if code := _find_refusal(request, api_key.prefix, view, is_publishable):
-        report_refusal(request, api_key, CAUSES[code])
-        raise Refused(code)
+def accept(request: HttpRequest, api_key: ApiKey, refusal: str | None) -> None:
+    """Note a key on the request and record its use. If there is a ``refusal``, report that and raise ``Refused``."""
+    if refusal is not None:
+        report_refusal(request, api_key, CAUSES[refusal])
+        raise Refused(refusal)
     record_use(request, api_key)
     if not credentials.is_public(api_key.prefix):
         report_browser_use(request, api_key)

@@ -7,7 +7,7 @@ the next request.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connections, router
@@ -15,8 +15,28 @@ from django.db import connections, router
 from closient_auth.models import ApiKey
 from closient_auth.roles import KeyHolder
 
-# The columns of a query come in this order, which is that of the model's fields.
-HOLDERS = (KeyHolder.ORGANIZATION, KeyHolder.USER)
+
+class _Part(NamedTuple):
+    """One of the models in a row: the names of its fields, its columns, and the column of its primary key."""
+
+    model: Any
+    names: list[str]
+    columns: slice
+    pk: int
+
+    def load(self, alias: str, row: list[Any]) -> Any:
+        # A key has one holder, and the columns of the other are null.
+        return None if row[self.pk] is None else self.model.from_db(alias, self.names, row[self.columns])
+
+
+class _Select(NamedTuple):
+    """A ``SELECT`` whose parameter is the hash. ``others`` are the fields of the holders that it does not read."""
+
+    sql: str
+    converters: dict[int, Any]
+    key: _Part
+    holders: list[tuple[Any, _Part]]
+    others: list[Any]
 
 
 def find_key(
@@ -35,51 +55,42 @@ def find_key(
     """
     # Read from the primary database: a lagging replica would accept a revoked key.
     connection = connections[using or router.db_for_write(ApiKey)]
-    holders = HOLDERS if holder is None else (holder,)
-    sql, all_converters, models = _get_select(connection.alias, settings.USE_TZ, holders)
+    select = _get_select(connection.alias, settings.USE_TZ, holder)
     with connection.cursor() as cursor:
-        cursor.execute(before + sql, [*parameters, hashed_key])
+        cursor.execute(before + select.sql, [*parameters, hashed_key])
         row = cursor.fetchone()
     if row is None:
         return None
     values = list(row)
-    for column, (converters, expression) in all_converters.items():
+    for column, (converters, expression) in select.converters.items():
         for convert in converters:
             values[column] = convert(values[column], expression, connection)
-    api_key: Any
-    # A key has one holder, and the columns of the other are null.
-    api_key, *instances = (
-        None if values[pk] is None else model.from_db(connection.alias, names, values[columns])
-        for model, names, pk, columns in models
-    )
-    found = dict(zip(holders, instances, strict=True))
-    for name in HOLDERS:
+    api_key: ApiKey = select.key.load(connection.alias, values)
+    for field, part in select.holders:
+        field.set_cached_value(api_key, part.load(connection.alias, values))
+    for field in select.others:
         # A key without a user has no user to load.
-        if name in found or getattr(api_key, f"{name}_id") is None:
-            _field(name).set_cached_value(api_key, found.get(name))
-    return api_key  # type: ignore[no-any-return]
+        if getattr(api_key, field.attname) is None:
+            field.set_cached_value(api_key, None)
+    return api_key
 
 
 # The cache is keyed by every setting the SQL depends on, so ``override_settings`` works.
 @lru_cache
-def _get_select(
-    alias: str, use_tz: bool, holders: tuple[KeyHolder, ...]
-) -> tuple[str, dict[int, Any], list[tuple[Any, list[str], int, slice]]]:
-    """Return the SQL (its parameter is the hash) and the converters by column.
-
-    Then, for each model in a row, return its fields, the column of its primary key, and all its columns.
-    """
-    query = ApiKey.objects.using(alias).select_related(*holders).filter(hashed_key="any").query
+def _get_select(alias: str, use_tz: bool, holder: KeyHolder | None) -> _Select:
+    # The columns of the query come in the order of the model's fields.
+    fields: list[Any] = [field for field in ApiKey._meta.concrete_fields if field.name in list(KeyHolder)]
+    read = [field for field in fields if holder in (None, field.name)]
+    query = ApiKey.objects.using(alias).select_related(*[field.name for field in read]).filter(hashed_key="any").query
     compiler = query.get_compiler(using=alias)
     sql, _ = compiler.as_sql()
-    models, start = [], 0
-    for model in (ApiKey, *(_field(name).related_model for name in holders)):
+    parts: list[_Part] = []
+    for model in (ApiKey, *(field.related_model for field in read)):
+        start = parts[-1].columns.stop if parts else 0
         names = [field.attname for field in model._meta.concrete_fields]
-        end = start + len(names)
-        models.append((model, names, start + names.index(model._meta.pk.attname), slice(start, end)))
-        start = end
-    return sql, compiler.get_converters(expression for expression, *_ in compiler.select), models
-
-
-def _field(name: str) -> Any:
-    return ApiKey._meta.get_field(name)
+        columns = slice(start, start + len(names))
+        parts.append(_Part(model, names, columns, start + names.index(model._meta.pk.attname)))
+    key, *holders = parts
+    converters = compiler.get_converters(expression for expression, *_ in compiler.select)
+    others = [field for field in fields if field not in read]
+    return _Select(sql, converters, key, list(zip(read, holders, strict=True)), others)
