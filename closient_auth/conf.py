@@ -61,11 +61,10 @@ class AppSettings:
     @property
     def user_settings(self) -> Mapping[str, Any]:
         """Return the dictionary in the project's settings, or an empty one. Raise ``ImproperlyConfigured`` for another type."""
-        try:
-            # A request reads a dozen settings. ``LazySettings`` keeps a value that it returned before, but its own
-            # ``__getattribute__()`` takes ten times longer.
-            user_settings = object.__getattribute__(settings, "CLOSIENT_AUTH")
-        except AttributeError:
+        # A request reads a dozen settings. ``LazySettings`` keeps a value that it returned before, but its own
+        # ``__getattribute__()`` takes ten times longer.
+        user_settings = object.__getattribute__(settings, "__dict__").get("CLOSIENT_AUTH")
+        if user_settings is None:
             user_settings = getattr(settings, "CLOSIENT_AUTH", {})
         # The check for the abstract class is slow as well.
         if type(user_settings) is not dict and not isinstance(user_settings, Mapping):

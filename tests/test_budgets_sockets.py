@@ -56,7 +56,8 @@ def test_accepted(trips, settings, prefix):
     assert trips("/who/", raw_key) == (HTTPStatus.OK, 2)
     assert trips("/who/", raw_key) == (HTTPStatus.OK, 1)
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 0}
-    assert trips("/who/", raw_key) == (HTTPStatus.OK, 2)
+    at_once = connection.vendor == "postgresql" and prefix == KeyType.BUSINESS
+    assert trips("/who/", raw_key) == (HTTPStatus.OK, 1 if at_once else 2)
 
 
 def test_accepted_by_a_prepared_statement(server_side_binding, trips, settings):

@@ -96,14 +96,17 @@ def test_a_fault_lets_nobody_in(call, mount, monkeypatch, prefix, is_atomic):
 
     assert len(statuses) > 30 * len(FAULTS)
     assert set(statuses.values()) <= {200, 500}
-    # A failed write of ``last_used`` does not refuse a key already accepted.
+    # A failed write of ``last_used`` does not refuse a key already accepted. On PostgreSQL, the statement that also finds
+    # the key of an organization is repeated without the write.
+    at_once = connection.vendor == "postgresql" and prefix != KeyType.USER
+    writing = {"find_and_record_use", "find_key", "_Part"} if at_once else {"_write"}
     passed = {
         # Until Python 3.11, a comprehension is a separate function.
         (fault, function.partition(".")[0])
         for (fault, function, _), status in statuses.items()
         if status == 200
     }
-    assert passed == (set() if is_atomic else {(OperationalError, "_write")})
+    assert passed == (set() if is_atomic else {(OperationalError, name) for name in writing})
 
 
 def test_reports_hold_no_key(call, error_reports):
