@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from django.db import Error, connections, router
+from django.db import Error, OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.utils import timezone
@@ -22,6 +22,8 @@ logger = logging.getLogger("closient_auth")
 
 # The attribute of Django's request with the hash of a key whose use needs no other statement.
 RECORDED = "_closient_auth_recorded"
+# The time for reading a key after an attempt to read and write it, as PostgreSQL writes times.
+READ_TIMEOUT = "500ms"
 # The number of keys that are remembered as exhausted.
 MAX_EXHAUSTED = 10_000
 
@@ -75,10 +77,22 @@ def find_and_record_use(request: HttpRequest, hashed_key: str, now: datetime) ->
             parameters=[moment, hashed_key, moment, latest],
         )
     except Error as error:
-        api_key = find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
+        if connection.connection is None:
+            raise
+        api_key = _find_after(error, connection, hashed_key)
         if api_key is not None:
             _report(api_key, error)
         return api_key
+
+
+def _find_after(error: Error, connection: BaseDatabaseWrapper, hashed_key: str) -> ApiKey | None:
+    if not isinstance(error, OperationalError):
+        return find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
+    # A statement that timed out waited for the row, which can be read, or for something that the ``SELECT`` waits for as
+    # well. A request must not wait for a whole timeout twice.
+    with transaction.atomic(connection.alias), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [READ_TIMEOUT])
+        return find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
 
 
 def note_exhausted(api_key: ApiKey, seconds: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID, uuid4
@@ -10,7 +11,8 @@ from zlib import crc32
 
 import pytest
 import time_machine
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -397,3 +399,80 @@ def test_read_only_database(send, mount, caplog, is_known):
     line = f"last_used=not_written api_key={api_key.pk} error=InternalError"
     assert [text for text in lines if text.startswith("last_used")] == [line] * is_known
     assert stored(api_key) is None
+
+
+@pytest.fixture
+def locked():
+    """Return a context manager that executes a statement in a transaction of its own, and holds its locks."""
+
+    @contextmanager
+    def locked(sql, *parameters):
+        other = ConnectionHandler({"default": connection.settings_dict})["default"]
+        with closing(other), connection.cursor() as cursor:
+            other.set_autocommit(False)
+            with other.cursor() as cursor_of_other:
+                cursor_of_other.execute(sql, parameters)
+            cursor.execute("SET statement_timeout = '200ms'")
+            yield
+            assert cursor.connection.info.transaction_status.name == "IDLE"
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("200ms",)
+            cursor.execute("RESET statement_timeout")
+
+    return locked
+
+
+@needs_postgresql
+def test_key_that_is_locked_until_the_timeout(send, mount, locked, caplog):
+    mount(View.as_view())
+    api_key, raw_key = make_key("csb")
+
+    with locked(f"SELECT 1 FROM {ApiKey._meta.db_table} WHERE id = %s FOR UPDATE", api_key.pk):
+        assert send(raw_key) == (OK, ["WITH", "SELECT", "SELECT"])
+
+    lines = [record.getMessage() for record in caplog.records if record.name == "closient_auth"]
+    assert lines == [f"last_used=not_written api_key={api_key.pk} error=OperationalError"]
+    assert stored(api_key) is None
+
+
+@needs_postgresql
+def test_table_that_is_locked_until_the_timeout(mount, call, locked):
+    """The second statement waits for a shorter time than most timeouts."""
+    mount(View.as_view())
+    api_key, raw_key = make_key("csb")
+    timeouts = []
+
+    def note_timeout(execute, sql, parameters, many, context):
+        if sql.startswith("SELECT set_config('statement_timeout'"):
+            timeouts.extend(parameters)
+        return execute(sql, parameters, many, context)
+
+    with (
+        locked(f"LOCK TABLE {ApiKey._meta.db_table} IN ACCESS EXCLUSIVE MODE"),
+        connection.execute_wrapper(note_timeout),
+        pytest.raises(OperationalError, match="statement timeout"),
+    ):
+        call("/", raw_key)
+
+    assert timeouts == ["500ms"]
+    assert stored(api_key) is None
+
+
+@needs_postgresql
+def test_database_that_cannot_be_reached(mount, call, monkeypatch):
+    """A request waits once for a connection."""
+    mount(View.as_view())
+    _, raw_key = make_key("csb")
+    connection.close()
+    attempts = []
+
+    def fail(parameters):
+        attempts.append(1)
+        raise OperationalError
+
+    monkeypatch.setattr(connection, "get_new_connection", fail)
+    with pytest.raises(OperationalError):
+        call("/", raw_key)
+    monkeypatch.undo()
+
+    assert attempts == [1]
