@@ -459,20 +459,26 @@ def test_table_that_is_locked_until_the_timeout(mount, call, locked):
 
 
 @needs_postgresql
-def test_database_that_cannot_be_reached(mount, call, monkeypatch):
-    """A request waits once for a connection."""
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_database_that_cannot_be_reached(mount, call, monkeypatch, is_checked):
+    """A request waits once for a connection, also where Django finds out that its old one is dead."""
     mount(View.as_view())
     _, raw_key = make_key("csb")
-    connection.close()
+    if is_checked:
+        monkeypatch.setattr(connection, "health_check_enabled", True)
+        monkeypatch.setattr(connection, "health_check_done", False)
+        connection.connection.close()
+    else:
+        connection.close()
     attempts = []
 
     def fail(parameters):
         attempts.append(1)
         raise OperationalError
 
-    monkeypatch.setattr(connection, "get_new_connection", fail)
-    with pytest.raises(OperationalError):
-        call("/", raw_key)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "get_new_connection", fail)
+        with pytest.raises(OperationalError):
+            call("/", raw_key)
 
     assert attempts == [1]
