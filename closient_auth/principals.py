@@ -32,10 +32,11 @@ class OrganizationPrincipal:
     user_permissions: Manager[DjangoPermission] = EmptyManager(DjangoPermission)
 
     def __init__(self, api_key: ApiKey) -> None:
-        if api_key.organization is None:
+        organization = api_key.organization
+        if organization is None:
             raise ValueError("This key does not belong to an organization.")
-        self.organization: Organization = api_key.organization
-        self.pk = self.id = f"organization:{self.organization.pk}"
+        self.organization: Organization = organization
+        self.pk = self.id = f"organization:{organization.pk}"
         # Django's default usernames cannot contain a colon, so this name never equals the name of a user.
         self.username = self.pk
         rules = KEY_RULES.get(api_key.prefix)

@@ -1,5 +1,6 @@
 """The caller of a request: the user or principal, and the API key."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -17,12 +18,12 @@ API_KEY = "_closient_auth_api_key"
 def set_api_key(request: HttpRequest, api_key: ApiKey) -> None:
     """Note the API key on Django's request. ``auser()`` returns its ``user``, which is not that of the session any more."""
     setattr(request, API_KEY, api_key)
-
-    async def auser() -> Any:
-        return request.user
-
     # Django's middleware has set it to the user of the session.
-    request.auser = auser
+    request.auser = partial(_get_user, request)
+
+
+async def _get_user(request: HttpRequest) -> Any:
+    return request.user
 
 
 def get_api_key(request: Any) -> ApiKey | None:

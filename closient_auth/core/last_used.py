@@ -65,14 +65,14 @@ def find_and_record_use(request: HttpRequest, hashed_key: str, now: datetime) ->
         or connection.in_atomic_block
         or not connection.get_autocommit()
     ):
-        return find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
+        return find_key(hashed_key, KeyHolder.ORGANIZATION, connection=connection)
     moment, latest = _to_parameters(connection, now, now - timedelta.resolution)
     setattr(request, RECORDED, hashed_key)
     try:
         return find_key(
             hashed_key,
             KeyHolder.ORGANIZATION,
-            using=connection.alias,
+            connection=connection,
             before=_get_update_before_select(connection.alias),
             parameters=[moment, hashed_key, moment, latest],
         )
@@ -87,12 +87,12 @@ def find_and_record_use(request: HttpRequest, hashed_key: str, now: datetime) ->
 
 def _find_after(error: Error, connection: BaseDatabaseWrapper, hashed_key: str) -> ApiKey | None:
     if not isinstance(error, OperationalError):
-        return find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
+        return find_key(hashed_key, KeyHolder.ORGANIZATION, connection=connection)
     # A statement that timed out waited for the row, which can be read, or for something that the ``SELECT`` waits for as
     # well. A request must not wait for a whole timeout twice.
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [READ_TIMEOUT])
-        return find_key(hashed_key, KeyHolder.ORGANIZATION, using=connection.alias)
+        return find_key(hashed_key, KeyHolder.ORGANIZATION, connection=connection)
 
 
 def note_exhausted(api_key: ApiKey, seconds: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from closient_auth.models import ApiKey
 from closient_auth.roles import KeyHolder
@@ -43,18 +44,19 @@ def find_key(
     hashed_key: str,
     holder: KeyHolder | None = None,
     *,
-    using: str | None = None,
+    connection: BaseDatabaseWrapper | None = None,
     before: str = "",
     parameters: Sequence[str] = (),
 ) -> ApiKey | None:
     """Return the key with this hash, in any state, with its organization or user loaded, or ``None``.
 
     If the type of the key is known, ``holder`` saves a join: the query reads only this holder. If the key has another
-    holder after all, reading that takes another query. ``before`` is SQL before the ``SELECT``, with its ``parameters``,
-    for the database ``using``.
+    holder after all, reading that takes another query. ``before`` is SQL before the ``SELECT``, with its ``parameters``.
+    The default ``connection`` is that to the primary database.
     """
-    # Read from the primary database: a lagging replica would accept a revoked key.
-    connection = connections[using or router.db_for_write(ApiKey)]
+    if connection is None:
+        # A lagging replica would accept a revoked key.
+        connection = connections[router.db_for_write(ApiKey)]
     select = _get_select(connection.alias, settings.USE_TZ, holder)
     with connection.cursor() as cursor:
         cursor.execute(before + select.sql, [*parameters, hashed_key])

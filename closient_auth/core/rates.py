@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
 from django.http import HttpRequest
 from django.utils.translation import ngettext
@@ -19,14 +20,16 @@ MINUTE, DAY = 60, 86_400
 NAMES = {MINUTE: "minute", DAY: "day"}
 
 
-def get_windows(api_key: ApiKey) -> list[Window]:
+def get_windows(api_key: ApiKey) -> tuple[Window, ...]:
     """Return the windows of a key. A limit of 0 on the key means the default; a default of 0 means no window."""
-    per_minute = KEY_RULES[api_key.prefix].get_rate_limit()
-    windows = [
-        Window(api_key.rate_limit_per_minute or per_minute, MINUTE),
-        Window(api_key.rate_limit_per_day or conf.RATE_LIMIT_PER_DAY, DAY),
-    ]
-    return [window for window in windows if window.limit]
+    per_minute = api_key.rate_limit_per_minute or KEY_RULES[api_key.prefix].get_rate_limit()
+    return _get_windows(per_minute, api_key.rate_limit_per_day or conf.RATE_LIMIT_PER_DAY)
+
+
+# Most keys have the same limits.
+@lru_cache(maxsize=1024)
+def _get_windows(per_minute: int, per_day: int) -> tuple[Window, ...]:
+    return tuple(window for window in (Window(per_minute, MINUTE), Window(per_day, DAY)) if window.limit)
 
 
 def count_key(request: HttpRequest, api_key: ApiKey) -> Verdict | None:
@@ -36,9 +39,8 @@ def count_key(request: HttpRequest, api_key: ApiKey) -> Verdict | None:
     other windows. Return ``None`` if the key has no window. Raise ``Refused`` like ``count()``.
     """
     windows = get_windows(api_key)
-    share = conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE
-    if share and KEY_RULES[api_key.prefix].is_public:
-        windows.insert(0, Window(share, MINUTE, get_client_network(get_client_address(request))))
+    if KEY_RULES[api_key.prefix].is_public and (share := conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE):
+        windows = (Window(share, MINUTE, get_client_network(get_client_address(request))), *windows)
     return count(str(api_key.family), windows) if windows else None
 
 
@@ -84,9 +86,9 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
     limit, remaining = str(tightest.window.limit), str(tightest.remaining)
     return {
         "RateLimit": ", ".join(
-            f'"{_get_name(state.window)}";r={state.remaining};t={state.reset}' for state in verdict.states
+            [f'"{_get_name(state.window)}";r={state.remaining};t={state.reset}' for state in verdict.states]
         ),
-        "RateLimit-Policy": ", ".join(f"{state.window.limit};w={state.window.period}" for state in verdict.states),
+        "RateLimit-Policy": ", ".join([f"{state.window.limit};w={state.window.period}" for state in verdict.states]),
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": str(tightest.reset),

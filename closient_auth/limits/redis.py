@@ -102,13 +102,15 @@ class RedisStore:
     def _run(self, step: int, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
         keys: list[str] = []
         arguments = [step]
-        # By client, the index of its hash and the CRC-32 of the counter's name.
-        counters: dict[str, tuple[int, int]] = {}
+        client, edge = None, 0
         for window, number in zip(windows, owed, strict=True):
-            if window.client not in counters:
+            limit, period, name = window
+            # Windows of one client stand together.
+            if name != client:
+                client = name
                 keys.append(self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}"))
-                counters[window.client] = len(keys), crc32(window.get_counter(identifier).encode())
-            arguments += *counters[window.client], window.limit, window.period, number
+                edge = crc32(window.get_counter(identifier).encode())
+            arguments += (len(keys), edge, limit, period, number)
         try:
             reply = self.servers.evaluate(keys, arguments, monotonic() + BUDGET)
         except ResponseError as error:
@@ -117,7 +119,7 @@ class RedisStore:
             raise
         allowed, *numbers = map(int, reply)
         states = zip(windows, numbers[::2], numbers[1::2], strict=True)
-        return Verdict(allowed == 1, tuple(WindowState(window, count, reset) for window, count, reset in states))
+        return Verdict(allowed == 1, tuple([WindowState(window, count, reset) for window, count, reset in states]))
 
 
 class Server:
