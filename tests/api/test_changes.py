@@ -93,10 +93,9 @@ def test_too_many_in_a_day(create, clock, people):
 
 def test_deletions_are_not_limited(create, send, tree, acme):
     """A user revokes more leaked keys in a minute than a user can change."""
-    while create("owner", "patch {tree}").status_code != HTTPStatus.TOO_MANY_REQUESTS:
-        pass
-    while create("owner", "post {tree}/keys").status_code != HTTPStatus.TOO_MANY_REQUESTS:
-        pass
+    for route in ("patch {tree}", "post {tree}/keys"):
+        statuses = [create("owner", route).status_code for _ in range(MINUTE.limit + 1)]
+        assert statuses[-1] == HTTPStatus.TOO_MANY_REQUESTS
     keys = [make_key(organization=acme)[0] for _ in range(3)]
 
     assert {send("owner", "delete", f"{tree}/keys/{key.pk}").status_code for key in keys} == {HTTPStatus.NO_CONTENT}
