@@ -401,29 +401,26 @@ def test_read_only_database(send, mount, caplog, is_known):
     assert stored(api_key) is None
 
 
-@pytest.fixture
-def locked():
-    """Return a context manager that executes a statement in a transaction of its own, and holds its locks."""
-
-    @contextmanager
-    def locked(sql, *parameters):
-        other = ConnectionHandler({"default": connection.settings_dict})["default"]
-        with closing(other), connection.cursor() as cursor:
-            other.set_autocommit(False)
-            with other.cursor() as cursor_of_other:
-                cursor_of_other.execute(sql, parameters)
-            cursor.execute("SET statement_timeout = '200ms'")
+@contextmanager
+def locked(sql, *parameters):
+    """Execute a statement in a transaction of its own and hold its locks. Others wait for them until a short timeout."""
+    other = ConnectionHandler({"default": connection.settings_dict})["default"]
+    with closing(other), connection.cursor() as cursor:
+        other.set_autocommit(False)
+        with other.cursor() as cursor_of_other:
+            cursor_of_other.execute(sql, parameters)
+        cursor.execute("SET statement_timeout = '200ms'")
+        try:
             yield
             assert cursor.connection.info.transaction_status.name == "IDLE"
             cursor.execute("SHOW statement_timeout")
             assert cursor.fetchone() == ("200ms",)
+        finally:
             cursor.execute("RESET statement_timeout")
-
-    return locked
 
 
 @needs_postgresql
-def test_key_that_is_locked_until_the_timeout(send, mount, locked, caplog):
+def test_key_that_is_locked_until_the_timeout(send, mount, caplog):
     mount(View.as_view())
     api_key, raw_key = make_key("csb")
 
@@ -436,7 +433,7 @@ def test_key_that_is_locked_until_the_timeout(send, mount, locked, caplog):
 
 
 @needs_postgresql
-def test_table_that_is_locked_until_the_timeout(mount, call, locked):
+def test_table_that_is_locked_until_the_timeout(mount, call):
     """The second statement waits for a shorter time than most timeouts."""
     mount(View.as_view())
     api_key, raw_key = make_key("csb")
