@@ -104,13 +104,12 @@ class RedisStore:
         arguments = [step]
         client, edge = None, 0
         for window, number in zip(windows, owed, strict=True):
-            limit, period, name = window
             # Windows of one client stand together.
-            if name != client:
-                client = name
+            if window.client != client:
+                client = window.client
                 keys.append(self._make_key(f"closient_auth:limits:{window.get_counter(f'{{{identifier}}}')}"))
                 edge = crc32(window.get_counter(identifier).encode())
-            arguments += (len(keys), edge, limit, period, number)
+            arguments += (len(keys), edge, window.limit, window.period, number)
         try:
             reply = self.servers.evaluate(keys, arguments, monotonic() + BUDGET)
         except ResponseError as error:

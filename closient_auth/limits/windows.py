@@ -30,7 +30,7 @@ class Window(NamedTuple):
         return f"{identifier}:{self.client}" if self.client else identifier
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class WindowState:
     """The state of a window: ``count`` requests so far, and ``reset`` seconds until the next window starts."""
 
