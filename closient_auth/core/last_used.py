@@ -6,7 +6,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from django.db import Error, OperationalError, connections, router, transaction
+from django.db import Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.utils import timezone
@@ -16,14 +16,20 @@ from closient_auth.core.lookup import find_key
 from closient_auth.core.reports import is_due
 from closient_auth.core.responses import after_transaction
 from closient_auth.models import ApiKey
+from closient_auth.models.locks import is_timeout
 from closient_auth.roles import KeyHolder
 
 logger = logging.getLogger("closient_auth")
 
 # The attribute of Django's request with the hash of a key whose use needs no other statement.
 RECORDED = "_closient_auth_recorded"
-# The time for reading a key after an attempt to read and write it, as PostgreSQL writes times.
-READ_TIMEOUT = "500ms"
+# The most milliseconds for reading a key after an attempt to read and write it timed out.
+READ_TIMEOUT = 500
+# The timeout of the project may be shorter, or 0 for none. The setting ends with the transaction.
+SHORTEN_TIMEOUT = """
+    SELECT set_config(name, least(nullif(setting::int, 0), %s)::text, true) FROM pg_settings
+    WHERE name = 'statement_timeout'
+"""
 # The number of keys that are remembered as exhausted.
 MAX_EXHAUSTED = 10_000
 
@@ -77,6 +83,7 @@ def find_and_record_use(request: HttpRequest, hashed_key: str, now: datetime) ->
             parameters=[moment, hashed_key, moment, latest],
         )
     except Error as error:
+        # Opening another connection would take another timeout.
         if connection.connection is None:
             raise
         api_key = _find_after(error, connection, hashed_key)
@@ -86,12 +93,12 @@ def find_and_record_use(request: HttpRequest, hashed_key: str, now: datetime) ->
 
 
 def _find_after(error: Error, connection: BaseDatabaseWrapper, hashed_key: str) -> ApiKey | None:
-    if not isinstance(error, OperationalError):
+    if not is_timeout(error):
         return find_key(hashed_key, KeyHolder.ORGANIZATION, connection=connection)
-    # A statement that timed out waited for the row, which can be read, or for something that the ``SELECT`` waits for as
-    # well. A request must not wait for a whole timeout twice.
+    # The statement waited for the row, which can be read, or for something that the ``SELECT`` waits for as well. A request
+    # must not wait for a whole timeout twice.
     with transaction.atomic(connection.alias), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [READ_TIMEOUT])
+        cursor.execute(SHORTEN_TIMEOUT, [READ_TIMEOUT])
         return find_key(hashed_key, KeyHolder.ORGANIZATION, connection=connection)
 
 

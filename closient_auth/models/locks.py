@@ -39,6 +39,16 @@ def is_deadlock(error: Exception) -> bool:
     """Return whether the database rolled the transaction back to end a deadlock: the same request can succeed if repeated."""
     if not isinstance(error, OperationalError):
         return False
-    # ER_LOCK_DEADLOCK of MariaDB and MySQL, ``deadlock_detected`` of PostgreSQL (psycopg, psycopg2).
-    states = [getattr(error.__cause__, name, None) for name in ("sqlstate", "pgcode")]
-    return error.args[:1] == (1213,) or "40P01" in states
+    # ER_LOCK_DEADLOCK of MariaDB and MySQL, ``deadlock_detected`` of PostgreSQL.
+    return error.args[:1] == (1213,) or _get_state(error) == "40P01"
+
+
+def is_timeout(error: Exception) -> bool:
+    """Return whether PostgreSQL ended a statement that took longer, or waited longer for a lock, than it may."""
+    # ``query_canceled`` and ``lock_not_available``.
+    return _get_state(error) in {"57014", "55P03"}
+
+
+def _get_state(error: Exception) -> Any:
+    # psycopg and psycopg2 have other names for the SQLSTATE.
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)

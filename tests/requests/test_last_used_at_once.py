@@ -402,21 +402,25 @@ def test_read_only_database(send, mount, caplog, is_known):
 
 
 @contextmanager
-def locked(sql, *parameters):
-    """Execute a statement in a transaction of its own and hold its locks. Others wait for them until a short timeout."""
+def locked(sql, *parameters, timeout="200ms"):
+    """Execute a statement in a transaction of its own and hold its locks. Others wait for them until the timeout."""
     other = ConnectionHandler({"default": connection.settings_dict})["default"]
     with closing(other), connection.cursor() as cursor:
         other.set_autocommit(False)
         with other.cursor() as cursor_of_other:
             cursor_of_other.execute(sql, parameters)
-        cursor.execute("SET statement_timeout = '200ms'")
+        cursor.execute(f"SET statement_timeout = '{timeout}'")
         try:
             yield
             assert cursor.connection.info.transaction_status.name == "IDLE"
-            cursor.execute("SHOW statement_timeout")
-            assert cursor.fetchone() == ("200ms",)
+            assert show_timeout() == timeout
         finally:
             cursor.execute("RESET statement_timeout")
+
+
+def show_timeout():
+    # Not with Django's cursor, so that no wrapper sees the statement.
+    return connection.connection.execute("SHOW statement_timeout").fetchone()[0]
 
 
 @needs_postgresql
@@ -433,40 +437,83 @@ def test_key_that_is_locked_until_the_timeout(send, mount, caplog):
 
 
 @needs_postgresql
-def test_table_that_is_locked_until_the_timeout(mount, call):
-    """The second statement waits for a shorter time than most timeouts."""
+@pytest.mark.parametrize(("timeout", "second"), [("200ms", "200ms"), ("700ms", "500ms")])
+def test_table_that_is_locked_until_the_timeout(mount, call, timeout, second):
+    """The second statement waits for half a second at most."""
     mount(View.as_view())
     api_key, raw_key = make_key("csb")
     timeouts = []
 
-    def note_timeout(execute, sql, parameters, many, context):
-        if sql.startswith("SELECT set_config('statement_timeout'"):
-            timeouts.extend(parameters)
-        return execute(sql, parameters, many, context)
+    def note_timeout(execute, sql, *args):
+        if ApiKey._meta.db_table in sql:
+            timeouts.append((sql.split()[0], show_timeout()))
+        return execute(sql, *args)
 
     with (
-        locked(f"LOCK TABLE {ApiKey._meta.db_table} IN ACCESS EXCLUSIVE MODE"),
+        locked(f"LOCK TABLE {ApiKey._meta.db_table} IN ACCESS EXCLUSIVE MODE", timeout=timeout),
         connection.execute_wrapper(note_timeout),
         pytest.raises(OperationalError, match="statement timeout"),
     ):
         call("/", raw_key)
 
-    assert timeouts == ["500ms"]
+    assert timeouts == [("WITH", timeout), ("SELECT", second)]
     assert stored(api_key) is None
 
 
 @needs_postgresql
-@pytest.mark.parametrize("is_checked", [True, False])
-def test_database_that_cannot_be_reached(mount, call, monkeypatch, is_checked):
+def test_no_timeout_of_the_project(send, mount):
+    """A lock has a timeout of its own, and the second statement does not wait for ever."""
+    mount(View.as_view())
+    api_key, raw_key = make_key("csb")
+    timeouts = []
+
+    def note_timeout(execute, sql, *args):
+        timeouts.append(show_timeout())
+        return execute(sql, *args)
+
+    with locked(f"SELECT 1 FROM {ApiKey._meta.db_table} WHERE id = %s FOR UPDATE", api_key.pk, timeout="0"):
+        connection.connection.execute("SET lock_timeout = '200ms'")
+        try:
+            with connection.execute_wrapper(note_timeout):
+                assert send(raw_key) == (OK, ["WITH", "SELECT", "SELECT"])
+        finally:
+            connection.connection.execute("RESET lock_timeout")
+
+    assert timeouts == ["0", "0", "500ms"]
+
+
+@needs_postgresql
+def test_connection_that_is_lost_during_the_statement(mount, call):
+    """A project tells a lost connection by its ``OperationalError``, and answers with 503."""
+    mount(View.as_view())
+    api_key, raw_key = make_key("csb")
+    verbs = []
+    other = ConnectionHandler({"default": connection.settings_dict})["default"]
+
+    def lose(execute, sql, *args):
+        verbs.append(sql.split()[0])
+        pid = connection.connection.info.backend_pid
+        with closing(other), other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+            assert cursor.fetchone() == (True,)
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(lose), pytest.raises(OperationalError):
+        call("/", raw_key)
+    connection.close()
+
+    assert verbs == ["WITH"]
+    assert stored(api_key) is None
+
+
+@needs_postgresql
+def test_database_that_cannot_be_reached(mount, call, monkeypatch):
     """A request waits once for a connection, also where Django finds out that its old one is dead."""
     mount(View.as_view())
     _, raw_key = make_key("csb")
-    if is_checked:
-        monkeypatch.setattr(connection, "health_check_enabled", True)
-        monkeypatch.setattr(connection, "health_check_done", False)
-        connection.connection.close()
-    else:
-        connection.close()
+    monkeypatch.setattr(connection, "health_check_enabled", True)
+    monkeypatch.setattr(connection, "health_check_done", False)
+    connection.connection.close()
     attempts = []
 
     def fail(parameters):
