@@ -80,6 +80,15 @@ class AppSettings:
     PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE = _Setting(
         0, "Requests per minute of one client address with a publishable key; 0 means no limit for each client."
     )
+    MAX_RATE_LIMIT_PER_MINUTE = _Setting(
+        0, "The most requests per minute of any key, and the highest limit that a person may set; 0 means no maximum."
+    )
+    MAX_RATE_LIMIT_PER_DAY = _Setting(
+        0, "The most requests per day of any key, and the highest limit that a person may set; 0 means no maximum."
+    )
+    RATE_LIMIT_POLICY = _Setting(
+        "classic", 'The syntax of ``RateLimit-Policy``: ``"classic"``, or ``"structured"`` as in current IETF drafts.'
+    )
     RATE_LIMIT_FAIL_OPEN = _Setting(
         True,
         "During a cache outage of more than a second, let each process count by itself (``True``), or respond with 503 "
@@ -90,6 +99,18 @@ class AppSettings:
     )
     LAST_USED_INTERVAL = _Setting(
         0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."
+    )
+    MAX_ACTIVE_KEYS = _Setting(
+        0, "The most active keys of one organization or user that people may create; 0 means no maximum."
+    )
+    KEY_LIFETIME_DAYS = _Setting(0, "The lifetime of a key that a person creates without an expiry; 0 means no expiry.")
+    MAX_KEY_LIFETIME_DAYS = _Setting(
+        0, "The longest lifetime that a person may give to a key, in days from its creation; 0 means no maximum."
+    )
+    ORGANIZATION_CREATION = _Setting(
+        "anyone",
+        'Who may create organizations: ``"anyone"``, ``"staff"``, or the dotted path of a function that takes a user and '
+        "returns a ``bool``.",
     )
     ACCEPT_BEARER = _Setting(
         False, "Also accept a key from ``Authorization: Bearer``. Other bearer tokens are left to other classes."

@@ -55,6 +55,22 @@ class PublishableKeyRefused(CodedException, code="publishable_key_refused"):
     """403 for a publishable key with an unsafe method or on a view without ``@publishable``."""
 
 
+class NetworkNotAllowed(CodedException, code="network_not_allowed"):
+    """403 for a key from an address outside its ``allowed_networks``."""
+
+
+class OriginNotAllowed(CodedException, code="origin_not_allowed"):
+    """403 for a publishable key on a web page outside its ``allowed_origins``."""
+
+
+class OrganizationSuspended(CodedException, code="organization_suspended"):
+    """403 for the members and keys of a suspended organization."""
+
+
+class UserKeyNotAllowed(CodedException, code="user_key_not_allowed"):
+    """403 for a user key in an organization that accepts no user keys, or has shut out this one."""
+
+
 class OrganizationRequired(CodedException, code="organization_required"):
     """400 if the request names no organization and the user does not have exactly one membership."""
 
@@ -77,7 +93,12 @@ class Conflict(CodedException, code="conflict"):
 
 _EXCEPTIONS: dict[str, type[CodedException]] = {cls.default_code: cls for cls in CodedException.__subclasses__()}
 # Django has no exception for 401; an anonymous visitor of a plain view gets its 403.
-_DJANGO_EXCEPTIONS: dict[int, type[Exception]] = {400: BadRequest, 401: DjangoPermissionDenied, 404: Http404}
+_DJANGO_EXCEPTIONS: dict[int, type[Exception]] = {
+    400: BadRequest,
+    401: DjangoPermissionDenied,
+    403: DjangoPermissionDenied,
+    404: Http404,
+}
 
 
 @contextmanager

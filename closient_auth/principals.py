@@ -13,6 +13,7 @@ from django.db.models.manager import EmptyManager
 
 from closient_auth.backends import OrganizationBackend
 from closient_auth.models import ApiKey, Organization
+from closient_auth.models.actors import API_KEY
 from closient_auth.roles import KEY_RULES
 
 
@@ -42,7 +43,7 @@ class OrganizationPrincipal:
         rules = KEY_RULES.get(api_key.prefix)
         if rules is None or rules.get_permissions is None:
             raise ValueError(f"Keys of type {api_key.prefix!r} do not belong to an organization.")
-        self.permissions = rules.get_permissions()
+        self.permissions = organization.get_effective_permissions(rules.get_permissions(), api_key)
 
     def __str__(self) -> str:
         return self.username
@@ -116,12 +117,15 @@ class OrganizationPrincipal:
 def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:
     """Return the user of a user key, or the ``OrganizationPrincipal`` of any other key.
 
+    The user gets a reference to the key, so that ``has_perm()`` and ``by=`` know its restrictions.
+
     Superuser status is ignored for API keys. Django's ``has_perm()`` returns ``True`` to a superuser without asking any
     backend, so that method of this instance asks for the membership when it is called with an organization.
     """
     user = api_key.user
     if user is None:
         return OrganizationPrincipal(api_key)
+    setattr(user, API_KEY, api_key)
     if getattr(user, "is_superuser", False) and hasattr(user, "has_perm"):
         vars(user).update(has_perm=partial(_has_perm, user), ahas_perm=partial(_ahas_perm, user))
     return user

@@ -25,6 +25,8 @@ api_key_created = Signal()
 api_key_changed = Signal()
 api_key_rotated = Signal()
 api_key_revoked = Signal()
+api_key_shut_out = Signal()
+api_key_let_in = Signal()
 revoked_api_key_used = Signal()
 api_key_used_in_browser = Signal()
 

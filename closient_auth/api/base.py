@@ -25,13 +25,14 @@ from closient_auth.actors import Actor, get_actor
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
-from closient_auth.exceptions import Conflict, PermissionDenied, add_code
+from closient_auth.core.access import refuse_permission
+from closient_auth.exceptions import Conflict, PermissionDenied, add_code, raise_api_exceptions
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import NotAMemberError, read_uuid
-from closient_auth.organizations import get_organization
+from closient_auth.organizations import get_access, get_organization
 from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle
 
@@ -127,7 +128,7 @@ class ApiViewSet(GenericViewSet[Any]):
             exc = PermissionDenied(str(exc))
         elif isinstance(exc, DjangoValidationError):
             is_of_fields = hasattr(exc, "error_dict")
-            exc = ValidationError(exc.message_dict) if is_of_fields else Conflict(exc.message, exc.code)
+            exc = ValidationError(exc.message_dict) if is_of_fields else Conflict(exc.messages[0], exc.code)
         return super().handle_exception(add_code(exc))
 
     def get_rows(self) -> QuerySet[Any]:
@@ -171,3 +172,13 @@ class OrganizationScopedViewSet(ApiViewSet):
     @property
     def organization(self) -> Organization:
         return get_organization(self.request)
+
+    def allows(self, permission: str) -> bool:
+        return get_access(self.request).allows(permission)
+
+    def require(self, permission: str) -> None:
+        """Refuse the request like ``HasOrganizationPermission`` if it lacks the permission."""
+        access = get_access(self.request)
+        if not access.allows(permission):
+            with raise_api_exceptions():
+                raise refuse_permission(self.request._request, self.actor.api_key, access, permission)

@@ -49,8 +49,9 @@ class ApiKeyViewSet(ApiViewSet):
     @sensitive_variables()
     def rotate(self, request: Request, **kwargs: str) -> Response:
         """Create a key with the same settings. The old key expires now or after the grace period."""
-        api_key, grace = self.get_object(), timedelta(seconds=self.get_values()["grace_seconds"])
-        return self._respond_new(*api_key.rotate(by=self.actor, grace=grace))
+        api_key, values = self.get_object(), self.get_values()
+        grace = timedelta(seconds=values.pop("grace_seconds"))
+        return self._respond_new(*api_key.rotate(by=self.actor, grace=grace, **values))
 
     @sensitive_variables()
     def _respond_new(self, api_key: ApiKey, raw_key: str) -> Response:
@@ -82,3 +83,24 @@ class UserApiKeyViewSet(ApiKeyViewSet):
 
     def get_holder(self) -> dict[str, Any]:
         return {"prefix": KeyType.USER, "user": self.user}
+
+
+class OrganizationUserKeyViewSet(OrganizationScopedViewSet):
+    """The user keys of the members that can act in the organization."""
+
+    tag, noun, nouns = "user keys", "a user key of a member", "user keys of the members"
+    verbs = {"partial_update": "Shut out or let in"}
+    serializer_class = serializers.OrganizationUserKeySerializer
+    required_permissions = Permission.MANAGE_API_KEYS
+    kind = "api_key"
+
+    def get_queryset(self) -> QuerySet[ApiKey]:
+        return ApiKey.objects.able_in(self.organization).select_related("user").order_by("-created_at", "pk")
+
+    def partial_update(self, request: Request, **kwargs: str) -> Response:
+        """Refuse the key in this organization (`shut_out`), or accept it again. It works elsewhere as before."""
+        api_key, values = self.get_object(), self.get_values(partial=True)
+        if "shut_out" in values:
+            change = api_key.shut_out if values["shut_out"] else api_key.let_in
+            change(self.organization, by=self.actor)
+        return Response(self.get_serializer(api_key).data)

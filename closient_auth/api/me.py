@@ -14,7 +14,7 @@ from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import StoreUnavailable
-from closient_auth.models import ApiKey, Membership
+from closient_auth.models import ApiKey, Membership, Organization
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KEY_RULES
 
@@ -34,7 +34,9 @@ class MeViewSet(ApiViewSet):
         me: dict[str, Any] = {"type": "organization", "username": None, "organizations": [self.user]}
         if not isinstance(self.user, OrganizationPrincipal):
             memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
-            memberships = memberships.filter(user=self.user.pk).order_by("organization__name", "pk")
+            organizations = Organization.objects.open_to(self.actor.api_key)
+            memberships = memberships.filter(user=self.user.pk, organization__in=organizations)
+            memberships = memberships.order_by("organization__name", "pk")
             me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
         key = None
         if isinstance(request.auth, ApiKey) and not KEY_RULES[request.auth.prefix].is_public:
@@ -61,7 +63,8 @@ class OwnKeyViewSet(ApiViewSet):
 
 
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:
-    key = {name: getattr(api_key, name) for name in ("id", "prefix", "hint", "name", "expires_at")}
+    names = ("id", "prefix", "hint", "name", "expires_at", "permissions", "restricted_to_id")
+    key = {name: getattr(api_key, name) for name in names}
     try:
         return {**key, "limits": read_windows(str(api_key.family), get_windows(api_key))}
     except StoreUnavailable:

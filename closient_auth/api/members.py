@@ -2,19 +2,26 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
+from django.utils.http import parse_etags, quote_etag
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from closient_auth.api import serializers
 from closient_auth.api.base import OrganizationScopedViewSet
-from closient_auth.models import Membership
+from closient_auth.models import ApiKey, Membership
 from closient_auth.models.addresses import get_address_field
+from closient_auth.models.api_keys import ApiKeyQuerySet
 from closient_auth.roles import Permission
 
 
 class MembershipViewSet(OrganizationScopedViewSet):
-    tag, noun, nouns, verbs = "members", "a member", "members", {"destroy": "Remove"}
-    operations = {"destroy": {"responses": {200: serializers.RemovalSerializer}}}
+    tag, noun, nouns = "members", "a member", "members"
+    verbs = {"destroy": "Remove", "offboarding": "Preview the removal of"}
+    operations = {
+        "partial_update": {"responses": {200: serializers.RoleChangeSerializer}},
+        "destroy": {"responses": {200: serializers.RemovalSerializer}},
+        "offboarding": {"responses": {200: serializers.OffboardingSerializer}},
+    }
     serializer_class = serializers.MembershipSerializer
     filter_serializer_class = serializers.MembershipFilterSerializer
     kind = "member"
@@ -24,6 +31,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
         "partial_update": Permission.MANAGE_MEMBERS,
         # Every member may leave. ``Membership.remove()`` checks who may remove others.
         "destroy": Permission.VIEW_ORGANIZATION,
+        "offboarding": Permission.VIEW_ORGANIZATION,
     }
 
     def get_queryset(self) -> QuerySet[Membership]:
@@ -38,13 +46,41 @@ class MembershipViewSet(OrganizationScopedViewSet):
         return super().filter_rows(rows.filter(matches), **filters)
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
-        """Change the role of the member."""
-        membership = self.get_object()
+        """Change the role of the member. After a demotion, `live_keys` are the active keys that the member created."""
+        membership, live_keys = self.get_object(), ApiKey.objects.none()
         if role := self.get_values(partial=True).get("role"):
-            membership.change_role(role, by=self.actor)
-        return Response(self.get_serializer(membership).data)
+            live_keys = membership.change_role(role, by=self.actor)
+        membership.live_keys = _list(live_keys)
+        return Response(serializers.RoleChangeSerializer(membership).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
-        """Remove a member, or leave. Return the active keys of this member, so you can revoke them."""
-        live_keys = self.get_object().remove(by=self.actor).select_related("created_by").order_by("pk")
-        return Response(serializers.RemovalSerializer({"live_keys": live_keys}).data)
+        """Remove a member, or leave. Return the active keys that the member created, so you can revoke them.
+
+        The body can name some of these keys as `revoke_keys`, a list of ids: they are revoked in the same transaction. With
+        the `ETag` of the preview in `If-Match`, the response is a 409 if anything in the preview has changed.
+        """
+        membership, shown = self.get_object(), None
+        if if_match := request.META.get("HTTP_IF_MATCH", "").strip():
+            # An ETag without quotes matches nothing.
+            shown = next(iter(parse_etags(if_match)), "")
+        serializer = serializers.RemovalSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        revoke_keys = serializer.validated_data.get("revoke_keys", [])
+        live_keys = membership.remove(by=self.actor, revoke_keys=revoke_keys, shown=None if shown == "*" else shown)
+        return Response(serializers.RemovalSerializer({"live_keys": _list(live_keys)}).data)
+
+    def offboarding(self, request: Request, **kwargs: str) -> Response:
+        """Show what the removal of a member ends, and what it leaves for a decision. Members can see their own.
+
+        `user_keys` lose this organization, `live_keys` go on working, and nobody can accept the `invitations` any more.
+        """
+        membership = self.get_object()
+        if membership.user_id != self.user.pk:
+            self.require(Permission.MANAGE_MEMBERS)
+        offboarding = membership.preview_offboarding()
+        data = serializers.OffboardingSerializer(offboarding, context=self.get_serializer_context()).data
+        return Response(data, headers={"ETag": quote_etag(offboarding.etag)})
+
+
+def _list(live_keys: ApiKeyQuerySet) -> list[ApiKey]:
+    return list(live_keys.select_related("created_by").order_by("pk"))

@@ -1,3 +1,6 @@
+from typing import Any
+
+from django.db import router, transaction
 from django.db.models import QuerySet
 from rest_framework import status
 from rest_framework.request import Request
@@ -20,7 +23,7 @@ class OrganizationsViewSet(ApiViewSet):
     def get_queryset(self) -> QuerySet[Organization]:
         is_key = isinstance(self.user, OrganizationPrincipal)
         own = {"pk": self.user.organization.pk} if is_key else {"memberships__user": self.user.pk}
-        return Organization.objects.filter(**own).order_by("name", "pk")
+        return Organization.objects.filter(**own).open_to(self.actor.api_key).order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = Organization.objects.create_organization(owner=self.user, by=self.actor, **self.get_values())
@@ -33,16 +36,29 @@ class OrganizationViewSet(OrganizationScopedViewSet):
     kind = "organization"
     required_permissions = {
         "retrieve": Permission.VIEW_ORGANIZATION,
-        "partial_update": Permission.DELETE_ORGANIZATION,
+        # The body decides.
+        "partial_update": Permission.VIEW_ORGANIZATION,
         "destroy": Permission.DELETE_ORGANIZATION,
     }
 
     def get_object(self) -> Organization:
         return self.organization
 
+    def get_serializer_class(self) -> Any:
+        is_change = self.action == "partial_update"
+        return serializers.OrganizationChangeSerializer if is_change else self.serializer_class
+
     def partial_update(self, request: Request, **kwargs: str) -> Response:
+        """Change the name or slug, or whether user keys are allowed. The latter needs `organization.manage_api_keys`."""
         organization = self.get_object()
-        organization.rename(**self.get_values(partial=True), by=self.actor)
+        if not (self.allows(Permission.MANAGE_API_KEYS) and list(request.data) == ["user_keys_allowed"]):
+            self.require(Permission.DELETE_ORGANIZATION)
+        values = self.get_values(partial=True)
+        with transaction.atomic(using=router.db_for_write(Organization)):
+            if "user_keys_allowed" in values:
+                organization.allow_user_keys(values.pop("user_keys_allowed"), by=self.actor)
+            if values:
+                organization.rename(**values, by=self.actor)
         return Response(self.get_serializer(organization).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:

@@ -6,12 +6,14 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from closient_auth.keys import KeyType
-from closient_auth.models import Membership
+from closient_auth.models import ApiKey, Membership, Organization
+from closient_auth.models.actors import get_api_key_of
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
@@ -97,6 +99,41 @@ class EmailField(TextField, serializers.EmailField):
     pass
 
 
+class TextListField(serializers.ListField):
+    """Accept only a list of strings. REST framework would convert a tuple or a set of a form."""
+
+    child = TextField(max_length=255)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, list):
+            self.fail("not_a_list", input_type=type(data).__name__)
+        return super().to_internal_value(data)
+
+
+class OwnOrganizationField(serializers.UUIDField):
+    """The id of an organization that has the user of the request as a member."""
+
+    default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id.")}
+
+    def to_internal_value(self, data: Any) -> Organization:  # type: ignore[override]
+        rows = Organization.objects.using(router.db_for_write(Organization))
+        found = rows.filter(
+            pk=super().to_internal_value(data), memberships__user=self.context["request"].user.pk
+        ).first()
+        if found is None:
+            self.fail("does_not_exist")
+        return found
+
+    def get_attribute(self, instance: ApiKey) -> Any:
+        # The id is enough, and loading the organization would take a query for each key.
+        return instance.restricted_to_id
+
+
+class ShutOutField(serializers.BooleanField):
+    def get_attribute(self, instance: ApiKey) -> bool:
+        return instance.is_shut_out_of(self.context["view"].organization)
+
+
 class PageSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1, required=False)
     page_size = serializers.IntegerField(min_value=1, required=False, help_text=_("25 by default, at most 100."))
@@ -109,6 +146,10 @@ class ApiKeySerializer(Serializer):
         "expires_at": None,
         "rate_limit_per_minute": 0,
         "rate_limit_per_day": 0,
+        "permissions": ["organization.view_organization"],
+        "restricted_to": None,
+        "allowed_networks": ["203.0.113.0/24"],
+        "allowed_origins": [],
     }
     id = serializers.UUIDField(read_only=True)
     prefix = ChoiceField(choices=KeyType.choices, read_only=True)
@@ -119,6 +160,20 @@ class ApiKeySerializer(Serializer):
     expires_at = UtcDateTimeField(required=False, allow_null=True)
     rate_limit_per_minute = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
     rate_limit_per_day = serializers.IntegerField(min_value=0, max_value=MAX_LIMIT, required=False)
+    permissions = TextListField(
+        required=False,
+        allow_null=True,
+        help_text=_("What the key may do, at most what its type or its user may; null for all."),
+    )
+    restricted_to = OwnOrganizationField(
+        required=False, allow_null=True, help_text=_("The only organization of a user key; null for all of its user.")
+    )
+    allowed_networks = TextListField(
+        required=False, help_text=_("Networks in CIDR notation from which the key may be used; empty for all.")
+    )
+    allowed_origins = TextListField(
+        required=False, help_text=_("Origins of the web pages that may use a publishable key; empty for all.")
+    )
     created_by = serializers.CharField(source="created_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     last_used = UtcDateTimeField(read_only=True, allow_null=True)
@@ -145,6 +200,9 @@ class RotationSerializer(Serializer):
         default=0,
         help_text=_("Seconds until the old key expires, at most until its own expiry."),
     )
+    expires_at = UtcDateTimeField(
+        required=False, allow_null=True, help_text=_("The expiry of the new key; by default that of the old key.")
+    )
 
 
 class ApiKeyFilterSerializer(serializers.Serializer[Any]):
@@ -158,7 +216,13 @@ class OrganizationSerializer(Serializer):
     id = serializers.UUIDField(read_only=True)
     name = TextField(max_length=255)
     slug = SlugField(required=False)
+    user_keys_allowed = serializers.BooleanField(read_only=True)
+    suspended_at = UtcDateTimeField(read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
+
+
+class OrganizationChangeSerializer(OrganizationSerializer):
+    user_keys_allowed = serializers.BooleanField(required=False)
 
 
 class MembershipSerializer(Serializer):
@@ -177,8 +241,24 @@ class MembershipFilterSerializer(serializers.Serializer[Any]):
     q = TextField(max_length=255, required=False, allow_blank=True)
 
 
-class RemovalSerializer(Serializer):
+class LiveKeysSerializer(Serializer):
     live_keys = ApiKeySerializer(many=True, read_only=True)
+
+
+class RoleChangeSerializer(LiveKeysSerializer, MembershipSerializer):
+    pass
+
+
+class RemovalSerializer(LiveKeysSerializer):
+    revoke_keys = serializers.ListField(child=serializers.UUIDField(), required=False, write_only=True)
+
+
+class OrganizationUserKeySerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    holder = serializers.CharField(source="user.get_username", read_only=True)
+    hint = serializers.CharField(read_only=True)
+    last_used = UtcDateTimeField(read_only=True, allow_null=True)
+    shut_out = ShutOutField(help_text=_("Whether the organization refuses this key."))
 
 
 class InvitationSerializer(Serializer):
@@ -189,6 +269,11 @@ class InvitationSerializer(Serializer):
     invited_by = serializers.CharField(source="invited_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True)
+
+
+class OffboardingSerializer(LiveKeysSerializer):
+    user_keys = OrganizationUserKeySerializer(many=True, read_only=True)
+    invitations = InvitationSerializer(many=True, read_only=True)
 
 
 class InvitationFilterSerializer(serializers.Serializer[Any]):
@@ -239,6 +324,8 @@ class OwnKeySerializer(Serializer):
     hint = serializers.CharField(read_only=True)
     name = serializers.CharField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True, allow_null=True)
+    permissions = serializers.ListField(child=serializers.CharField(), read_only=True, allow_null=True)
+    restricted_to = serializers.UUIDField(source="restricted_to_id", read_only=True, allow_null=True)
     limits = WindowSerializer(many=True, read_only=True, allow_null=True, help_text=_("Null if the counters fail."))
 
 
@@ -250,7 +337,9 @@ class OwnOrganizationSerializer(Serializer):
     permissions = serializers.SerializerMethodField()
 
     def get_permissions(self, access: Membership | OrganizationPrincipal) -> list[str]:
-        return sorted(access.permissions)
+        if isinstance(access, OrganizationPrincipal):
+            return sorted(access.permissions)
+        return sorted(access.get_permissions(get_api_key_of(self.context["request"].user)))
 
 
 class MeSerializer(Serializer):

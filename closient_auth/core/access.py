@@ -28,6 +28,9 @@ KNOWN = "_closient_auth_access"
 # The number of organizations in a 400 response to a person who named none.
 MAX_ORGANIZATIONS = 100
 
+# By the code of a refusal, its cause in the log.
+CAUSES = {"not_found": "organization", "organization_suspended": "suspended", "user_key_not_allowed": "user_key"}
+
 NO_ORGANIZATION = _("You are not a member of any organization.")
 
 
@@ -98,21 +101,24 @@ def resolve_access(request: HttpRequest, actor: Actor, user: Any, names: tuple[s
     access = get_known_access(request, user, names)
     if access is None:
         try:
-            access = find_access(user, names, is_superuser=actor.is_superuser)
+            access = find_access(user, names, is_superuser=actor.is_superuser, api_key=actor.api_key)
         except Refused as refused:
-            if refused.code == "not_found" and actor.api_key:
-                report_refusal(request, actor.api_key, "organization")
+            if refused.code in CAUSES and actor.api_key:
+                report_refusal(request, actor.api_key, CAUSES[refused.code])
             raise
         setattr(request, KNOWN, _Known(user, names, access))
     return access
 
 
-def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Access:
+def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key: ApiKey | None = None) -> Access:
     """Return the access of a user or principal to the organization with all these names (ids or slugs).
 
     Without names, it is the organization of the key, or of the user's only membership. ``is_superuser`` says that Django's
-    superuser status counts (``Actor.is_superuser``). Raise ``Refused``: ``not_authenticated``, ``not_found``, or
-    ``organization_required`` without names for a user who does not have exactly one membership.
+    superuser status counts (``Actor.is_superuser``). ``api_key`` authenticated the request, if any.
+
+    Raise ``Refused``: ``not_authenticated``; ``not_found``, also for another organization than that to which the key is
+    restricted; ``organization_required`` without names for a user who does not have exactly one membership;
+    ``organization_suspended``; ``user_key_not_allowed``.
     """
     if isinstance(user, OrganizationPrincipal):
         if not all(user.organization.is_named(name) for name in names):
@@ -132,14 +138,26 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool) -> Acces
     if names:
         memberships = memberships.filter(organization__in=_named(names))
     found = list(memberships[:MAX_ORGANIZATIONS])
-    if names and not found:
+    restricted_to = api_key and api_key.restricted_to_id
+    own = [membership for membership in found if restricted_to in (None, membership.organization_id)]
+    if names and not own:
         raise Refused("not_found")
-    if len(found) != 1:
+    # A restricted key chooses no organization for its user: it would then be allowed what the unrestricted key is not.
+    if len(found) != 1 or not own:
         # Do not ask users without a membership to name an organization: any name would return 404.
-        text = None if found or is_superuser else NO_ORGANIZATION
-        own = sorted((_describe(membership.organization) for membership in found), key=itemgetter("name"))
-        raise Refused("organization_required", text, organizations=own)
-    return Access(found[0].organization, found[0].permissions, is_superuser)
+        text = None if own or is_superuser else NO_ORGANIZATION
+        organizations = sorted((_describe(membership.organization) for membership in own), key=itemgetter("name"))
+        raise Refused("organization_required", text, organizations=organizations)
+    return _get_member_access(own[0], is_superuser, api_key)
+
+
+def _get_member_access(membership: Membership, is_superuser: bool, api_key: ApiKey | None) -> Access:
+    organization = membership.organization
+    if organization.suspended_at is not None and not is_superuser:
+        raise Refused("organization_suspended")
+    if api_key is not None and (not organization.user_keys_allowed or api_key.is_shut_out_of(organization)):
+        raise Refused("user_key_not_allowed")
+    return Access(organization, membership.get_permissions(api_key), is_superuser)
 
 
 def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:

@@ -1,5 +1,6 @@
 """The network address of a client, also behind proxies."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -7,20 +8,31 @@ from django.http import HttpRequest
 
 from closient_auth.conf import conf
 
+# Some proxies append the port: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``.
+_PORT = re.compile(r"\A(?:([0-9.]+):[0-9]+|\[([0-9a-fA-F:.]+)\](?::[0-9]+)?)\Z")
+
 
 def get_client_address(request: HttpRequest) -> str:
-    """Return the IP address of the client.
+    """Return the IP address of the client, for limits and the audit log.
 
-    With ``TRUSTED_PROXIES``, this is the address that the first of these proxies appended to ``X-Forwarded-For``. A client
-    can send the header too, but its entries are further left. If the header is too short or this entry is not an IP
-    address, and without proxies, return ``REMOTE_ADDR``. It is empty if the server listens on a Unix socket.
+    If ``find_client_address()`` does not know it, this is ``REMOTE_ADDR``: the address of a proxy, or an empty text if the
+    server listens on a Unix socket.
     """
     remote: str = request.META.get("REMOTE_ADDR", "")
-    if (proxies := conf.TRUSTED_PROXIES) > 0:
-        entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        if len(entries) >= proxies and (address := _parse(entries[-proxies].strip())):
-            return str(address)
-    return str(_parse(remote) or remote)
+    return str(find_client_address(request) or _parse(remote) or remote)
+
+
+def find_client_address(request: HttpRequest) -> IPv4Address | IPv6Address | None:
+    """Return the IP address of the client, or ``None`` if it is not certain.
+
+    With ``TRUSTED_PROXIES``, this is the address that the first of these proxies appended to ``X-Forwarded-For``, and
+    without proxies ``REMOTE_ADDR``. A client can send the header too, but its entries are further left. If the header has
+    fewer entries than there are proxies, the request has not passed all of them.
+    """
+    if (proxies := conf.TRUSTED_PROXIES) <= 0:
+        return _parse(request.META.get("REMOTE_ADDR", ""))
+    entries = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    return _parse(_PORT.sub(r"\1\2", entries[-proxies].strip())) if len(entries) >= proxies else None
 
 
 def get_client_network(address: str) -> str:

@@ -25,12 +25,20 @@ from closient_auth.core.callers import get_actor, set_api_key
 from closient_auth.core.last_used import record_use
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_browser_use, report_refusal
+from closient_auth.core.restrictions import find_refusal
 from closient_auth.core.session_only import is_session_only
 from closient_auth.models import ApiKey
 from closient_auth.principals import get_principal
 
 # By the code of a refusal, its cause in the log.
-CAUSES = {"session_required": "session_only", "publishable_key_refused": "publishable"}
+CAUSES = {
+    "session_required": "session_only",
+    "publishable_key_refused": "publishable",
+    "network_not_allowed": "network",
+    "origin_not_allowed": "origin",
+    "organization_suspended": "suspended",
+    "permission_denied": "malformed_permissions",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ class Gate:
             view = request.resolver_match.func if request.resolver_match is not None else None
             hashed_key = credentials.hash_presented_key(request)
             api_key, refusal = identify(request, hashed_key, view, is_publishable=self.publishable)
+            headers.update(responses.get_expiry_headers(api_key.expires_at))
             try:
                 verdict = rates.count_key(request, api_key)
             except Refused as refused:
@@ -134,11 +143,16 @@ def identify(
 
 
 def accept(request: HttpRequest, api_key: ApiKey, refusal: str | None) -> None:
-    """Note a key on the request and record its use. If there is a ``refusal``, report that and raise ``Refused``."""
+    """Note a key on the request and record its use. Report and raise ``Refused`` for a ``refusal`` or a restriction.
+
+    A refused use of a restricted key is recorded as well: somebody has the key.
+    """
+    if refusal is None:
+        record_use(request, api_key)
+        refusal = find_refusal(request, api_key)
     if refusal is not None:
         report_refusal(request, api_key, CAUSES[refusal])
         raise Refused(refusal)
-    record_use(request, api_key)
     if not credentials.is_public(api_key.prefix):
         report_browser_use(request, api_key)
     set_api_key(request, api_key)

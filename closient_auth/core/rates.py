@@ -21,9 +21,18 @@ NAMES = {MINUTE: "minute", DAY: "day"}
 
 
 def get_windows(api_key: ApiKey) -> tuple[Window, ...]:
-    """Return the windows of a key. A limit of 0 on the key means the default; a default of 0 means no window."""
+    """Return the windows of a key.
+
+    A limit of 0 on the key means the default, and a default of 0 means no window. No limit is above
+    ``MAX_RATE_LIMIT_PER_MINUTE`` and ``MAX_RATE_LIMIT_PER_DAY``, whoever created the key.
+    """
     per_minute = api_key.rate_limit_per_minute or KEY_RULES[api_key.prefix].get_rate_limit()
-    return _get_windows(per_minute, api_key.rate_limit_per_day or conf.RATE_LIMIT_PER_DAY)
+    per_day = api_key.rate_limit_per_day or conf.RATE_LIMIT_PER_DAY
+    return _get_windows(_cap(per_minute, conf.MAX_RATE_LIMIT_PER_MINUTE), _cap(per_day, conf.MAX_RATE_LIMIT_PER_DAY))
+
+
+def _cap(limit: int, maximum: int) -> int:
+    return min(limit or maximum, maximum) if maximum else limit
 
 
 # Most keys have the same limits.
@@ -78,7 +87,7 @@ def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None)
 def get_headers(verdict: Verdict) -> dict[str, str]:
     """Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
 
-    The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
+    With ``RATE_LIMIT_POLICY`` set to ``"structured"``, ``RateLimit-Policy`` has the syntax of draft 11. The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
     ``X-RateLimit-Reset`` is a Unix timestamp. ``RateLimit`` lists all windows, as later drafts do: ``r`` is the number of
     requests left, ``t`` the seconds until the window ends.
     """
@@ -88,7 +97,7 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
         "RateLimit": ", ".join(
             [f'"{_get_name(state.window)}";r={state.remaining};t={state.reset}' for state in verdict.states]
         ),
-        "RateLimit-Policy": ", ".join([f"{state.window.limit};w={state.window.period}" for state in verdict.states]),
+        "RateLimit-Policy": ", ".join([_get_policy(state.window) for state in verdict.states]),
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": str(tightest.reset),
@@ -96,6 +105,12 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
         "X-RateLimit-Remaining": remaining,
         "X-RateLimit-Reset": str(int(time.time()) + tightest.reset),
     }
+
+
+def _get_policy(window: Window) -> str:
+    if conf.RATE_LIMIT_POLICY == "structured":
+        return f'"{_get_name(window)}";q={window.limit};w={window.period}'
+    return f"{window.limit};w={window.period}"
 
 
 def _get_name(window: Window) -> str:

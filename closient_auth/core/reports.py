@@ -37,7 +37,7 @@ AUDIT_INTERVAL = timedelta(hours=1)
 BROWSER_HEADERS = ("HTTP_ORIGIN", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_USER")
 METHOD = re.compile(r"[A-Z]{1,16}")
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-WARNINGS = {"revoked", "browser"}
+WARNINGS = {"revoked", "browser", "network", "malformed_permissions"}
 # A filter of the host can read the fields by name from ``record.args``.
 LINE = (
     "api_key=%(api_key)s cause=%(cause)s id=%(id)s organization=%(organization)s method=%(method)s route=%(route)s "

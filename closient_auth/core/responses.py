@@ -1,17 +1,21 @@
 """Headers of a response, and work after it."""
 
 from collections.abc import Callable, MutableMapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from asgiref.sync import iscoroutinefunction
 from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 
 # Attributes of Django's request: the headers for its response, and whether somebody will set them.
 HEADERS = "_closient_auth_headers"
 SENDS_HEADERS = "_closient_auth_sends_headers"
+# From this time before its end on, each response tells the client when its key expires.
+EXPIRY_NOTICE = timedelta(days=30)
 
 
 def get_headers(request: HttpRequest) -> dict[str, str]:
@@ -33,6 +37,19 @@ def vary_on(headers: MutableMapping[str, str], name: str) -> None:
     named = [part.strip() for part in headers.get("Vary", "").split(",") if part.strip()]
     if name.lower() not in map(str.lower, named):
         headers["Vary"] = ", ".join([*named, name])
+
+
+def get_expiry_headers(expires_at: datetime | None) -> dict[str, str]:
+    """Return the header ``X-API-Key-Expires`` for a key that expires within 30 days: the time in UTC (ISO 8601)."""
+    if expires_at is None or expires_at > timezone.now() + EXPIRY_NOTICE:
+        return {}
+    return {"X-API-Key-Expires": format_utc(expires_at)}
+
+
+def format_utc(moment: datetime) -> str:
+    """Return a time as ISO 8601 in UTC, such as ``2030-01-31T12:00:00Z``, whatever ``USE_TZ`` is."""
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def forbid_storing(headers: MutableMapping[str, str], request: HttpRequest) -> None:

@@ -37,16 +37,28 @@ By: TypeAlias = Actor | AbstractBaseUser | None
 
 SYSTEM = Actor()
 
+# The attribute of a user with the API key that authenticated the request.
+API_KEY = "_closient_auth_api_key"
+
 # The actor of the innermost ``acting()`` block.
 current_actor: ContextVar[Actor] = ContextVar("closient_auth_actor", default=SYSTEM)
 
 
 def as_actor(by: Actor | AbstractBaseUser) -> Actor:
-    """Return the actor. A bare user is never a superuser, as the user may have been loaded for an API key or a task."""
+    """Return the actor. A bare user is never a superuser, as the user may have been loaded for an API key or a task.
+
+    The user of a request with an API key has no more permissions than the key.
+    """
     if isinstance(by, Actor):
         return by
     # Whatever is not a user, such as the principal of an organization's key, has no rank anywhere.
-    return Actor(by if isinstance(by, get_user_model()) else None)
+    user = by if isinstance(by, get_user_model()) else None
+    return Actor(user, get_api_key_of(user))
+
+
+def get_api_key_of(user: Any) -> Any:
+    """Return the API key that authenticated the request of this user, or ``None``."""
+    return getattr(user, API_KEY, None)
 
 
 @contextmanager

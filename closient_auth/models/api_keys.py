@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
+from types import EllipsisType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,15 +18,36 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.conf import conf
 from closient_auth.keys import HINT_LENGTH, KeyType, generate_api_key, get_hint, hash_api_key
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
+from closient_auth.models.key_policies import (
+    get_default_expiry,
+    get_successor_expiry,
+    limit_permissions,
+    require_vacancy,
+    require_within_maximums,
+)
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
-from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_key_types
+from closient_auth.models.restrictions import (
+    MalformedError,
+    NetworksField,
+    OriginsField,
+    PermissionsField,
+    read_permissions,
+)
+from closient_auth.roles import KEY_RULES, KeyHolder, KeyRules, Permission, get_key_types
 
+# The fields that people can change without a say in what the key may do.
+LABELS = ("name", "description")
+# The fields of a key that can do less than its type.
+RESTRICTIONS = ("permissions", "restricted_to", "allowed_networks", "allowed_origins")
 # The fields accepted by ``ApiKey.change()``.
-EDITABLE_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
+EDITABLE_FIELDS = (*LABELS, "expires_at", "rate_limit_per_minute", "rate_limit_per_day", *RESTRICTIONS)
+# ``clean_fields()`` would look these rows up in a replica.
+_RELATIONS = {"organization", "user", "created_by", "rotated_from", "restricted_to"}
 MAX_GRACE = timedelta(days=7)
 # The maximum of an integer column. SQLite would store larger values, but the other databases refuse them.
 MAX_LIMIT = 2**31 - 1
@@ -68,9 +90,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         name: str = "",
         description: str = "",
         created_by: AbstractBaseUser | None = None,
-        expires_at: datetime | None = None,
+        expires_at: datetime | EllipsisType | None = ...,
         rate_limit_per_minute: int = 0,
         rate_limit_per_day: int = 0,
+        permissions: Collection[str] | None = None,
+        restricted_to: Organization | None = None,
+        allowed_networks: Collection[str] = (),
+        allowed_origins: Collection[str] = (),
         id: UUID | None = None,
         rotated_from: ApiKey | None = None,
         by: By = None,
@@ -78,10 +104,17 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Create a key on behalf of ``by``. Return the row and the raw key; the raw key is not stored anywhere.
 
         ``csb`` and ``cpk`` keys need ``organization``, ``csu`` keys need ``user``. The limits are numbers of requests;
-        0 uses the default. ``created_by`` defaults to the user of ``by``.
+        0 uses the default. ``created_by`` defaults to the user of ``by``. Without ``expires_at``, the key of a person
+        (``by``) has the lifetime of ``KEY_LIFETIME_DAYS``, and any other key does not expire.
 
-        Raise ``PermissionDenied`` if ``by`` may not manage the keys of this holder, ``ValidationError`` for an invalid
-        value or an expiry in the past, and ``IntegrityError`` for a duplicate ``id``.
+        The other arguments take away from what the key may do. ``permissions`` are names, or ``None`` for all of its
+        type. ``restricted_to`` is the only organization of a user key. ``allowed_networks`` are networks in CIDR
+        notation (RFC 4632). ``allowed_origins`` are origins of web pages (RFC 6454), for publishable keys; they fence in
+        browsers and prove nothing. A key that a person creates has at most the permissions of the person.
+
+        Raise ``PermissionDenied`` if ``by`` may not manage the keys of this holder or names a permission that ``by``
+        lacks, ``ValidationError`` for an invalid value, an expiry in the past or a value above a maximum in the settings,
+        and ``IntegrityError`` for a duplicate ``id``.
         """
         api_key = self.model(  # type: ignore[misc]
             id=id or uuid4(),
@@ -91,16 +124,24 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             name=name,
             description=description,
             created_by=created_by or (as_actor(by).user if by is not None else None),
-            expires_at=expires_at,
+            expires_at=get_default_expiry(by) if isinstance(expires_at, EllipsisType) else expires_at,
             rate_limit_per_minute=rate_limit_per_minute,
             rate_limit_per_day=rate_limit_per_day,
+            permissions=permissions,
+            restricted_to=restricted_to,
+            allowed_networks=allowed_networks,
+            allowed_origins=allowed_origins,
+            shut_out_of=rotated_from.shut_out_of if rotated_from else [],
             rotated_from=rotated_from,
             family=rotated_from.family if rotated_from else uuid4(),
         )
-        api_key.clean_fields(exclude={"organization", "user", "created_by", "rotated_from"})
+        api_key.clean_fields(exclude=_RELATIONS)
         api_key.clean()
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         with api_key._authorized(by, using):
+            api_key._hold_to_policy(by, EDITABLE_FIELDS, using)
+            if rotated_from is None:
+                require_vacancy(api_key, by, using)
             api_key.hint, api_key.hashed_key, reveal = _generate(prefix)
             api_key.save(using=using, force_insert=True)
         return api_key, reveal()
@@ -129,6 +170,21 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         holders = self.order_by().filter(user__isnull=False).values("user")
         users = user_model._base_manager.using(self.db).filter(pk__in=holders)
         return Q(user__in=[user.pk for user in users.iterator() if not user.is_active])
+
+    def able_in(self, organization: Organization) -> ApiKeyQuerySet:
+        """Return the active user keys of the members of an organization, without those restricted to another one.
+
+        The organization may have shut some out: see ``ApiKey.is_shut_out_of()``.
+        """
+        members = organization.memberships.using(self.db).values("user")
+        anywhere_or_here = Q(restricted_to=None) | Q(restricted_to=organization)
+        return self.active().filter(anywhere_or_here, prefix=KeyType.USER, user__in=members)
+
+    def beyond_policy(self) -> ApiKeyQuerySet:
+        """Return the keys that live longer than ``MAX_KEY_LIFETIME_DAYS`` allows; none without this setting."""
+        days = conf.MAX_KEY_LIFETIME_DAYS
+        too_long = Q(expires_at__isnull=True) | Q(expires_at__gt=models.F("created_at") + timedelta(days=days))
+        return self.filter(too_long) if days else self.none()
 
     def unused_since(self, moment: datetime) -> ApiKeyQuerySet:
         """Return the keys last used before ``moment``, and the unused keys created before ``moment``."""
@@ -199,6 +255,39 @@ class ApiKey(AuditedModel):
     rate_limit_per_day = models.PositiveIntegerField(
         _("requests per day"), default=0, help_text=_("0 uses the default limit.")
     )
+    permissions = PermissionsField(
+        _("permissions"),
+        null=True,
+        blank=True,
+        help_text=_("The permissions that the key may use of those that its type or its user has; null for all."),
+    )
+    # SET_NULL would make a key of one organization a key of all.
+    restricted_to = models.ForeignKey(
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("restricted to"),
+        help_text=_("The only organization in which a user key works."),
+    )
+    allowed_networks = NetworksField(
+        _("allowed networks"),
+        default=list,
+        blank=True,
+        help_text=_("Networks of the clients that may use the key, such as 203.0.113.0/24; none for all networks."),
+    )
+    allowed_origins = OriginsField(
+        _("allowed origins"),
+        default=list,
+        blank=True,
+        help_text=_(
+            "Origins of the web pages that may use a publishable key, such as https://www.example.com; none for all."
+        ),
+    )
+    # The ids of organizations that have shut out this user key. No foreign key is needed: the id of a deleted organization
+    # does no harm, and each request reads this row anyway.
+    shut_out_of = models.JSONField(default=list, editable=False)
     # The one-to-one relation makes the database refuse a second successor. DO_NOTHING keeps the id of a deleted row:
     # on MariaDB, SET_NULL would first clear the organization of its keys, and the constraint below refuses that.
     rotated_from = models.OneToOneField(
@@ -226,6 +315,10 @@ class ApiKey(AuditedModel):
             # ``unique=True`` would create a second index on PostgreSQL.
             models.UniqueConstraint(fields=["hashed_key"], name="closient_auth_apikey_unique_hash"),
             models.CheckConstraint(condition=Q(*_HOLDERS, _connector=Q.OR), name="closient_auth_apikey_one_holder"),
+            models.CheckConstraint(
+                condition=Q(restricted_to__isnull=True) | Q(prefix__in=get_key_types(KeyHolder.USER)),
+                name="closient_auth_apikey_restricted_user_key",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -236,8 +329,20 @@ class ApiKey(AuditedModel):
         rules = KEY_RULES.get(self.prefix)
         if rules and {name for name in KeyHolder if getattr(self, f"{name}_id") is not None} != {rules.holder}:
             raise ValidationError(HOLDER_ERRORS[rules.holder], code="holder")
+        if rules:
+            self._validate_restrictions(rules)
         # An expired key can still be changed, but only extended within the rules.
         self.validate_expiry(self.expires_at, may_be_past=not self._state.adding)
+
+    def _validate_restrictions(self, rules: KeyRules) -> None:
+        if self.restricted_to_id is not None and rules.holder != KeyHolder.USER:
+            error = ValidationError(
+                _("A key of an organization works in this organization only."), code="not_a_user_key"
+            )
+            raise ValidationError({"restricted_to": error})
+        if self.allowed_origins and not rules.is_public:
+            error = ValidationError(_("Only publishable keys can have allowed origins."), code="not_publishable")
+            raise ValidationError({"allowed_origins": error})
 
     def validate_expiry(self, expires_at: datetime | None, *, may_be_past: bool = False) -> None:
         """Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key."""
@@ -268,25 +373,37 @@ class ApiKey(AuditedModel):
     def change(self, *, by: By = None, **values: Any) -> None:
         """Change some of ``EDITABLE_FIELDS`` on behalf of ``by``; ``None`` skips the permission check.
 
-        Raise ``PermissionDenied`` if ``by`` may not manage the key, ``ValidationError`` for an invalid value or an expiry
-        that ``validate_expiry()`` refuses, and ``TypeError`` for another field.
+        If ``by`` changes more than the name and the description, the key has at most the permissions of ``by``
+        afterwards. Raise ``PermissionDenied`` if ``by`` may not manage the key or names a permission that ``by`` lacks,
+        ``ValidationError`` for an invalid value, an expiry that ``validate_expiry()`` refuses or a value above a maximum
+        in the settings, and ``TypeError`` for another field.
         """
         if unknown := values.keys() - set(EDITABLE_FIELDS):
             raise TypeError(f"These fields of an API key cannot be changed: {', '.join(sorted(unknown))}.")
-        with self._managed(by):
+        with self._managed(by) as using:
             for name, value in values.items():
                 setattr(self, name, value)
-            self.clean_fields(exclude={field.name for field in self._meta.fields} - values.keys())
+            others = {field.name for field in self._meta.fields} - values.keys()
+            self.clean_fields(exclude=others | _RELATIONS)
+            self._validate_restrictions(KEY_RULES[self.prefix])
             if "expires_at" in values:
                 self.validate_expiry(self.expires_at)
-            self.save(update_fields=list(values))
+            self._hold_to_policy(by, values.keys(), using)
+            # The policy may take permissions away.
+            self.save(update_fields={*values, "permissions"})
 
-    def rotate(self, *, by: By = None, grace: timedelta = timedelta(0)) -> tuple[ApiKey, str]:
+    def rotate(
+        self, *, by: By = None, grace: timedelta = timedelta(0), expires_at: datetime | EllipsisType | None = ...
+    ) -> tuple[ApiKey, str]:
         """Create a successor with the same settings and a new secret. Return the successor and its raw key.
 
         Without ``grace`` this key is revoked now; otherwise it expires after ``grace`` (up to ``MAX_GRACE``) or at its
-        own expiry, if earlier. Raise ``ValidationError`` for an invalid ``grace`` or an inactive or already rotated
-        key, and ``PermissionDenied`` if ``by`` may not manage the key.
+        own expiry, if earlier. ``expires_at`` is the expiry of the successor, by default that of this key, and for a
+        person at most what ``MAX_KEY_LIFETIME_DAYS`` allows. The successor has at most the permissions of ``by``, and is
+        not above the other maximums in the settings.
+
+        Raise ``ValidationError`` for an invalid ``grace`` or ``expires_at``, or an inactive or already rotated key, and
+        ``PermissionDenied`` if ``by`` may not manage the key.
         """
         if not timedelta(0) <= grace <= MAX_GRACE:
             raise ValidationError(_("The grace period should be between 0 and 7 days."), code="grace")
@@ -296,6 +413,8 @@ class ApiKey(AuditedModel):
             if type(self)._base_manager.using(using).filter(rotated_from=self).exists():
                 raise ValidationError(_("This key has already been rotated."), code="already_rotated")
             same = {name: getattr(self, name) for name in ("prefix", "organization", "user", *EDITABLE_FIELDS)}
+            same["permissions"] = limit_permissions(self, by)
+            same["expires_at"] = get_successor_expiry(self, by, expires_at)
             creator = as_actor(by).user if by is not None else self.created_by
             # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:
@@ -315,6 +434,39 @@ class ApiKey(AuditedModel):
         with self._authorized(by, using):
             return self._revoke(using)
 
+    def shut_out(self, organization: Organization, *, by: By = None) -> None:
+        """Refuse this user key in an organization from the next request on. The key works elsewhere as before.
+
+        A successor is shut out as well. Raise ``PermissionDenied`` if ``by`` may not manage the keys of the organization.
+        """
+        self._set_shut_out(organization, True, by)
+
+    def let_in(self, organization: Organization, *, by: By = None) -> None:
+        """Accept this user key in an organization again. Raise the same errors as ``shut_out()``."""
+        self._set_shut_out(organization, False, by)
+
+    def is_shut_out_of(self, organization: Organization) -> bool:
+        """Return whether an organization has shut out this key. A malformed list of organizations means all of them."""
+        shut_out_of: Any = self.shut_out_of
+        return not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of
+
+    def narrow(self, granted: frozenset[str], organization: Organization) -> frozenset[str]:
+        """Return what the restrictions leave of the permissions of the key's type or user in an organization.
+
+        Call ``Organization.get_effective_permissions()`` instead. Malformed restrictions leave nothing.
+        """
+        if self.restricted_to_id not in (None, organization.pk):
+            return frozenset()
+        if self.user_id is not None and not organization.user_keys_allowed:
+            return frozenset()
+        if self.is_shut_out_of(organization):
+            return frozenset()
+        try:
+            permissions = read_permissions(self.permissions)
+        except MalformedError:
+            return frozenset()
+        return granted if permissions is None else granted & permissions
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save. A stale instance does not activate a revoked key, extend a rotated key or move ``last_used`` back."""
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
@@ -329,7 +481,7 @@ class ApiKey(AuditedModel):
         deferred = self.get_deferred_fields()
         loaded = {field.name for field in self._meta.concrete_fields if field.attname not in deferred}
         names = kwargs.get("update_fields")
-        names = loaded - {"id", "last_used", "exposure_reported_at"} if names is None else set(names)
+        names = loaded - {"id", "last_used", "exposure_reported_at", "shut_out_of"} if names is None else set(names)
         with transaction.atomic(using=using):
             if "is_active" in names and not self.is_active:
                 self._revoke(using)
@@ -358,15 +510,38 @@ class ApiKey(AuditedModel):
 
     @contextmanager
     def _managed(self, by: By) -> Iterator[str]:
-        # Read the row again under its lock, as a concurrent request may have changed it.
         using = router.db_for_write(type(self), instance=self)
         with self._authorized(by, using):
             # The organization first, as everywhere: the successor of a rotation locks it too.
             lock_rows(Organization, [self.organization_id] if self.organization_id else [], using)
-            lock_rows(type(self), [self.pk], using)
-            rows = type(self)._base_manager.using(using).select_for_update()
-            self.refresh_from_db(fields=["is_active", *EDITABLE_FIELDS], from_queryset=rows)
+            self._read_locked(["is_active", "shut_out_of", *EDITABLE_FIELDS], using)
             yield using
+
+    def _read_locked(self, names: list[str], using: str) -> None:
+        """Lock the row and read these fields again, as a concurrent request may have changed them."""
+        lock_rows(type(self), [self.pk], using)
+        self.refresh_from_db(fields=names, from_queryset=type(self)._base_manager.using(using).select_for_update())
+
+    def _hold_to_policy(self, by: By, names: Collection[str], using: str) -> None:
+        # The name and the description say nothing about what the key may do.
+        if set(names) - set(LABELS):
+            require_within_maximums(self, by, names, using)
+            self.permissions = limit_permissions(self, by, are_chosen="permissions" in names)
+
+    def _set_shut_out(self, organization: Organization, is_shut_out: bool, by: By) -> None:
+        if self.user_id is None:
+            raise ValidationError(_("Only a user key can be shut out. Revoke this key instead."), code="not_a_user_key")
+        using = router.db_for_write(type(self), instance=self)
+        with organization.authorize(by, Permission.MANAGE_API_KEYS):
+            self._read_locked(["shut_out_of"], using)
+            if self.is_shut_out_of(organization) == is_shut_out:
+                return
+            others = [pk for pk in self.shut_out_of if pk != str(organization.pk)]
+            self.shut_out_of = [*others, str(organization.pk)] if is_shut_out else others
+            type(self)._base_manager.using(using).filter(pk=self.pk).update(shut_out_of=self.shut_out_of)
+            event = Event.API_KEY_SHUT_OUT if is_shut_out else Event.API_KEY_LET_IN
+            # The entry belongs to the organization, and its members see it.
+            AuditEntry.objects.record(event, self, using=using, organization_id=organization.pk)
 
     def _revoke(self, using: str) -> bool:
         # Update one column only: saving a stale instance would undo concurrent changes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any, ClassVar, NoReturn, TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -35,6 +35,8 @@ class Event(models.TextChoices):
     API_KEY_CHANGED = "api_key_changed", _("API key changed")
     API_KEY_ROTATED = "api_key_rotated", _("API key rotated")
     API_KEY_REVOKED = "api_key_revoked", _("API key revoked")
+    API_KEY_SHUT_OUT = "api_key_shut_out", _("User key shut out")
+    API_KEY_LET_IN = "api_key_let_in", _("User key let in")
     REVOKED_API_KEY_USED = "revoked_api_key_used", _("Revoked API key used")
     API_KEY_USED_IN_BROWSER = "api_key_used_in_browser", _("Secret API key used in a browser")
 
@@ -69,14 +71,24 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         return super().bulk_create(objs, *args, **kwargs)
 
     def record(
-        self, event: Event, instance: models.Model, *, using: str, old: _Values = None, new: _Values = None
+        self,
+        event: Event,
+        instance: models.Model,
+        *,
+        using: str,
+        organization_id: UUID | None = None,
+        old: _Values = None,
+        new: _Values = None,
     ) -> AuditEntry:
-        """Add an entry for a change in the database ``using``, send its signal after the commit, and return the entry."""
+        """Add an entry for a change in the database ``using``, send its signal after the commit, and return the entry.
+
+        ``organization_id`` is that of the instance by default.
+        """
         actor = current_actor.get()
         entry = self.using(using).create(
             event=event,
             # An organization has no ``organization_id``; its own changes appear in its audit log too.
-            organization_id=getattr(instance, "organization_id", instance.pk),
+            organization_id=organization_id or getattr(instance, "organization_id", instance.pk),
             user_id=actor.user.pk if actor.user else None,
             api_key_id=actor.api_key and actor.api_key.pk,
             actor=str(actor)[:255],

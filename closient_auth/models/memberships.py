@@ -1,21 +1,26 @@
 """The membership of a user in an organization."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.actors import By, acting, as_actor
-from closient_auth.models.api_keys import ApiKeyQuerySet
+from closient_auth.models.api_keys import ApiKey, ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import is_held, lock_rows
-from closient_auth.models.organizations import Organization
+from closient_auth.models.organizations import AUDITED_ROWS, Organization
 from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner
 from closient_auth.roles import Role, get_role_permissions
 
@@ -32,6 +37,28 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
 
     # Django also hides ``delete()`` from managers, as ``Membership.objects.delete()`` would delete all rows.
     delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Offboarding:
+    """What the removal of a member ends, or leaves for a decision.
+
+    ``user_keys`` are the active keys of the person that lose this organization, ``live_keys`` the active keys of the
+    organization that the person created and that go on working, and ``invitations`` the pending ones of the person, which
+    nobody can accept any more.
+    """
+
+    membership: Membership
+    user_keys: list[ApiKey]
+    live_keys: list[ApiKey]
+    invitations: list[Any]
+
+    @property
+    def etag(self) -> str:
+        """A text that changes with the role and with each of these keys and invitations (RFC 9110, section 8.8.3)."""
+        rows = (self.user_keys, self.live_keys, self.invitations)
+        parts = [self.membership.pk, self.membership.role, *([row.pk for row in part] for part in rows)]
+        return sha256(repr(parts).encode()).hexdigest()
 
 
 class Membership(AuditedModel):
@@ -101,25 +128,73 @@ class Membership(AuditedModel):
         """Return the permissions of the role, including ``EXTRA_ROLE_PERMISSIONS``."""
         return get_role_permissions(self.role)
 
-    def change_role(self, role: str, *, by: By = None) -> None:
+    def get_permissions(self, api_key: ApiKey | None = None) -> frozenset[str]:
+        """Return what the member may do in a request: the permissions of the role, less what ``api_key`` takes away."""
+        return self.organization.get_effective_permissions(self.permissions, api_key)
+
+    def change_role(self, role: str, *, by: By = None) -> ApiKeyQuerySet:
         """Change the role on behalf of ``by``; ``None`` skips the permission check, not the last-owner rule.
+
+        If the new role lacks a permission of the old one, return the active organization keys that the member created, for
+        review: they have their own permissions, and the member may have a copy of them. Otherwise return no keys.
 
         Raise ``ValueError`` for an unknown role, ``PermissionDenied`` if ``by`` may not make this change,
         ``LastOwnerError`` for the last active Owner, and ``DoesNotExist`` if the membership was deleted.
         """
         new = Role(role)
-        with self._restored_on_error("role"), self._authorized(by, new):
+        with self._restored_on_error("role"), self._authorized(by, new) as using:
+            is_demotion = not self.permissions <= get_role_permissions(new)
             self.role = new
             self.save(update_fields=["role"])
+        live_keys = self.get_live_keys(using)
+        return live_keys if is_demotion else live_keys.none()
 
-    def remove(self, *, by: By = None) -> ApiKeyQuerySet:
+    def remove(self, *, by: By = None, revoke_keys: Collection[UUID] = (), shown: str | None = None) -> ApiKeyQuerySet:
         """Remove the member, on behalf of ``by``; members may remove themselves. Raise as ``change_role()``.
 
-        Return the active organization keys created by the member, for review: the member may have a copy of them.
+        ``revoke_keys`` are ids of active organization keys that the member created. They are revoked in the same
+        transaction; this needs the permission to manage keys. ``shown`` is the ``etag`` of the ``Offboarding`` that ``by``
+        has seen. Raise ``ValidationError`` for another key, or if the off-boarding would be another one by now.
+
+        Return the remaining active organization keys of the member, for review: the member may have a copy of them.
         """
         with self._restored_on_error("pk"), self._authorized(by, None) as using:
+            offboarding = self._preview(using)
+            if shown is not None and shown != offboarding.etag:
+                message = _("Something has changed since you looked. Look again before you remove the member.")
+                raise ValidationError(message, code="offboarding_changed")
+            if revoke_keys:
+                self._revoke_keys(offboarding, set(revoke_keys), by)
             self.delete()
+        return self.get_live_keys(using)
+
+    def preview_offboarding(self) -> Offboarding:
+        """Return what would happen to keys and invitations if this member were removed."""
+        return self._preview(router.db_for_write(type(self), instance=self))
+
+    def get_live_keys(self, using: str) -> ApiKeyQuerySet:
+        """Return the active organization keys that the member created."""
         return self.organization.api_keys.using(using).active().filter(created_by=self.user_id)
+
+    def _preview(self, using: str) -> Offboarding:
+        pending = self.organization.invitations.using(using).in_state("pending")
+        return Offboarding(
+            membership=self,
+            user_keys=list(
+                ApiKey.objects.using(using).able_in(self.organization).filter(user=self.user_id).order_by("pk")
+            ),
+            live_keys=list(self.get_live_keys(using).select_related("created_by").order_by("pk")),
+            invitations=list(pending.filter(invited_by=self.user_id).select_related("invited_by").order_by("pk")),
+        )
+
+    def _revoke_keys(self, offboarding: Offboarding, ids: set[UUID], by: By) -> None:
+        if unknown := ids - {api_key.pk for api_key in offboarding.live_keys}:
+            message = _("This member created no active key of the organization with the id %s.")
+            errors = [ValidationError(message % pk, code="unknown_key") for pk in sorted(unknown)]
+            raise ValidationError({"revoke_keys": errors})
+        for api_key in offboarding.live_keys:
+            if api_key.pk in ids:
+                api_key.revoke(by=by)
 
     @contextmanager
     def _authorized(self, by: By, new: str | None) -> Iterator[str]:
@@ -163,7 +238,10 @@ def guard_owners(instance: Membership, using: str, origin: object, **kwargs: obj
     if not is_held(stored.organization, using):
         instance._owner_guard = OwnerGuard(stored.organization, using)  # type: ignore[attr-defined]
     # Record before the delete: if the user is deleted too, Django can then set the ``user`` of the entry to null.
-    old = {"user": stored.user_id, "role": stored.role}
+    old: dict[str, Any] = {"user": stored.user_id, "role": stored.role}
+    # The person may have a copy of these keys, also after the account is gone.
+    if live_keys := dict(stored.get_live_keys(using).values_list("pk", "hint")[:AUDITED_ROWS]):
+        old["live_keys"] = {str(pk): hint for pk, hint in live_keys.items()}
     AuditEntry.objects.record(Event.MEMBER_REMOVED, stored, using=using, old=old)
 
 

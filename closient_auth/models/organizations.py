@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
+from django.utils import timezone
 from django.utils.crypto import get_random_string
+from django.utils.module_loading import import_string
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.models.actors import Actor, By, acting, as_actor
+from closient_auth.conf import conf
+from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key_of
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import held, is_held, lock_rows
 from closient_auth.models.ownership import OwnerGuard
@@ -48,6 +52,26 @@ AUDITED_ROWS = 1000
 
 class NotAMemberError(PermissionDenied):
     """The user has no role in the organization. Views respond with 404, to hide its existence."""
+
+
+# By the value of ``ORGANIZATION_CREATION``: who may create organizations.
+CREATORS: dict[str, Callable[[Any], bool]] = {
+    "anyone": lambda user: True,
+    "staff": lambda user: bool(getattr(user, "is_staff", False)),
+}
+
+
+def may_create_organizations(user: Any) -> bool:
+    """Return whether ``ORGANIZATION_CREATION`` lets this user create organizations.
+
+    Raise ``ImproperlyConfigured`` if the setting names no function.
+    """
+    name = conf.ORGANIZATION_CREATION
+    try:
+        may_create: Any = CREATORS[name] if name in CREATORS else import_string(name)
+    except (ImportError, TypeError) as error:
+        raise ImproperlyConfigured("CLOSIENT_AUTH['ORGANIZATION_CREATION'] should name a function.") from error
+    return bool(may_create(user))
 
 
 def read_uuid(text: str) -> UUID | None:
@@ -88,15 +112,31 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         # Some collations of MariaDB and MySQL compare "u" and "v" as equal, except in regular expressions.
         return self.filter(slug=name, slug__regex=f"^{name}$")
 
+    def open_to(self, api_key: Any) -> OrganizationQuerySet:
+        """Return the organizations without those that refuse a user key; all of them for another key or none."""
+        if api_key is None or api_key.user_id is None:
+            return self
+        # A malformed list refuses the key everywhere.
+        shut_out_of = api_key.shut_out_of
+        if not isinstance(shut_out_of, list):
+            return self.none()
+        found = self.filter(user_keys_allowed=True).exclude(
+            pk__in=[uuid for pk in shut_out_of if (uuid := read_uuid(str(pk)))]
+        )
+        return found if api_key.restricted_to_id is None else found.filter(pk=api_key.restricted_to_id)
+
     def create_organization(
         self, *, name: str, owner: AbstractBaseUser, slug: str | None = None, by: By = None
     ) -> Organization:
         """Create an organization and its first Owner in one transaction, and return the organization.
 
-        ``slug`` defaults to one made from the name in lower case. ``by`` is the actor in the audit log. Raise ``ValidationError`` for an
-        invalid name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
+        ``slug`` defaults to one made from the name in lower case. Raise ``PermissionDenied`` if ``by`` may not create
+        organizations (``ORGANIZATION_CREATION``); ``None`` skips this check. Raise ``ValidationError`` for an invalid
+        name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
         can deadlock, if a row with it was just deleted: one of them gets ``OperationalError`` and can retry.
         """
+        if by is not None and not may_create_organizations(as_actor(by).user):
+            raise PermissionDenied(_("You may not create organizations."))
         if not owner.is_active:
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
@@ -131,8 +171,12 @@ class Organization(AuditedModel):
     name = models.CharField(_("name"), max_length=255)
     slug = models.SlugField(_("slug"), max_length=SLUG_LENGTH, unique=True, validators=[validate_slug])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    user_keys_allowed = models.BooleanField(
+        _("user keys allowed"), default=True, help_text=_("Members can use their own user keys in this organization.")
+    )
+    suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True, editable=False)
 
-    audited_fields = ("name", "slug")
+    audited_fields = ("name", "slug", "user_keys_allowed", "suspended_at")
     created_event = Event.ORGANIZATION_CREATED
     changed_event = Event.ORGANIZATION_CHANGED
 
@@ -192,6 +236,22 @@ class Organization(AuditedModel):
             role = membership.role if membership else None
         return Role.MANAGER if actor.is_staff and not own and role != Role.OWNER else role
 
+    def get_effective_permissions(self, granted: frozenset[str], api_key: Any = None) -> frozenset[str]:
+        """Return what is left of the permissions of a role or key type here. This is the only place that takes them away.
+
+        A suspended organization leaves nothing to its members and keys. ``api_key`` authenticated the request, if any.
+        """
+        if self.suspended_at is not None:
+            return frozenset()
+        return granted if api_key is None else frozenset(api_key.narrow(granted, self))
+
+    def get_permissions(self, actor: Actor, rank: str) -> frozenset[str]:
+        """Return what an actor with this rank may do here: the permissions of the rank, less what their key takes away."""
+        granted = get_role_permissions(rank)
+        if actor.api_key is None and (actor.is_superuser or actor.is_staff):
+            return granted
+        return self.get_effective_permissions(granted, actor.api_key or get_api_key_of(actor.user))
+
     @contextmanager
     def authorize(self, by: By, permission: str) -> Iterator[None]:
         """Lock the organization for the block, and attribute the changes in the block to ``by``.
@@ -200,17 +260,26 @@ class Organization(AuditedModel):
         ``LastOwnerError`` like ``keep_owner()``.
         """
         with self.keep_owner():
-            if by is not None and permission not in get_role_permissions(self._require_rank(by)):
+            if by is not None and permission not in self.get_permissions(as_actor(by), self.require_rank(by)):
                 raise PermissionDenied(_("Your role does not allow this."))
             with acting(by):
                 yield
 
     def require_role_change(self, by: By, old: str | None, new: str | None, *, own: bool = False) -> None:
         """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
-        if by is not None and not may_change_role(self._require_rank(by, own), old, new, own=own):
+        if by is None:
+            return
+        rank = self.require_rank(by, own=own)
+        permissions = self.get_permissions(as_actor(by), rank)
+        # A key of an Owner that lacks a permission of Owners must not make other Owners.
+        if rank == Role.OWNER and not permissions >= get_role_permissions(rank):
+            rank = Role.MANAGER
+        needed = Permission.VIEW_ORGANIZATION if own and new is None else Permission.MANAGE_MEMBERS
+        if needed not in permissions or not may_change_role(rank, old, new, own=own):
             raise PermissionDenied(_("Your role does not allow this change to members."))
 
-    def _require_rank(self, by: Actor | AbstractBaseUser, own: bool = False) -> str:
+    def require_rank(self, by: Actor | AbstractBaseUser, *, own: bool = False) -> str:
+        """Return the same as ``get_rank()``. Raise ``NotAMemberError`` for an actor without a rank."""
         rank = self.get_rank(as_actor(by), own=own)
         if rank is None:
             raise NotAMemberError(_("You are not a member of this organization."))
@@ -232,6 +301,37 @@ class Organization(AuditedModel):
             if type(self)._base_manager.using(using).filter(slug=self.slug).exclude(pk=self.pk).exists():
                 raise self._slug_taken()
             self.save_slug(using, update_fields=["name", "slug"])
+
+    def allow_user_keys(self, allowed: bool, *, by: By = None) -> None:
+        """Let members use their user keys here, or refuse these keys from the next request on, on behalf of ``by``.
+
+        Raise ``PermissionDenied`` if ``by`` may not manage keys.
+        """
+        with self.authorize(by, Permission.MANAGE_API_KEYS):
+            self.user_keys_allowed = allowed
+            self.save(update_fields=["user_keys_allowed"])
+
+    def suspend(self, *, by: By = None) -> None:
+        """Refuse the members and keys of the organization from the next request on, until ``lift_suspension()``.
+
+        Nothing is lost. Raise ``PermissionDenied`` if ``by`` is neither a superuser nor staff in the admin.
+        """
+        self._set_suspended(timezone.now(), by)
+
+    def lift_suspension(self, *, by: By = None) -> None:
+        """Accept the members and keys again. Raise ``PermissionDenied`` like ``suspend()``."""
+        self._set_suspended(None, by)
+
+    def _set_suspended(self, moment: datetime | None, by: By) -> None:
+        actor = None if by is None else as_actor(by)
+        if actor is not None and (actor.api_key is not None or not (actor.is_superuser or actor.is_staff)):
+            raise PermissionDenied(_("Only staff can suspend an organization."))
+        using = router.db_for_write(type(self), instance=self)
+        with self.keep_owner(using), acting(by):
+            self.refresh_from_db(using=using, fields=["suspended_at"])
+            if (self.suspended_at is None) != (moment is None):
+                self.suspended_at = moment
+                self.save(using=using, update_fields=["suspended_at"])
 
     def save_slug(self, using: str, **kwargs: Any) -> None:
         """Save. Raise ``ValidationError`` for a duplicate slug; the unique constraint decides, as a replica may lag."""

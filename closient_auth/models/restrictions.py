@@ -1,0 +1,173 @@
+"""The restrictions of API keys. A restriction only takes away: an unknown or malformed value takes away everything.
+
+``ApiKey`` stores lists of texts. The fields below refuse other values when they are written, and ``read_…()`` reads a value
+from a row, where another program may have written it.
+"""
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from closient_auth.roles import get_all_permissions
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+# Each request compares its client with every entry.
+MAX_ENTRIES = 100
+# An error repeats at most this many characters of a value.
+MAX_QUOTED = 100
+# A scheme, a host in ASCII characters, and maybe a port (RFC 6454, section 6.2; RFC 3986, section 3.2.2).
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+# Browsers leave these ports out of an origin (RFC 6454, section 6.2).
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class MalformedError(ValueError):
+    """A row has a restriction that this package did not write."""
+
+
+class RestrictionField(models.JSONField):
+    """A list of texts. Validation replaces each text by its usual spelling."""
+
+    # Otherwise ``clean_fields()`` would accept ``{}`` and an empty text without validation.
+    empty_values = (None,)
+
+    def clean(self, value: Any, model_instance: Any) -> Any:
+        if value is None:
+            return super().clean(value, model_instance)
+        if not _is_list_of_texts(value):
+            raise ValidationError(_("Write this as a list of texts."), code="not_a_list")
+        if len(value) > MAX_ENTRIES:
+            message = _("This list has more than %(maximum)d entries.")
+            raise ValidationError(message, code="too_many", params={"maximum": MAX_ENTRIES})
+        return super().clean(list(dict.fromkeys(map(self.normalize, value))), model_instance)
+
+    def normalize(self, text: str) -> str:
+        """Return the usual spelling of an entry. Raise ``ValidationError`` for an invalid one."""
+        raise NotImplementedError
+
+
+class PermissionsField(RestrictionField):
+    """Names of permissions. ``None`` is no restriction, and an empty list leaves no permission."""
+
+    def normalize(self, text: str) -> str:
+        if text not in (known := get_all_permissions()):
+            message = _("“%(name)s” is not a known permission. Choose from: %(known)s.")
+            params = {"name": text[:MAX_QUOTED], "known": ", ".join(sorted(known))}
+            raise ValidationError(message, code="unknown_permission", params=params)
+        return str(text)
+
+
+class NetworksField(RestrictionField):
+    """Networks in CIDR notation (RFC 4632) or single addresses. An empty list is no restriction."""
+
+    def normalize(self, text: str) -> str:
+        try:
+            return str(_to_network(text))
+        except ValueError as error:
+            message = _("“%(network)s” is not a network such as 203.0.113.0/24 or 2001:db8::/32. %(reason)s")
+            reason = _get_host_bits_hint(text)
+            params = {"network": text[:MAX_QUOTED], "reason": reason}
+            raise ValidationError(message, code="bad_network", params=params) from error
+
+
+class OriginsField(RestrictionField):
+    """Origins of web pages (RFC 6454), such as ``https://www.example.com``. An empty list is no restriction."""
+
+    def normalize(self, text: str) -> str:
+        origin = _to_origin(text)
+        if origin is None:
+            message = _(
+                "“%(origin)s” is not an origin such as https://www.example.com. Write the scheme and the host, maybe a port, "
+                "and no path or wildcard."
+            )
+            raise ValidationError(message, code="bad_origin", params={"origin": text[:MAX_QUOTED]})
+        return origin
+
+
+def read_permissions(value: object) -> frozenset[str] | None:
+    """Return the permissions in a row, or ``None`` for no restriction. Raise ``MalformedError``, also for unknown names."""
+    if value is None:
+        return None
+    permissions = frozenset(_read_texts(value))
+    if not permissions <= get_all_permissions():
+        raise MalformedError
+    return permissions
+
+
+def is_address_in(address: Address | None, value: object) -> bool:
+    """Return whether an address is in one of the networks of a row; an unknown one is not. Raise ``MalformedError``."""
+    networks = [_read_network(text) for text in _read_texts(value)]
+    return address is not None and any(address in network for network in networks)
+
+
+def is_origin_in(origin: str | None, referer: str | None, value: object) -> bool:
+    """Return whether the ``Origin`` of a request, or else the origin of its ``Referer``, is one of those in a row.
+
+    Raise ``MalformedError``.
+    """
+    origins = _read_texts(value)
+    if origin is None and referer is not None:
+        origin = _get_referring_origin(referer)
+    return origin in origins
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list | tuple | set | frozenset) and all(isinstance(text, str) for text in value)
+
+
+def _read_texts(value: Any) -> list[str]:
+    if not isinstance(value, list) or not _is_list_of_texts(value):
+        raise MalformedError
+    return value
+
+
+# Each request with a restricted key reads the networks again.
+@lru_cache(maxsize=1024)
+def _read_network(text: str) -> Network:
+    try:
+        return _to_network(text)
+    except ValueError:
+        raise MalformedError from None
+
+
+def _to_network(text: str) -> Network:
+    network = ip_network(text)
+    # The address of a client is never one of these (RFC 4291, section 2.5.5.2).
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None and network.prefixlen >= 96:
+        return IPv4Network((mapped, network.prefixlen - 96))
+    return network
+
+
+def _get_host_bits_hint(text: str) -> Any:
+    try:
+        return _("Did you mean %s?") % ip_network(text, strict=False)
+    except ValueError:
+        return ""
+
+
+def _to_origin(text: str) -> str | None:
+    text = text.lower()
+    match = ORIGIN.fullmatch(text)
+    if match is None:
+        return None
+    port = match[3] or ""
+    if port == DEFAULT_PORTS.get(text.partition(":")[0]):
+        return text.removesuffix(port)
+    return text if int(port[1:] or 0) <= 65_535 else None
+
+
+def _get_referring_origin(referer: str) -> str | None:
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return None
+    return _to_origin(f"{parts.scheme}://{parts.netloc}")
