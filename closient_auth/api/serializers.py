@@ -19,6 +19,7 @@ from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
 from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
+from closient_auth.models.restrictions import MAX_ENTRIES
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
@@ -100,17 +101,35 @@ class EmailField(TextField, serializers.EmailField):
 
 
 class TextListField(serializers.ListField):
-    """Accept only a list of strings. REST framework would convert a tuple or a set of a form."""
+    """Accept a list of strings, and report only the first invalid one, so that the error does not grow with the body."""
 
-    child = TextField(max_length=255)
+    default_error_messages = {"too_many": _("This list has more than {maximum} entries.")}
+    child: Any = TextField(max_length=255)
+    maximum = MAX_ENTRIES
 
-    def to_internal_value(self, data: Any) -> Any:
+    def to_internal_value(self, data: Any) -> list[Any]:
         if not isinstance(data, list):
             self.fail("not_a_list", input_type=type(data).__name__)
+        if len(data) > self.maximum:
+            self.fail("too_many", maximum=self.maximum)
+        return [self.child.run_validation(value) for value in data]
+
+
+class IdField(serializers.UUIDField):
+    """Accept only strings. REST framework would convert a number."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid")
         return super().to_internal_value(data)
 
 
-class OwnOrganizationField(serializers.UUIDField):
+class IdListField(TextListField):
+    child = IdField()
+    maximum = 1000
+
+
+class OwnOrganizationField(IdField):
     """The id of an organization that has the user of the request as a member."""
 
     default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id.")}
@@ -250,7 +269,7 @@ class RoleChangeSerializer(LiveKeysSerializer, MembershipSerializer):
 
 
 class RemovalSerializer(LiveKeysSerializer):
-    revoke_keys = serializers.ListField(child=serializers.UUIDField(), required=False, write_only=True)
+    revoke_keys = IdListField(required=False, write_only=True)
 
 
 class OrganizationUserKeySerializer(Serializer):

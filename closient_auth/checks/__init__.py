@@ -1,11 +1,13 @@
 """System checks. ``rules.py`` is the table of all rules. The other modules find the places that break a rule.
 
-The checks read settings and classes. They send no query and open no connection.
+The checks read settings and classes. They send no query and open no connection, except with ``--database``.
 """
 
+from collections.abc import Sequence
 from itertools import chain
 
 from django.core.checks import CheckMessage, Tags, register
+from django.db import router
 
 from closient_auth.checks.accounts import find_accounts
 from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
@@ -14,10 +16,11 @@ from closient_auth.checks.policies import find_policies
 from closient_auth.checks.routes import get_routes
 from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
 from closient_auth.checks.rules import report
-from closient_auth.checks.settings import find_settings, has_valid_settings
-from closient_auth.checks.stores import find_caches, find_connections, find_databases
+from closient_auth.checks.settings import find_proxies, find_settings, has_valid_settings
+from closient_auth.checks.stores import find_caches, find_connections, find_databases, has_networks
 from closient_auth.checks.versions import find_versions
 from closient_auth.checks.views import get_guarded_views, get_views
+from closient_auth.models import ApiKey
 
 
 def register_checks() -> None:
@@ -26,11 +29,22 @@ def register_checks() -> None:
     register(check_settings, Tags.compatibility)
     # The rules of the cache depend on the views, and one function for both reads the URLconf only once.
     register(check_views, Tags.security, Tags.caches)
+    # Django runs this one for ``check --database`` and ``migrate``.
+    register(check_rows, Tags.database)
 
 
 def check_settings(**kwargs: object) -> list[CheckMessage]:
     """Check ``settings.CLOSIENT_AUTH``, ``settings.DATABASES`` and the version of Django."""
     return report(chain(find_settings(), find_databases(), find_versions()))
+
+
+def check_rows(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
+    """Check that the networks of keys can be told apart. This check sends a query to the database of the keys."""
+    alias = router.db_for_write(ApiKey)
+    if alias not in (databases or ()) or not has_valid_settings():
+        return []
+    findings = list(find_proxies())
+    return report(findings) if findings and has_networks(alias) else []
 
 
 def check_views(**kwargs: object) -> list[CheckMessage]:

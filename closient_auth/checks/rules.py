@@ -33,6 +33,15 @@ RULES = {
         "CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] should also give the owner: {permissions}.",
         "Roles do not inherit permissions. Add these to 'owner' too.",
     ),
+    "W027": (
+        "CLOSIENT_AUTH['KEY_LIFETIME_DAYS'] should be at most MAX_KEY_LIFETIME_DAYS ({maximum}), not {days}.",
+        "Lower it. Until then, keys without a chosen expiry live for {maximum} days.",
+    ),
+    "W028": (
+        "CLOSIENT_AUTH['TRUSTED_PROXIES'] should not be 0 behind a proxy ({sign} is set): clients are told apart by address.",
+        "Set it to the number of proxies that append to X-Forwarded-For. Until then, every client seems to have the address of "
+        "the proxy. If your server or a middleware corrects REMOTE_ADDR, silence this check.",
+    ),
     # Versions
     "W019": (
         "Django should be {wanted} or later, not {installed}.",

@@ -15,6 +15,8 @@ from django.utils.module_loading import import_string
 from closient_auth.checks.rules import Finding
 from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
 from closient_auth.models.api_keys import MAX_LIMIT
+from closient_auth.models.key_policies import MAX_DAYS
+from closient_auth.models.organizations import CREATORS
 from closient_auth.roles import RESERVED_NAMESPACE, Role, get_all_permissions, get_role_permissions
 
 # HTTP allows underscores, but servers drop such headers, because CGI cannot distinguish underscores from hyphens.
@@ -24,6 +26,7 @@ TAKEN_HEADERS = re.compile(
     "accept(-encoding|-language)?|authorization|cache-control|connection|content-(length|type)|cookie|forwarded|host|"
     "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
 )
+POLICIES = ("classic", "structured")
 MODULE = re.compile(r"\w+(\.\w+)*")
 RENAME = f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
 EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
@@ -42,9 +45,20 @@ def find_settings() -> Iterator[Finding]:
         return
     if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
         yield Finding("W015", values={"permissions": ", ".join(lacking)})
+    if 0 < conf.MAX_KEY_LIFETIME_DAYS < conf.KEY_LIFETIME_DAYS:
+        yield Finding("W027", values={"days": conf.KEY_LIFETIME_DAYS, "maximum": conf.MAX_KEY_LIFETIME_DAYS})
+    if conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE:
+        yield from find_proxies()
     yield from (Finding("W025", values={"name": name}) for name in conf.SESSION_ONLY_VIEWS if not _exists(name))
     if _is_reported(conf.HEADER):
         yield Finding("W022", values={"value": repr(conf.HEADER), "default": Defaults().HEADER})
+
+
+def find_proxies() -> Iterator[Finding]:
+    """Find signs of a proxy whose address is taken for that of every client."""
+    signs = ("SECURE_PROXY_SSL_HEADER", "USE_X_FORWARDED_HOST", "USE_X_FORWARDED_PORT")
+    if not conf.TRUSTED_PROXIES and (sign := next((name for name in signs if getattr(settings, name, None)), None)):
+        yield Finding("W028", values={"sign": sign})
 
 
 def has_valid_settings() -> bool:
@@ -71,32 +85,46 @@ def _find_invalid() -> Iterator[Finding]:
             yield Finding("E001", values={"name": name, "suggestion": suggest(name, NAMES)})
         elif name == "EXTRA_ROLE_PERMISSIONS":
             yield from _find_extra_permissions(value)
-        elif wanted := _get_wanted(default := getattr(Defaults(), name), value):
+        elif wanted := _get_wanted(name, default := getattr(Defaults(), name), value):
             # The list of the known packages is long.
             shown = "closient_auth.conf.ACCOUNT_PACKAGES" if isinstance(default, tuple) else default
             values = {"name": name, "wanted": wanted, "value": repr(value), "default": shown}
             yield Finding("E004" if name == "HEADER" else "E003", values=values)
 
 
-def _get_wanted(default: object, value: object) -> str | None:
-    """Return what a setting with this default should be, or None if the value is valid."""
+def _get_wanted(name: str, default: object, value: object) -> str | None:
+    """Return what a setting with this name and default should be, or None if the value is valid."""
     if isinstance(default, bool):
         return None if isinstance(value, bool) else "True or False"
     if isinstance(default, int):
         # ``True`` is an ``int`` in Python, but not a limit.
-        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LIMIT
-        return None if is_count else f"an integer from 0 to {MAX_LIMIT}"
+        most = MAX_DAYS if name.endswith("_DAYS") else MAX_LIMIT
+        is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+        return None if is_count else f"an integer from 0 to {most}"
     if isinstance(default, tuple):
         is_list = isinstance(value, list | tuple) and all(
             isinstance(name, str) and MODULE.fullmatch(name) for name in value
         )
         return None if is_list else "a list of modules"
-    # HEADER is the only string.
+    if name == "RATE_LIMIT_POLICY":
+        return None if value in POLICIES else " or ".join(map(repr, POLICIES))
+    if name == "ORGANIZATION_CREATION":
+        return None if _names_function(value) else "'anyone', 'staff' or the dotted path of a function"
+    # HEADER is the only other string.
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         return "a valid header name"
     csrf_header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
     is_taken = value.lower() == csrf_header or TAKEN_HEADERS.fullmatch(value.lower())
     return "a header without another meaning" if is_taken else None
+
+
+def _names_function(value: object) -> bool:
+    if not isinstance(value, str) or value in CREATORS:
+        return isinstance(value, str)
+    try:
+        return callable(import_string(value))
+    except ImportError:
+        return False
 
 
 def _find_extra_permissions(value: object) -> Iterator[Finding]:

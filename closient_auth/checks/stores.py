@@ -10,7 +10,7 @@ from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.db import router
+from django.db import OperationalError, ProgrammingError, router
 from django.utils.module_loading import import_string
 
 from closient_auth.checks.rules import Finding
@@ -75,6 +75,14 @@ def find_databases() -> Iterator[Finding]:
     mode = str(database.get("OPTIONS", {}).get("transaction_mode", "")).upper()
     if _is_sqlite(database) and database.get("ATOMIC_REQUESTS") and mode not in ("IMMEDIATE", "EXCLUSIVE"):
         yield Finding("W009", values={"alias": alias})
+
+
+def has_networks(alias: str) -> bool:
+    """Return whether a key has ``allowed_networks``; ``False`` without the table, as before the first ``migrate``."""
+    try:
+        return ApiKey.objects.using(alias).exclude(allowed_networks=[]).exists()
+    except (OperationalError, ProgrammingError):
+        return False
 
 
 def _get_database() -> tuple[str, dict[str, Any]]:

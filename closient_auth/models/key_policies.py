@@ -17,6 +17,9 @@ from closient_auth.conf import conf
 from closient_auth.models.actors import By, as_actor
 from closient_auth.roles import KEY_RULES, Role, get_role_permissions
 
+# The maximum of a lifetime in days (about 100 years). Adding more could overflow ``datetime``.
+MAX_DAYS = 36_500
+
 
 def get_default_expiry(by: By) -> datetime | None:
     """Return the expiry of a new key for which ``by`` chose none."""

@@ -190,8 +190,7 @@ class Membership(AuditedModel):
     def _revoke_keys(self, offboarding: Offboarding, ids: set[UUID], by: By) -> None:
         if unknown := ids - {api_key.pk for api_key in offboarding.live_keys}:
             message = _("This member created no active key of the organization with the id %s.")
-            errors = [ValidationError(message % pk, code="unknown_key") for pk in sorted(unknown)]
-            raise ValidationError({"revoke_keys": errors})
+            raise ValidationError({"revoke_keys": ValidationError(message % min(unknown), code="unknown_key")})
         for api_key in offboarding.live_keys:
             if api_key.pk in ids:
                 api_key.revoke(by=by)

@@ -66,10 +66,10 @@ def may_create_organizations(user: Any) -> bool:
 
     Raise ``ImproperlyConfigured`` if the setting names no function.
     """
-    name = conf.ORGANIZATION_CREATION
     try:
-        may_create: Any = CREATORS[name] if name in CREATORS else import_string(name)
-    except (ImportError, TypeError) as error:
+        name = str(conf.ORGANIZATION_CREATION)
+        may_create = CREATORS[name] if name in CREATORS else import_string(name)
+    except ImportError as error:
         raise ImproperlyConfigured("CLOSIENT_AUTH['ORGANIZATION_CREATION'] should name a function.") from error
     return bool(may_create(user))
 

@@ -12,17 +12,19 @@ from closient_auth.models import ApiKey, Invitation, Membership, Organization
 from tests.api.test_matrix import OWN_ROWS
 from tests.api.world import snapshot
 
-KEY_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day")
+RESTRICTIONS = ("permissions", "restricted_to", "allowed_networks", "allowed_origins")
+KEY_FIELDS = ("name", "description", "expires_at", "rate_limit_per_minute", "rate_limit_per_day", *RESTRICTIONS)
 # Each route has a model, and the fields that the body can set.
 WRITABLE = {
     "POST /me/keys": (ApiKey, KEY_FIELDS),
     "PATCH /me/keys/{id}": (ApiKey, KEY_FIELDS),
-    "POST /me/keys/{id}/rotate": (ApiKey, ("grace_seconds",)),
+    "POST /me/keys/{id}/rotate": (ApiKey, ("grace_seconds", "expires_at")),
     "POST /organizations": (Organization, ("name", "slug")),
-    "PATCH /organizations/{organization}": (Organization, ("name", "slug")),
+    "PATCH /organizations/{organization}": (Organization, ("name", "slug", "user_keys_allowed")),
     "POST /organizations/{organization}/keys": (ApiKey, ("prefix", *KEY_FIELDS)),
     "PATCH /organizations/{organization}/keys/{id}": (ApiKey, KEY_FIELDS),
-    "POST /organizations/{organization}/keys/{id}/rotate": (ApiKey, ("grace_seconds",)),
+    "POST /organizations/{organization}/keys/{id}/rotate": (ApiKey, ("grace_seconds", "expires_at")),
+    "PATCH /organizations/{organization}/user-keys/{id}": (ApiKey, ("shut_out",)),
     "PATCH /organizations/{organization}/members/{id}": (Membership, ("role",)),
     "POST /organizations/{organization}/invitations": (Invitation, ("email", "role")),
     "POST /organizations/{organization}/invitations/{id}/resend": (Invitation, ()),

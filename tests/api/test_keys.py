@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from closient_auth.keys import hash_api_key, verify_api_key
 from closient_auth.models import ApiKey, AuditEntry
+from closient_auth.roles import ROLE_PERMISSIONS, Role
 from tests.factories import make_key
 
 FUTURE = "2050-01-31T12:00:00Z"
@@ -41,6 +42,11 @@ def test_create_shows_the_key_once(send, call, tree, acme, people):
         "expires_at": FUTURE,
         "rate_limit_per_minute": 5,
         "rate_limit_per_day": 0,
+        # A Manager cannot give the permission that only Owners have.
+        "permissions": sorted(ROLE_PERMISSIONS[Role.MANAGER]),
+        "restricted_to": None,
+        "allowed_networks": [],
+        "allowed_origins": [],
         "created_by": "manager",
         "created_at": created["created_at"],
         "last_used": None,
@@ -78,6 +84,23 @@ def test_create_shows_the_key_once(send, call, tree, acme, people):
         ("expires_at", "9999-12-31T23:59:59-12:00"),
         ("rate_limit_per_minute", -1),
         ("rate_limit_per_day", 2**31),
+        ("permissions", "organization.view_organization"),
+        ("permissions", ["organization.view"]),
+        ("permissions", [1]),
+        ("permissions", [None]),
+        ("permissions", {"organization.view_organization": True}),
+        ("allowed_networks", None),
+        ("allowed_networks", "203.0.113.0/24"),
+        ("allowed_networks", ["203.0.113.1/24"]),
+        ("allowed_networks", ["example.com"]),
+        ("allowed_networks", [1]),
+        ("allowed_networks", ["203.0.113.0/24"] * 101),
+        # Only publishable keys have origins, and only user keys are restricted to an organization.
+        ("allowed_origins", ["https://www.example.com"]),
+        ("allowed_origins", None),
+        ("allowed_origins", ["www.example.com"]),
+        ("restricted_to", "ffffffff-ffff-4fff-bfff-ffffffffffff"),
+        ("restricted_to", 1),
     ],
 )
 def test_body_that_cannot_be(send, tree, key, field, value):

@@ -71,6 +71,8 @@ def test_business_key(call, acme):
             "hint": key.hint,
             "name": "Shop",
             "expires_at": "2050-01-31T12:00:00Z",
+            "permissions": None,
+            "restricted_to": None,
         },
         "organizations": [describe(acme, sorted(ROLE_PERMISSIONS[Role.OWNER]))],
     }

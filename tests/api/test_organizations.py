@@ -70,6 +70,7 @@ def test_member_changes(send, tree, people, who):
         "email": "editor@example.com",
         "role": "owner",
         "created_at": response.json()["created_at"],
+        "live_keys": [],
     }
     assert AuditEntry.objects.get(event="member_changed").actor == who
     assert send(who, "patch", f"{tree}/members/{editor.pk}", {}).json() == response.json()

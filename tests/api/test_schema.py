@@ -70,8 +70,11 @@ def test_every_route(schema):
         f"{organization}/keys": ["get", "post"],
         f"{organization}/keys/{{id}}": ["delete", "get", "patch"],
         f"{organization}/keys/{{id}}/rotate": ["post"],
+        f"{organization}/user-keys": ["get"],
+        f"{organization}/user-keys/{{id}}": ["get", "patch"],
         f"{organization}/members": ["get"],
         f"{organization}/members/{{id}}": ["delete", "get", "patch"],
+        f"{organization}/members/{{id}}/offboarding": ["get"],
         f"{organization}/invitations": ["get", "post"],
         f"{organization}/invitations/{{id}}": ["delete", "get"],
         f"{organization}/invitations/{{id}}/resend": ["post"],
@@ -132,10 +135,11 @@ def test_each_operation_has_its_place_and_summary(schema):
         (tag,) = operation["tags"]
         by_tag.setdefault(tag, []).append(operation["summary"])
 
-    assert set(by_tag) == {"me", "organizations", "keys", "members", "invitations", "audit"}
+    assert set(by_tag) == {"me", "organizations", "keys", "user keys", "members", "invitations", "audit"}
     summaries = [summary for tag in by_tag for summary in by_tag[tag]]
-    assert len(set(summaries)) == len(summaries) == 30
-    assert sorted(by_tag["members"]) == ["Get a member", "List members", "Remove a member", "Update a member"]
+    assert len(set(summaries)) == len(summaries) == 34
+    members = ["Get a member", "List members", "Preview the removal of a member", "Remove a member", "Update a member"]
+    assert sorted(by_tag["members"]) == members
     assert not any("Base of the views" in operation.get("description", "") for operation in operations)
 
 
@@ -146,7 +150,13 @@ def test_examples_can_be_sent(schema):
 
     assert examples("Organization") == {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
     key = {"name": "warehouse", "description": "Counts the stock.", "expires_at": None}
-    assert examples("NewApiKey") == key | {"rate_limit_per_minute": 0, "rate_limit_per_day": 0}
+    restrictions = {
+        "permissions": ["organization.view_organization"],
+        "restricted_to": None,
+        "allowed_networks": ["203.0.113.0/24"],
+        "allowed_origins": [],
+    }
+    assert examples("NewApiKey") == key | {"rate_limit_per_minute": 0, "rate_limit_per_day": 0} | restrictions
     for name in ("Organization", "NewApiKey"):
         serializer = getattr(serializers, f"{name}Serializer")(data=examples(name), partial=True)
         assert serializer.is_valid(), serializer.errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
@@ -28,12 +29,13 @@ PRINCIPALS = {
     "u-s": "csu root",
     "cpk": "cpk",
 }
-BODIES = {
+BODIES: dict[str, dict[str, Any]] = {
     "PATCH /me/keys/{id}": {"name": "Renamed"},
     "POST /organizations": {"name": "New"},
     "PATCH /organizations/{organization}": {"name": "Renamed"},
     "POST /organizations/{organization}/keys": {"prefix": "csb"},
     "PATCH /organizations/{organization}/keys/{id}": {"name": "Renamed"},
+    "PATCH /organizations/{organization}/user-keys/{id}": {"shut_out": True},
     "PATCH /organizations/{organization}/members/{id}": {"role": "billing"},
     "POST /organizations/{organization}/invitations": {"email": "new@example.com"},
 }
@@ -80,7 +82,8 @@ class World:
         self.ids = {
             organization: {
                 "keys": make_key(organization=organization)[0].pk,
-                "members": MembershipFactory.create(organization=organization).pk,
+                "members": (member := MembershipFactory.create(organization=organization)).pk,
+                "user-keys": make_key("csu", user=member.user)[0].pk,
                 "invitations": make_invitation(organization, f"{inviter}@example.org", by=inviter)[0].pk,
             }
             for organization, inviter in {acme: people["owner"], self.neighbour: self.stranger}.items()

@@ -22,6 +22,13 @@ NAMES = {
     "LAST_USED_INTERVAL",
     "EXTRA_ROLE_PERMISSIONS",
     "SESSION_ONLY_VIEWS",
+    "MAX_RATE_LIMIT_PER_MINUTE",
+    "MAX_RATE_LIMIT_PER_DAY",
+    "MAX_ACTIVE_KEYS",
+    "KEY_LIFETIME_DAYS",
+    "MAX_KEY_LIFETIME_DAYS",
+    "ORGANIZATION_CREATION",
+    "RATE_LIMIT_POLICY",
 }
 COUNTS = {
     "RATE_LIMIT_PER_MINUTE": 300,
@@ -30,6 +37,9 @@ COUNTS = {
     "PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE": 0,
     "TRUSTED_PROXIES": 0,
     "LAST_USED_INTERVAL": 0,
+    "MAX_RATE_LIMIT_PER_MINUTE": 0,
+    "MAX_RATE_LIMIT_PER_DAY": 0,
+    "MAX_ACTIVE_KEYS": 0,
 }
 
 
@@ -54,6 +64,13 @@ def test_settings_that_use_everything_are_silent(run, settings):
             "owner": {"offers.price", "offers.publish"},
         },
         "SESSION_ONLY_VIEWS": [*ACCOUNT_PACKAGES, "tests.accounts"],
+        "MAX_RATE_LIMIT_PER_MINUTE": 1000,
+        "MAX_RATE_LIMIT_PER_DAY": 100_000,
+        "MAX_ACTIVE_KEYS": 50,
+        "KEY_LIFETIME_DAYS": 90,
+        "MAX_KEY_LIFETIME_DAYS": 36_500,
+        "ORGANIZATION_CREATION": "django.contrib.auth.get_user",
+        "RATE_LIMIT_POLICY": "structured",
     }
 
     assert set(settings.CLOSIENT_AUTH) == NAMES
@@ -73,12 +90,12 @@ def test_each_setting_has_a_check(run, settings):
     ("name", "hint"),
     [
         ("RATE_LIMIT_PER", "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY'?"),
-        ("rate_limit", "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY' or 'RATE_LIMIT_FAIL_OPEN'?"),
+        ("rate_limit", "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY' or 'RATE_LIMIT_POLICY' or 'RATE_LIMIT_FAIL_OPEN'?"),
         ("", "Use one of: "),
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),
         ("LAST_USED_INTERVALS", "Did you mean 'LAST_USED_INTERVAL'?"),
-        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, LAST_USED_INTERVAL, "),
+        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, KEY_LIFETIME_DAYS, LAST_USED_INTERVAL, "),
         ("user_settings", "Use one of: "),
     ],
 )
@@ -105,6 +122,43 @@ def test_bad_count(find, settings, name, default, value):
     message = find("E003")
     assert message.msg == f"CLOSIENT_AUTH['{name}'] should be an integer from 0 to 2147483647, not {value!r}."
     assert message.hint == f"Remove it to use the default, {default}."
+
+
+@pytest.mark.parametrize("name", ["KEY_LIFETIME_DAYS", "MAX_KEY_LIFETIME_DAYS"])
+@pytest.mark.parametrize("value", [-1, True, 1.0, "90", None, 36_501])
+def test_bad_number_of_days(find, settings, name, value):
+    settings.CLOSIENT_AUTH = {name: value}
+
+    assert find("E003").msg == f"CLOSIENT_AUTH['{name}'] should be an integer from 0 to 36500, not {value!r}."
+
+
+def test_default_lifetime_above_the_maximum(find, run, settings):
+    settings.CLOSIENT_AUTH = {"KEY_LIFETIME_DAYS": 91, "MAX_KEY_LIFETIME_DAYS": 90}
+    assert "at most MAX_KEY_LIFETIME_DAYS (90), not 91" in find("W027").msg
+    for days, maximum in ((90, 90), (91, 0), (0, 90)):
+        settings.CLOSIENT_AUTH = {"KEY_LIFETIME_DAYS": days, "MAX_KEY_LIFETIME_DAYS": maximum}
+        assert run() == []
+
+
+@pytest.mark.parametrize("value", ["Classic", "", None, 1, ["classic"]])
+def test_bad_policy(find, settings, value):
+    settings.CLOSIENT_AUTH = {"RATE_LIMIT_POLICY": value}
+
+    assert f"should be 'classic' or 'structured', not {value!r}" in find("E003").msg
+
+
+@pytest.mark.parametrize("value", ["nobody", "", None, "django.missing", "missing.module", "django.VERSION", len])
+def test_bad_creators_of_organizations(find, settings, value):
+    settings.CLOSIENT_AUTH = {"ORGANIZATION_CREATION": value}
+
+    assert f"should be 'anyone', 'staff' or the dotted path of a function, not {value!r}" in find("E003").msg
+
+
+@pytest.mark.parametrize("value", ["anyone", "staff", "django.contrib.auth.get_user"])
+def test_good_creators_of_organizations(run, settings, value):
+    settings.CLOSIENT_AUTH = {"ORGANIZATION_CREATION": value}
+
+    assert run() == []
 
 
 @pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER"])

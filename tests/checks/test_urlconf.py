@@ -110,7 +110,7 @@ def test_pattern_that_is_none_is_told_by_django(settings):
 
 def all_own_checks():
     registered = [check for check in checks.registry.registry.get_checks() if check.__module__.startswith(own.__name__)]
-    assert len(registered) == 2
+    assert len(registered) == 3
     return [message for check in registered for message in check(app_configs=None, databases=None)]
 
 
