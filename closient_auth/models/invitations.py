@@ -15,7 +15,6 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.db import models, router, transaction
-from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
@@ -24,6 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 from closient_auth.models.actors import Actor, By, acting, as_actor
 from closient_auth.models.addresses import fold_address, get_address_field
 from closient_auth.models.audit import AuditEntry, Event
+from closient_auth.models.mails import render_mail, to_line
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.roles import Role, may_change_role
@@ -193,17 +193,14 @@ class Invitation(models.Model):
         self.hashed_token = hash_token(token)
         self.expires_at = timezone.now() + LIFETIME
         self.save(using=using)
-        # Replace control and bidi characters, so an organization name cannot inject lines or reverse text in the mail.
-        name = "".join(character if character.isprintable() else " " for character in self.organization.name)
         context = {
             "invitation": self,
             "organization": self.organization,
-            "name": name,
+            "name": to_line(self.organization.name),
             "inviter": inviter,
             "token": token,
         }
-        subject = " ".join(render_to_string("closient_auth/invitation_subject.txt", context).split())
-        body = render_to_string("closient_auth/invitation.txt", context)
+        subject, body = render_mail("invitation", context)
         # A failing ``partial`` would put its arguments, with the token, into Django's log.
         transaction.on_commit(lambda: self._mail(subject, body), using=using)
 
