@@ -60,7 +60,7 @@ def test_every_user_model_needs_the_same_migrations(user_model):
 @pytest.mark.skipif(settings.AUTH_USER_MODEL != "auth.User", reason="started by the run with Django's user model")
 @pytest.mark.parametrize("user_model", USER_MODELS[1:])
 def test_domain_with_another_user_model(user_model):
-    modules = ["tests/test_migrations.py", "tests/domain/test_key_states.py"]
+    modules = ["tests/test_migrations.py", "tests/domain/test_key_states.py", "tests/domain/test_reminders.py"]
     if user_model == "accounts.Traveller":
         modules += ["tests/domain/test_audit.py", "tests/domain/test_key_creation.py"]
 

@@ -21,6 +21,7 @@ MODULES = [
     "models.memberships",
     "models.api_keys",
     "models.invitations",
+    "models.reminders",
     "models.audit",
     "actors",
     "authentication",
@@ -59,6 +60,7 @@ INTERNAL = {
         "Invitation.make_member",
         "Invitation.require_free_address",
     },
+    "models.reminders": {"ExpiryReminder.send"},
     "models.audit": {"AppendOnlyError", "AuditEntryQuerySet", "AuditJSONEncoder", "AuditedModel"},
     "contrib.ninja": {"OrganizationAuthError"},
     "core.access": {

@@ -127,4 +127,20 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('hashed_key',), name='closient_auth_apikey_unique_hash'), models.CheckConstraint(condition=models.Q(models.Q(('organization__isnull', False), ('prefix__in', ['csb', 'cpk']), ('user__isnull', True)), models.Q(('organization__isnull', True), ('prefix__in', ['csu']), ('user__isnull', False)), _connector='OR'), name='closient_auth_apikey_one_holder'), models.CheckConstraint(condition=models.Q(('restricted_to__isnull', True), ('prefix__in', ['csu']), _connector='OR'), name='closient_auth_apikey_restricted_user_key')],
             },
         ),
+        migrations.CreateModel(
+            name='ExpiryReminder',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('days', models.PositiveSmallIntegerField(verbose_name='days before the expiry')),
+                ('expires_at', models.DateTimeField(verbose_name='announced expiry')),
+                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                ('api_key', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='closient_auth.apikey', verbose_name='API key')),
+                ('user', models.ForeignKey(db_constraint=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+            ],
+            options={
+                'verbose_name': 'expiry reminder',
+                'verbose_name_plural': 'expiry reminders',
+                'constraints': [models.UniqueConstraint(fields=('api_key', 'user', 'days', 'expires_at'), name='closient_auth_expiryreminder_once')],
+            },
+        ),
     ]

@@ -6,5 +6,6 @@ from closient_auth.models.invitations import Invitation
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.models.ownership import LastOwnerError
+from closient_auth.models.reminders import ExpiryReminder
 
-__all__ = ["ApiKey", "AuditEntry", "Invitation", "LastOwnerError", "Membership", "Organization"]
+__all__ = ["ApiKey", "AuditEntry", "ExpiryReminder", "Invitation", "LastOwnerError", "Membership", "Organization"]

@@ -177,7 +177,16 @@ def test_key_is_nowhere_but_on_stdout(run, acme, caplog, settings):
         assert raw_key.split("_")[1] not in place
 
 
-@pytest.mark.parametrize("name", ["create_api_key", "revoke_api_key", "list_api_keys", "list_ownerless_organizations"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "create_api_key",
+        "revoke_api_key",
+        "list_api_keys",
+        "list_ownerless_organizations",
+        "remind_expiring_api_keys",
+    ],
+)
 def test_help(capsys, name):
     with pytest.raises(SystemExit, match="0"):
         call_command(name, "--help")

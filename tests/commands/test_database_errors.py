@@ -29,6 +29,7 @@ def unmigrated(transactional_db):
         ["create_api_key", "csb", "--organization", "acme"],
         ["list_api_keys"],
         ["list_ownerless_organizations"],
+        ["remind_expiring_api_keys"],
         ["revoke_api_key", str(uuid4())],
     ],
     ids=lambda arguments: arguments[0],
