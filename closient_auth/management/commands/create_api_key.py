@@ -1,17 +1,14 @@
 from argparse import ArgumentParser
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError
-from django.db import router, transaction
 from django.utils import timezone
-from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import KeyType
-from closient_auth.management.base import DatabaseCommand, find_organization, find_user, read_days
+from closient_auth.management.base import DatabaseCommand, find_organization, find_user, read_days, to_text
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import MAX_LIMIT
 from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
@@ -21,8 +18,10 @@ HOLDERS = {KeyHolder.ORGANIZATION: "an organization", KeyHolder.USER: "a user"}
 
 class Command(DatabaseCommand):
     help = "Create an API key and write it to stdout. The key is shown only once: pipe it to a secret store."
+    nothing = "no key was created"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         types = {holder: " or ".join(get_key_types(holder)) for holder in KeyHolder}
         help = ", ".join(f"{types[holder]} for {HOLDERS[holder]}" for holder in KeyHolder)
         parser.add_argument("type", choices=KeyType.values, help=help)
@@ -37,30 +36,13 @@ class Command(DatabaseCommand):
         parser.add_argument("--rate-limit-per-minute", metavar="N", type=int, default=0, help="0 uses the default")
         parser.add_argument("--rate-limit-per-day", metavar="N", type=int, default=0, help="0 uses the default")
 
-    @sensitive_variables("raw_key")
     def handle(self, *args: object, **options: Any) -> None:
         values = self._read(options)
-        # If the key cannot be written, nobody knows it, so roll it back.
-        with transaction.atomic(using=router.db_for_write(ApiKey)):
-            try:
-                api_key, raw_key = ApiKey.objects.create_key(**values)
-            except ValidationError as error:
-                errors = error.message_dict.items()
-                text = " ".join(f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in errors)
-                raise CommandError(text) from None
-            try:
-                self.stdout.write(raw_key)
-                self.stdout.flush()
-            except OSError as error:
-                # Close stdout now, as Python would try to flush its buffer again at exit.
-                with suppress(OSError):
-                    self.stdout.close()
-                problem = f"Could not write the key to stdout; no key was created: {error.strerror}."
-                raise CommandError(problem) from None
+        api_key = self.write_new_key(lambda: _create(values), as_json=options["json"])
         if options["verbosity"]:
-            expiry = api_key.expires_at.isoformat() if api_key.expires_at else "it is revoked"
+            expiry = to_text(api_key.expires_at) or "it is revoked"
             text = f"Created {api_key.pk}, valid until {expiry}. The key cannot be shown again."
-            self.stderr.write(text, self.style.SUCCESS)
+            self.note(text, self.style.SUCCESS)
 
     def _read(self, options: dict[str, Any]) -> dict[str, Any]:
         prefix = options["type"]
@@ -78,6 +60,15 @@ class Command(DatabaseCommand):
         names = ("name", "description", "rate_limit_per_minute", "rate_limit_per_day")
         expires_at = _read_expiry(options["expires_at"], options["expires_in_days"])
         return {"prefix": prefix, "expires_at": expires_at, **found, **{name: options[name] for name in names}}
+
+
+def _create(values: dict[str, Any]) -> tuple[ApiKey, str]:
+    try:
+        return ApiKey.objects.create_key(**values)
+    except ValidationError as error:
+        errors = error.message_dict.items()
+        text = " ".join(f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in errors)
+        raise CommandError(text) from None
 
 
 def _read_expiry(moment: str | None, days: int | None) -> datetime | None:

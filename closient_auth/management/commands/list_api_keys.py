@@ -1,14 +1,21 @@
-import json
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import suppress
-from itertools import chain, pairwise
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.utils import timezone
 
 from closient_auth.keys import KeyType
-from closient_auth.management.base import DatabaseCommand, find_organization, iter_pages, printable, read_days, to_text
+from closient_auth.management.base import (
+    DatabaseCommand,
+    describe_holder,
+    find_organization,
+    find_user,
+    get_holder_name,
+    iter_pages,
+    printable,
+    read_days,
+    to_text,
+)
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 
@@ -19,33 +26,33 @@ class Command(DatabaseCommand):
     help = "List API keys. The output contains neither keys nor hashes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--organization", metavar="ID|SLUG")
         parser.add_argument("--type", choices=KeyType.values)
         parser.add_argument("--state", choices=KeyState.values)
+        parser.add_argument("--created-by", metavar="NAME|ID", help="keys that this user created")
         unused = "keys not used (or created) in the last DAYS days; only active keys unless --state is set"
         parser.add_argument("--unused-for", type=int, metavar="DAYS", help=unused)
         expiring = "active keys expiring in the next DAYS days"
         parser.add_argument("--expiring-within", type=int, metavar="DAYS", help=expiring)
-        parser.add_argument("--format", choices=["table", "json"], default="table")
+        parser.add_argument("--format", choices=["table", "json"], default="table", help="--format json is --json")
 
     def handle(self, *args: object, **options: Any) -> None:
         # Do not read the hashes from the database; the output does not need them.
         api_keys = _filter(options).select_related("organization", "user").defer("hashed_key")
-        rows = map(_describe, iter_pages(api_keys))
-        try:
-            for line in _to_json(rows) if options["format"] == "json" else _to_table(rows):
-                self.stdout.write(line)
-            self.stdout.flush()
-        except BrokenPipeError:
-            # The reader, such as ``head``, has closed the pipe. Python would try to flush the buffer again at exit.
-            with suppress(BrokenPipeError):
-                self.stdout.close()
+        rows = iter_pages(api_keys)
+        if options["json"] or options["format"] == "json":
+            self.write_json(map(_describe, rows), is_list=True)
+        else:
+            self.write(_to_table(rows), is_list=True)
 
 
 def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
     api_keys, state, now = ApiKey.objects.all(), options["state"], timezone.now()
     if options["organization"]:
         api_keys = api_keys.filter(organization=find_organization(options["organization"]))
+    if options["created_by"]:
+        api_keys = api_keys.filter(created_by=find_user(options["created_by"]).pk)
     if options["type"]:
         api_keys = api_keys.filter(prefix=options["type"])
     if (days := options["unused_for"]) is not None:
@@ -58,7 +65,6 @@ def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
 
 
 def _describe(api_key: ApiKey) -> dict[str, Any]:
-    organization, user = api_key.organization, api_key.user
     return {
         "id": str(api_key.pk),
         "type": api_key.prefix,
@@ -66,8 +72,7 @@ def _describe(api_key: ApiKey) -> dict[str, Any]:
         "name": api_key.name,
         "description": api_key.description,
         "state": api_key.state.value,
-        "organization": organization and {"id": str(organization.pk), "slug": organization.slug},
-        "user": user and {"id": str(user.pk), "username": user.get_username()},
+        **describe_holder(api_key),
         "created_by": api_key.created_by_id and str(api_key.created_by_id),
         "created_at": to_text(api_key.created_at),
         "expires_at": to_text(api_key.expires_at),
@@ -77,19 +82,12 @@ def _describe(api_key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _to_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    yield "["
-    for row, following in pairwise(chain(rows, [None])):
-        yield json.dumps(row) + ("," if following else "")
-    yield "]"
-
-
-def _to_table(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+def _to_table(api_keys: Iterable[ApiKey]) -> Iterator[str]:
     yield _align({name: name.replace("_", " ").upper() for name in COLUMNS})
-    for row in rows:
-        holder = (row["organization"] or {}).get("slug") or row["user"]["username"]
+    for api_key in api_keys:
+        row = _describe(api_key)
         times = {name: row[name] or "never" for name in ("last_used", "expires_at")}
-        yield _align(row | times | {"key": f"{row['type']}_{row['hint']}…", "holder": holder})
+        yield _align(row | times | {"key": f"{row['type']}_{row['hint']}…", "holder": get_holder_name(api_key)})
 
 
 def _align(cells: dict[str, Any]) -> str:

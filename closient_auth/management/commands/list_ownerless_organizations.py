@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.core.management import CommandError
 from django.db.models import Prefetch
 
@@ -12,15 +14,20 @@ class Command(DatabaseCommand):
         "its last Owner if your project deactivates users or bypasses the models."
     )
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         owners = Membership.objects.filter(role=Role.OWNER).select_related("user")
         organizations = Organization.objects.prefetch_related(Prefetch("memberships", owners, to_attr="owners"))
-        count = 0
-        for organization in iter_pages(organizations):
-            # Check in Python, as a custom user model may compute ``is_active``.
-            if not any(owner.user.is_active for owner in organization.owners):
-                self.stdout.write(f"{organization.pk} {organization.slug}")
-                count += 1
-        if count:
-            noun = "organization has" if count == 1 else "organizations have"
-            raise CommandError(f"{count} {noun} no active Owner. In the admin, make an active user the Owner.")
+        # Check in Python, as a custom user model may compute ``is_active``. Find all before writing, so that a reader
+        # who closes the pipe does not change the exit status.
+        ownerless = [
+            {"id": str(organization.pk), "slug": organization.slug, "name": organization.name}
+            for organization in iter_pages(organizations)
+            if not any(owner.user.is_active for owner in organization.owners)
+        ]
+        if options["json"]:
+            self.write_json(ownerless, is_list=True)
+        else:
+            self.write((f"{row['id']} {row['slug']}" for row in ownerless), is_list=True)
+        if ownerless:
+            noun = "organization has" if len(ownerless) == 1 else "organizations have"
+            raise CommandError(f"{len(ownerless)} {noun} no active Owner. In the admin, make an active user the Owner.")
