@@ -32,7 +32,7 @@ PAGE_SIZE = 1000
 RAW_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_[a-z0-9]{{9}}", re.IGNORECASE)
 
 
-class OutputError(CommandError):
+class OutputError(Exception):
     """Stdout cannot be written. ``reason`` says why; ``is_closed`` is set if the reader has closed the pipe."""
 
     def __init__(self, error: Exception) -> None:
@@ -78,6 +78,8 @@ class DatabaseCommand(BaseCommand):
         self.is_committing = False
         try:
             return super().execute(*args, **options)
+        except OutputError as error:
+            raise CommandError(str(error)) from None
         except Error as error:
             # Keep the first line only: PostgreSQL quotes the SQL statement in the following lines.
             reason = str(error).partition("\n")[0].rstrip(".")

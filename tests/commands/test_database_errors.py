@@ -5,9 +5,10 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import InternalError, OperationalError, connection
 
 from closient_auth.models import ApiKey, Membership, Organization
+from tests.factories import make_key
 
 
 @pytest.fixture
@@ -24,17 +25,52 @@ def unmigrated(transactional_db):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "start"),
     [
-        ["create_api_key", "csb", "--organization", "acme"],
-        ["list_api_keys"],
-        ["list_ownerless_organizations"],
-        ["remind_expiring_api_keys"],
-        ["revoke_api_key", str(uuid4())],
+        (["create_api_key", "csb", "--organization", "acme"], "No key was created: database error: "),
+        (["list_api_keys"], "Database error: "),
+        (["list_ownerless_organizations"], "Database error: "),
+        (["remind_expiring_api_keys"], "Database error: "),
+        (["revoke_api_key", str(uuid4())], "Nothing was revoked: database error: "),
+        (["rotate_api_key", str(uuid4())], "No key was rotated: database error: "),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=lambda value: value[0],
 )
-def test_unmigrated_database(unmigrated, refuse, arguments):
+def test_unmigrated_database(unmigrated, refuse, arguments, start):
     refused = refuse(*arguments)
-    assert refused.error.startswith("Database error: ")
+    assert refused.error.startswith(start)
     assert refused.error.endswith(" Check the connection, and run manage.py migrate if needed.")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OperationalError("The database is away."), "Check the connection, and run manage.py migrate if needed."),
+        # PostgreSQL after a failover, in a database that is read-only.
+        (InternalError("The database is away."), "Check the connection, and run manage.py migrate if needed."),
+        (OperationalError(1213, "Deadlock found"), "Run the command again."),
+    ],
+    ids=["away", "read-only", "deadlock"],
+)
+@pytest.mark.parametrize(
+    "start", ["UPDATE closient_auth_apikey SET is_active", "INSERT INTO closient_auth_auditentry"], ids=["key", "trail"]
+)
+def test_database_that_fails_at_the_second_key(refuse, start, error, advice):
+    (first, _), (second, _) = make_key(), make_key()
+    statements = []
+
+    def fail(execute, sql, params, many, context):
+        statement = sql.partition("WHERE")[0].translate(str.maketrans("", "", '"`'))
+        if statement.startswith(start):
+            statements.append(statement)
+            if len(statements) == 2:
+                raise error
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        refused = refuse("revoke_api_key", str(first.pk), str(second.pk))
+    assert len(statements) == 2
+    assert refused.error.startswith("Nothing was revoked: database error: ")
+    assert refused.error.endswith(f". {advice}")
+    assert refused.stdout == ""
+    assert set(ApiKey.objects.filter(is_active=True)) == {first, second}

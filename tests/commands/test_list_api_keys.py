@@ -163,6 +163,28 @@ def test_filters_together(ids):
     assert ids(*everything) == ["unused, expiring"]
 
 
+def test_created_by(ids, refuse):
+    """The keys that a person made, to replace them when the person leaves."""
+    ada, grace = UserFactory.create(username="ada"), UserFactory.create(username="grace")
+    key("of ada", created_by=ada)
+    key("revoked", created_by=ada, revoked=True)
+    key("of grace", created_by=grace)
+    key("held by ada", prefix="csu", user=ada)
+
+    assert ids("--created-by", "ada") == ids("--created-by", str(ada.pk)) == ["of ada", "revoked"]
+    assert ids("--created-by", "ada", "--state", "active") == ["of ada"]
+    assert refuse("list_api_keys", "--created-by", "bob").error == "This user does not exist. Use a username or id."
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--format", "table"]])
+def test_json_is_a_format(run, options):
+    key("Lager Süd")
+
+    printed = run("list_api_keys", *options)
+    assert printed.stdout == run("list_api_keys", "--format", "json").stdout
+    assert printed.stdout.isascii()
+
+
 @pytest.mark.parametrize(
     ("state", "names"),
     [("active", ["active"]), ("revoked", ["revoked"]), ("expired", ["expired"]), ("user_inactive", ["inactive"])],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import ManagementUtility
@@ -41,6 +43,17 @@ def test_lists_those_without(refuse):
     refused = refuse("list_ownerless_organizations")
     assert sorted(refused.lines) == sorted(f"{each.pk} {each.slug}" for each in ownerless)
     assert refused.error == "3 organizations have no active Owner. In the admin, make an active user the Owner."
+
+
+def test_json(run, refuse):
+    assert json.loads(run("list_ownerless_organizations", "--json").stdout) == []
+
+    borg = organization("borg", (Role.OWNER, False))
+    organization("acme", (Role.OWNER, True))
+
+    refused = refuse("list_ownerless_organizations", "--json")
+    assert json.loads(refused.stdout) == [{"id": str(borg.pk), "slug": "borg", "name": borg.name}]
+    assert refused.error.startswith("1 organization has no active Owner.")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import io
+import json
 import logging
+import os
+from contextlib import closing
 from datetime import UTC, datetime
 from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
 from django.core.management import ManagementUtility
+from django.db import connection
 
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey
@@ -44,6 +49,36 @@ def test_several(run):
 ALREADY = "was already revoked"
 
 
+def test_json(run):
+    acme = OrganizationFactory.create(slug="acme")
+    first, _ = make_key(organization=acme, name="Lager Süd")
+    second, _ = make_key("csu", user=UserFactory.create(username="ada"))
+    ApiKey.objects.filter(pk=first.pk).update(last_used=datetime(2026, 11, 26, 2, tzinfo=UTC))
+    second.revoke()
+
+    revoked = run("revoke_api_key", str(second.pk), str(first.pk), str(second.pk), "--json")
+    assert revoked.stdout.isascii()
+    assert json.loads(revoked.stdout) == [
+        {
+            "id": str(second.pk),
+            "hint": second.hint,
+            "name": "",
+            "holder": "ada",
+            "last_used": None,
+            "revoked": False,
+        },
+        {
+            "id": str(first.pk),
+            "hint": first.hint,
+            "name": "Lager Süd",
+            "holder": "acme",
+            "last_used": "2026-11-26T02:00:00Z",
+            "revoked": True,
+        },
+    ]
+    assert active() == set()
+
+
 def test_again_is_harmless(run):
     api_key, _ = make_key()
     api_key.revoke()
@@ -55,7 +90,7 @@ def test_the_same_one_twice(run):
     api_key, _ = make_key()
 
     revoked = run("revoke_api_key", str(api_key.pk), api_key.pk.hex)
-    assert revoked.lines == [line(api_key), line(api_key, ALREADY)]
+    assert revoked.lines == [line(api_key)]
 
 
 def test_line_says_whose_it_is(run):
@@ -68,6 +103,26 @@ def test_line_says_whose_it_is(run):
         f"{api_key.pk} {raw_key[:8]}… ware�house, Alpine�Outdoor, last used 2026-11-26T02:00:00Z: revoked",
         f"{own.pk} {own_raw_key[:8]}…, ada, never used: revoked",
     ]
+
+
+TEXTS = {
+    "latin-1": lambda key: f"Süd {key} é".encode("latin-1"),
+    "no encoding": lambda key: b"\xff\xfe\x81" + key.encode() + b"\x80\n",
+    "UTF-16 of Windows": lambda key: f"Süd {key}\r\n".encode("utf-16"),
+    "UTF-16, big endian": lambda key: f"Süd {key}\n".encode("utf-16-be"),
+    "environment": lambda key: f"PATH=/bin\0API_KEY={key}\0HOME=/\0".encode(),
+}
+
+
+@pytest.mark.parametrize("write", TEXTS.values(), ids=TEXTS)
+def test_by_bytes(run, feed, write):
+    """A key is ASCII in whatever surrounds it."""
+    api_key, raw_key = make_key()
+    neighbour, _ = make_key()
+    feed(write(raw_key))
+
+    assert run("revoke_api_key").stdout == f"{line(api_key)}\n"
+    assert active() == {neighbour}
 
 
 @pytest.mark.parametrize("arguments", [[], ["--stdin"]])
@@ -96,6 +151,28 @@ def test_without_a_stdin(refuse, monkeypatch):
     assert refuse("revoke_api_key").error == "There is no stdin. Pass the ids of the keys instead."
 
 
+def test_stdin_that_cannot_be_read(refuse, monkeypatch, tmp_path):
+    api_key, _ = make_key()
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with closing(io.TextIOWrapper(io.BufferedReader(io.FileIO(os.dup(0), "r")))) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        os.dup2(folder, stdin.fileno())
+        error = "Nothing was revoked: stdin cannot be read: Is a directory."
+        assert refuse("revoke_api_key").error == error
+    os.close(folder)
+    assert refuse("revoke_api_key").error == "Nothing was revoked: stdin cannot be read: it is closed."
+    assert active() == {api_key}
+
+
+def test_text_stream_as_stdin(run, monkeypatch):
+    """A caller of ``call_command()`` may have replaced stdin by text."""
+    api_key, raw_key = make_key()
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"Süd {raw_key}"))
+
+    assert run("revoke_api_key").stdout == f"{line(api_key)}\n"
+    assert active() == set()
+
+
 NOT_ONE_KEY = "Nothing was revoked. Write exactly one complete key to stdin."
 
 
@@ -106,9 +183,10 @@ NOT_ONE_KEY = "Nothing was revoked. Write exactly one complete key to stdin."
         lambda key: key[:-1],
         lambda key: f"X-API-Key: {key}0",
         lambda key: f"{key}\n{generate_api_key('csb')}",
+        lambda key: f"{key}\0{generate_api_key('csb')}",
         lambda key: b"\xff\xfe",
     ],
-    ids=["nothing", "cut", "with more", "two", "no text"],
+    ids=["nothing", "cut", "with more", "two", "two after NUL", "no text"],
 )
 def test_text_that_is_not_one_key(refuse, feed, change):
     api_key, raw_key = make_key()
@@ -137,6 +215,22 @@ def test_id_of_no_key(refuse, other):
     error = "Nothing was revoked: no key has this id. Run list_api_keys to see the ids."
     assert refuse("revoke_api_key", str(api_key.pk), other).error == error
     assert active() == {api_key}
+
+
+def test_key_that_is_deleted_meanwhile(refuse):
+    """Another process deletes it just before its lock."""
+    api_key, _ = make_key()
+    neighbour, _ = make_key()
+
+    def delete(execute, sql, params, many, context):
+        if sql.startswith("UPDATE"):
+            ApiKey.objects.filter(pk=api_key.pk)._raw_delete("default")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(delete):
+        refused = refuse("revoke_api_key", str(neighbour.pk), str(api_key.pk))
+    assert refused.error == "Nothing was revoked: no key has this id. Run list_api_keys to see the ids."
+    assert neighbour in active()
 
 
 def test_both(refuse):
