@@ -52,7 +52,7 @@ class DatabaseCommand(BaseCommand):
     requires_system_checks = []
     # What to say before the reason of a failure, such as "nothing was revoked". Empty: the command only reads.
     nothing = ""
-    is_committing = False
+    may_have_changed = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="write one JSON document to stdout")
@@ -75,18 +75,18 @@ class DatabaseCommand(BaseCommand):
             raise CommandError("An argument is not text in the encoding of the locale. Use UTF-8.") from None
 
     def execute(self, *args: Any, **options: Any) -> str | None:
-        self.is_committing = False
+        self.may_have_changed = False
         try:
             return super().execute(*args, **options)
         except OutputError as error:
             raise CommandError(str(error)) from None
         except Error as error:
-            # Keep the first line only: PostgreSQL quotes the SQL statement in the following lines.
-            reason = str(error).partition("\n")[0].rstrip(".")
-            if self.is_committing:
+            # Omit the number of MariaDB's error, and the lines in which PostgreSQL quotes the SQL statement.
+            reason = str(*error.args[-1:]).partition("\n")[0].rstrip(".")
+            if self.may_have_changed:
                 # The connection may have broken before or after the database received the commit.
-                advice = "Run list_api_keys to see if the change was made."
-                raise CommandError(f"Database error during the commit: {reason}. {advice}") from error
+                advice = "The change may have been made. Run list_api_keys to see."
+                raise CommandError(f"Database error: {reason}. {advice}") from error
             advice = "Check the connection, and run manage.py migrate if needed."
             if is_deadlock(error):
                 advice = "Run the command again."
@@ -103,8 +103,7 @@ class DatabaseCommand(BaseCommand):
         using = router.db_for_write(model)
         with transaction.atomic(using=using):
             yield using
-            self.is_committing = True
-        self.is_committing = False
+            self.may_have_changed = True
 
     def write(self, lines: Iterable[str], *, is_list: bool = False) -> None:
         """Write these lines to stdout and flush it. Raise ``OutputError`` if stdout cannot be written.

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
@@ -221,6 +221,14 @@ def test_reader_that_has_read_enough(db, format):
         call_command("list_api_keys", "--format", format, stdout=stdout)
 
     # Python would otherwise flush the stream again at exit and print a second error.
+    assert stdout.closed
+
+
+def test_disk_that_is_full(db):
+    with open("/dev/full", "w") as stdout, pytest.raises(CommandError) as caught:
+        call_command("list_api_keys", stdout=stdout)
+
+    assert str(caught.value) == "Could not write to stdout: No space left on device."
     assert stdout.closed
 
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
-from django.core.management import ManagementUtility
+from django.core.management import CommandError, ManagementUtility, call_command
 from django.db import connection
 
 from closient_auth.keys import generate_api_key
@@ -231,6 +231,19 @@ def test_key_that_is_deleted_meanwhile(refuse):
         refused = refuse("revoke_api_key", str(neighbour.pk), str(api_key.pk))
     assert refused.error == "Nothing was revoked: no key has this id. Run list_api_keys to see the ids."
     assert neighbour in active()
+
+
+def test_revocation_stays_if_nobody_reads_the_result(db):
+    (first, _), (second, _), (neighbour, _) = make_key(), make_key(), make_key()
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with open(writer, "w") as stdout, pytest.raises(CommandError) as caught:
+        call_command("revoke_api_key", str(first.pk), str(second.pk), stdout=stdout)
+
+    keys = f"These keys are revoked: {first.pk}, {second.pk}."
+    assert str(caught.value) == f"Could not write the result to stdout: Broken pipe. {keys}"
+    assert active() == {neighbour}
 
 
 def test_both(refuse):
