@@ -52,6 +52,14 @@ def by_command(organization, staff, sinks):
     return stdout.getvalue().strip()
 
 
+def by_command_rotation(organization, staff, sinks):
+    old, _ = ApiKey.objects.create_key(prefix="csb", organization=organization)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    call_command("rotate_api_key", str(old.pk), "--grace-seconds=60", stdout=stdout, stderr=stderr)
+    sinks.add("command", stderr.getvalue())
+    return stdout.getvalue().strip()
+
+
 def by_admin(organization, staff, sinks):
     page = reverse("admin:closient_auth_apikey_add")
     form = sinks.add_response(staff.get(page)).context["adminform"].form
@@ -87,7 +95,16 @@ def by_api_rotation(organization, staff, sinks):
     return by_api(organization, staff, sinks, address=f"/{old.pk}/rotate", grace_seconds=60)
 
 
-CREATORS = [by_model, by_rotation, by_admin, by_command, by_api, by_api_for_oneself, by_api_rotation]
+CREATORS = [
+    by_model,
+    by_rotation,
+    by_admin,
+    by_command,
+    by_command_rotation,
+    by_api,
+    by_api_for_oneself,
+    by_api_rotation,
+]
 
 
 @pytest.fixture

@@ -1,5 +1,3 @@
-import json
-from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management import CommandError
@@ -14,14 +12,11 @@ class Command(DatabaseCommand):
         "Run this command every day. Each mail is sent once, also if the command is interrupted or runs twice."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print the numbers of reminders as JSON")
-
     def handle(self, *args: object, **options: Any) -> None:
         sent, failed = ExpiryReminder.objects.send_due()
         if options["json"]:
-            self.stdout.write(json.dumps({"sent": sent, "failed": failed}))
+            self.write_json({"sent": sent, "failed": failed})
         else:
-            self.stdout.write(f"Sent {sent} {'reminder' if sent == 1 else 'reminders'}.")
+            self.write([f"Sent {sent} {'reminder' if sent == 1 else 'reminders'}."])
         if failed:
             raise CommandError(f"{failed} of {sent + failed} reminders could not be sent. Run the command again.")
