@@ -77,5 +77,4 @@ def test_before_the_first_migration(settings):
 
 
 def test_check_is_registered_for_databases():
-    assert check_rows in checks.registry.registry.get_checks(include_deployment_checks=True)
     assert Tags.database in vars(check_rows)["tags"]

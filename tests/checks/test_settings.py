@@ -90,7 +90,10 @@ def test_each_setting_has_a_check(run, settings):
     ("name", "hint"),
     [
         ("RATE_LIMIT_PER", "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY'?"),
-        ("rate_limit", "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY' or 'RATE_LIMIT_POLICY' or 'RATE_LIMIT_FAIL_OPEN'?"),
+        (
+            "rate_limit",
+            "Did you mean 'RATE_LIMIT_PER_MINUTE' or 'RATE_LIMIT_PER_DAY' or 'RATE_LIMIT_POLICY' or 'RATE_LIMIT_FAIL_OPEN'?",
+        ),
         ("", "Use one of: "),
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),

@@ -208,3 +208,34 @@ def test_arguments_that_are_no_text(db, capsys):
 
     error = "CommandError: An argument is not text in the encoding of the locale. Use UTF-8.\n"
     assert capsys.readouterr() == ("", error)
+
+
+def test_restrictions(run, acme, ada):
+    view, billing = "organization.view_organization", "organization.manage_billing"
+    run(
+        *("create_api_key", "csu", "--user", "ada", "--restricted-to", "acme", "--permission", view),
+        *("--permission", billing, "--allowed-network", "203.0.113.0/24", "--allowed-network", "2001:DB8::/32"),
+    )
+    run("create_api_key", "cpk", "--organization", "acme", "--allowed-origin", "https://www.example.com")
+
+    of_user, public = ApiKey.objects.order_by("created_at")
+    assert (of_user.permissions, of_user.restricted_to) == ([view, billing], acme)
+    assert of_user.allowed_networks == ["203.0.113.0/24", "2001:db8::/32"]
+    assert public.allowed_origins == ["https://www.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--permission", "organization.view"], "--permission: “organization.view” is not a known permission."),
+        (["--allowed-network", "203.0.113.9/24"], "--allowed-network: “203.0.113.9/24” is not a network"),
+        (["--allowed-origin", "https://www.example.com"], "--allowed-origin: Only publishable keys can have"),
+        (["--restricted-to", "acme"], "--restricted-to: A key of an organization works in this organization only."),
+        (["--restricted-to", "nowhere"], "Organization 'nowhere' does not exist."),
+    ],
+)
+def test_bad_restriction(refuse, acme, options, error):
+    refused = refuse("create_api_key", "csb", "--organization", "acme", *options)
+
+    assert (refused.error[: len(error)], refused.stdout) == (error, "")
+    assert not ApiKey.objects.exists()

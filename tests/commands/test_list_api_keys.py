@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
@@ -75,6 +76,10 @@ def test_json(run):
             "last_used": "2030-01-31T11:59:59Z",
             "rate_limit_per_minute": 5,
             "rate_limit_per_day": 70,
+            "permissions": None,
+            "restricted_to": None,
+            "allowed_networks": [],
+            "allowed_origins": [],
         }
     ]
     assert raw_key.split("_")[1] not in printed.stdout
@@ -244,3 +249,19 @@ def test_many_keys_in_pages(run, django_assert_num_queries):
         rows = json.loads(run("list_api_keys", "--format", "json").stdout)
     assert len({row["id"] for row in rows}) == len(rows) == 2500
     assert all("LIMIT 1000" in query["sql"] and "hashed_key" not in query["sql"] for query in queries)
+
+
+def test_beyond_the_policy(run, acme, settings):
+    settings.CLOSIENT_AUTH = {"MAX_KEY_LIFETIME_DAYS": 30}
+    now = timezone.now()
+    forever, long, short, revoked = (
+        make_key(organization=acme, expires_at=days and now + timedelta(days=days))[0] for days in (None, 31, 29, None)
+    )
+    revoked.revoke()
+
+    def ids():
+        return {row["id"] for row in json.loads(run("list_api_keys", "--beyond-policy", "--json").stdout)}
+
+    assert ids() == {str(forever.pk), str(long.pk)}
+    settings.CLOSIENT_AUTH = {}
+    assert ids() == set()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.core.management import ManagementUtility, call_command
+from django.core.management import CommandError, ManagementUtility, call_command
 from django.utils import timezone
 
 from closient_auth.models import ExpiryReminder
@@ -83,7 +83,7 @@ def test_ascii_stdout(expiring):
 
 def test_broken_stdout(expiring):
     """Nothing is printed before the work is done, so a failing print cannot stop the mails."""
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(CommandError, match="Could not write to stdout"):
         call_command("remind_expiring_api_keys", stdout=_closed())
 
     assert len(mail.outbox) == ExpiryReminder.objects.count() == 3

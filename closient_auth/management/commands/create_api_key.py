@@ -13,6 +13,12 @@ from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import MAX_LIMIT
 from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
 
+# The options that can be repeated, by the name of the field.
+LISTS = {
+    "permissions": ("--permission", "NAME", "a permission that the key may use; by default all of its type"),
+    "allowed_networks": ("--allowed-network", "CIDR", "a network that may use the key; by default all"),
+    "allowed_origins": ("--allowed-origin", "ORIGIN", "an origin of web pages that may use a cpk key; by default all"),
+}
 HOLDERS = {KeyHolder.ORGANIZATION: "an organization", KeyHolder.USER: "a user"}
 
 
@@ -35,6 +41,10 @@ class Command(DatabaseCommand):
         expiry.add_argument("--expires-in-days", metavar="N", type=int)
         parser.add_argument("--rate-limit-per-minute", metavar="N", type=int, default=0, help="0 uses the default")
         parser.add_argument("--rate-limit-per-day", metavar="N", type=int, default=0, help="0 uses the default")
+        for name, (option, metavar, help) in LISTS.items():
+            parser.add_argument(option, dest=name, metavar=metavar, action="append", help=f"{help}; can be repeated")
+        restricted = "the only organization in which a csu key works"
+        parser.add_argument("--restricted-to", metavar="ID|SLUG", help=restricted)
 
     def handle(self, *args: object, **options: Any) -> None:
         values = self._read(options)
@@ -53,13 +63,19 @@ class Command(DatabaseCommand):
         for option in ("rate-limit-per-minute", "rate-limit-per-day"):
             if not 0 <= options[option.replace("-", "_")] <= MAX_LIMIT:
                 raise CommandError(f"--{option} should be between 0 (the default limit) and {MAX_LIMIT} requests.")
-        finders = {"organization": find_organization, "user": find_user, "created_by": find_user}
+        finders = {
+            "organization": find_organization,
+            "restricted_to": find_organization,
+            "user": find_user,
+            "created_by": find_user,
+        }
         found: dict[str, Any] = {name: find(options[name]) for name, find in finders.items() if options[name]}
         if holder == KeyHolder.USER and not found["user"].is_active:
             raise CommandError("This user is inactive, so the key would be refused. Activate the user first.")
         names = ("name", "description", "rate_limit_per_minute", "rate_limit_per_day")
         expires_at = _read_expiry(options["expires_at"], options["expires_in_days"])
-        return {"prefix": prefix, "expires_at": expires_at, **found, **{name: options[name] for name in names}}
+        lists = {name: options[name] for name in LISTS if options[name] is not None}
+        return {"prefix": prefix, "expires_at": expires_at, **found, **lists, **{name: options[name] for name in names}}
 
 
 def _create(values: dict[str, Any]) -> tuple[ApiKey, str]:
@@ -67,8 +83,12 @@ def _create(values: dict[str, Any]) -> tuple[ApiKey, str]:
         return ApiKey.objects.create_key(**values)
     except ValidationError as error:
         errors = error.message_dict.items()
-        text = " ".join(f"--{name.replace('_', '-')}: {' '.join(messages)}" for name, messages in errors)
+        text = " ".join(f"{_get_option(name)}: {' '.join(messages)}" for name, messages in errors)
         raise CommandError(text) from None
+
+
+def _get_option(name: str) -> str:
+    return LISTS[name][0] if name in LISTS else f"--{name.replace('_', '-')}"
 
 
 def _read_expiry(moment: str | None, days: int | None) -> datetime | None:

@@ -35,6 +35,8 @@ class Command(DatabaseCommand):
         parser.add_argument("--unused-for", type=int, metavar="DAYS", help=unused)
         expiring = "active keys expiring in the next DAYS days"
         parser.add_argument("--expiring-within", type=int, metavar="DAYS", help=expiring)
+        beyond = "active keys that live longer than MAX_KEY_LIFETIME_DAYS allows"
+        parser.add_argument("--beyond-policy", action="store_true", help=beyond)
         parser.add_argument("--format", choices=["table", "json"], default="table", help="--format json is --json")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -61,6 +63,9 @@ def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
     if (days := options["expiring_within"]) is not None:
         api_keys = api_keys.filter(expires_at__gt=now, expires_at__lte=now + read_days(days, "--expiring-within"))
         state = state or KeyState.ACTIVE
+    if options["beyond_policy"]:
+        api_keys = api_keys.beyond_policy()
+        state = state or KeyState.ACTIVE
     return api_keys.in_state(state) if state else api_keys
 
 
@@ -79,6 +84,10 @@ def _describe(api_key: ApiKey) -> dict[str, Any]:
         "last_used": to_text(api_key.last_used),
         "rate_limit_per_minute": api_key.rate_limit_per_minute,
         "rate_limit_per_day": api_key.rate_limit_per_day,
+        "permissions": api_key.permissions,
+        "restricted_to": api_key.restricted_to_id and str(api_key.restricted_to_id),
+        "allowed_networks": api_key.allowed_networks,
+        "allowed_origins": api_key.allowed_origins,
     }
 
 
