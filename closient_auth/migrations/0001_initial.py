@@ -113,7 +113,7 @@ class Migration(migrations.Migration):
                 ('permissions', closient_auth.models.restrictions.PermissionsField(blank=True, help_text='The permissions that the key may use of those that its type or its user has; null for all.', null=True, verbose_name='permissions')),
                 ('allowed_networks', closient_auth.models.restrictions.NetworksField(blank=True, default=list, help_text='Networks of the clients that may use the key, such as 203.0.113.0/24; none for all networks.', verbose_name='allowed networks')),
                 ('allowed_origins', closient_auth.models.restrictions.OriginsField(blank=True, default=list, help_text='Origins of the web pages that may use a publishable key, such as https://www.example.com; none for all.', verbose_name='allowed origins')),
-                ('shut_out_of', models.JSONField(default=list, editable=False)),
+                ('shut_out_of', closient_auth.models.restrictions.OrganizationIdsField(blank=True, default=list, editable=False)),
                 ('family', models.UUIDField(default=uuid.uuid4, editable=False)),
                 ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
                 ('rotated_from', models.OneToOneField(blank=True, db_constraint=False, editable=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='successor', to='closient_auth.apikey', verbose_name='rotated from')),

@@ -34,6 +34,7 @@ from closient_auth.models.organizations import Organization
 from closient_auth.models.restrictions import (
     MalformedError,
     NetworksField,
+    OrganizationIdsField,
     OriginsField,
     PermissionsField,
     read_permissions,
@@ -287,7 +288,7 @@ class ApiKey(AuditedModel):
     )
     # The ids of organizations that have shut out this user key. No foreign key is needed: the id of a deleted organization
     # does no harm, and each request reads this row anyway.
-    shut_out_of = models.JSONField(default=list, editable=False)
+    shut_out_of = OrganizationIdsField(default=list, blank=True, editable=False)
     # The one-to-one relation makes the database refuse a second successor. DO_NOTHING keeps the id of a deleted row:
     # on MariaDB, SET_NULL would first clear the organization of its keys, and the constraint below refuses that.
     rotated_from = models.OneToOneField(
@@ -448,7 +449,7 @@ class ApiKey(AuditedModel):
     def is_shut_out_of(self, organization: Organization) -> bool:
         """Return whether an organization has shut out this key. A malformed list of organizations means all of them."""
         shut_out_of: Any = self.shut_out_of
-        return not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of
+        return shut_out_of != [] and (not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of)
 
     def narrow(self, granted: frozenset[str], organization: Organization) -> frozenset[str]:
         """Return what the restrictions leave of the permissions of the key's type or user in an organization.
