@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
+from datetime import datetime
 from typing import Any, ClassVar, NoReturn, TypeAlias
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models, router, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth import signals
 from closient_auth.models.actors import acting, current_actor
 
 _Values: TypeAlias = Mapping[str, Any] | None
+
+BATCH_SIZE = 1000
 
 
 class Event(models.TextChoices):
@@ -39,6 +43,8 @@ class Event(models.TextChoices):
     API_KEY_LET_IN = "api_key_let_in", _("User key let in")
     REVOKED_API_KEY_USED = "revoked_api_key_used", _("Revoked API key used")
     API_KEY_USED_IN_BROWSER = "api_key_used_in_browser", _("Secret API key used in a browser")
+    AUDIT_PRUNED = "audit_pruned", _("Audit log pruned")
+    USER_FORGOTTEN = "user_forgotten", _("User forgotten")
 
 
 class AuditJSONEncoder(DjangoJSONEncoder):
@@ -52,7 +58,7 @@ class AuditJSONEncoder(DjangoJSONEncoder):
 
 
 class AppendOnlyError(TypeError):
-    """An attempt to change or delete an audit entry."""
+    """An attempt to change or delete an audit entry other than by ``prune()`` and ``forget_user()``."""
 
 
 def _refuse(self: object, *args: Any, **kwargs: Any) -> NoReturn:
@@ -60,7 +66,7 @@ def _refuse(self: object, *args: Any, **kwargs: Any) -> NoReturn:
 
 
 class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
-    """The manager and queryset of ``AuditEntry``; it allows inserts only."""
+    """The queryset of ``AuditEntry``; it allows inserts only."""
 
     update = delete = _refuse
 
@@ -73,7 +79,7 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     def record(
         self,
         event: Event,
-        instance: models.Model,
+        instance: models.Model | None,
         *,
         using: str,
         organization_id: UUID | None = None,
@@ -82,25 +88,27 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
     ) -> AuditEntry:
         """Add an entry for a change in the database ``using``, send its signal after the commit, and return the entry.
 
-        ``organization_id`` is that of the instance by default.
+        ``organization_id`` is that of the instance by default. Without an ``instance`` the entry is its own target, for
+        events that concern the audit log as a whole.
         """
         actor = current_actor.get()
-        entry = self.using(using).create(
+        entry = self.model(
             event=event,
-            # An organization has no ``organization_id``; its own changes appear in its audit log too.
-            organization_id=organization_id or getattr(instance, "organization_id", instance.pk),
             user_id=actor.user.pk if actor.user else None,
             api_key_id=actor.api_key and actor.api_key.pk,
             actor=str(actor)[:255],
             address=actor.address[:64],
-            target_model=instance._meta.model_name or "",
-            target_id=instance.pk,
-            target=str(instance)[:255],
+            target="" if instance is None else str(instance)[:255],
             old_values=dict(old or {}),
             new_values=dict(new or {}),
         )
+        target = entry if instance is None else instance
+        entry.target_model, entry.target_id = target._meta.model_name or "", target.pk
+        # An organization has no ``organization_id``; its own changes appear in its audit log too.
+        entry.organization_id = organization_id or getattr(target, "organization_id", target.pk)
+        entry.save(using=using)
         # Send a copy, as Django clears the primary key of a deleted instance.
-        signal, sent = getattr(signals, event.value), copy(instance)
+        signal, sent = getattr(signals, event.value), copy(target)
 
         def send() -> None:
             # The block of the actor has ended by then; what a receiver changes is this actor's as well.
@@ -109,6 +117,44 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
 
         transaction.on_commit(send, using=using, robust=True)
         return entry
+
+    def _overwrite(self, **values: Any) -> int:
+        # For ``forget_user()`` alone, which records what it did.
+        return super().update(**values)
+
+    def _erase(self) -> int:
+        # For ``prune()`` alone.
+        return super().delete()[0]
+
+
+_Manager = models.Manager.from_queryset(AuditEntryQuerySet)
+
+
+# Not a queryset method: a filter would let its caller choose the entries to delete.
+class AuditEntryManager(_Manager["AuditEntry"]):
+    """The manager of ``AuditEntry``."""
+
+    def prune(self, older_than: datetime) -> int:
+        """Delete all entries created before ``older_than``, and return their number.
+
+        First, an entry with this time and the number of entries is committed. The deletion then runs in short
+        transactions. If it is interrupted, the entry stays and you can prune again. Nothing is recorded if there is
+        nothing to delete. Raise ``ValueError`` for a time in the future, and ``RuntimeError`` inside a transaction.
+        """
+        if older_than > timezone.now():
+            raise ValueError("older_than should not be in the future.")
+        using = self._db or router.db_for_write(self.model)
+        old = self.using(using).filter(created_at__lt=older_than).order_by("pk")
+        with transaction.atomic(using=using, durable=True):
+            if count := old.count():
+                self.record(Event.AUDIT_PRUNED, None, using=using, new={"older_than": older_than, "entries": count})
+        deleted = 0
+        page = list(old.values_list("pk", flat=True)[:BATCH_SIZE])
+        while page:
+            deleted += self.using(using).filter(pk__in=page)._erase()
+            # Go on behind this page: PostgreSQL would read the deleted rows again.
+            page = list(old.filter(pk__gt=page[-1]).values_list("pk", flat=True)[:BATCH_SIZE])
+        return deleted
 
 
 class AuditEntry(models.Model):
@@ -130,7 +176,7 @@ class AuditEntry(models.Model):
     old_values = models.JSONField(_("old values"), default=dict, encoder=AuditJSONEncoder)
     new_values = models.JSONField(_("new values"), default=dict, encoder=AuditJSONEncoder)
 
-    objects = AuditEntryQuerySet.as_manager()
+    objects = AuditEntryManager()
     delete = _refuse
 
     class Meta:
@@ -139,7 +185,7 @@ class AuditEntry(models.Model):
         indexes = [models.Index(fields=["organization_id", "created_at"], name="closient_auth_audit_org")]
 
     def __str__(self) -> str:
-        return f"{self.get_event_display()}: {self.target}"
+        return f"{self.get_event_display()}: {self.target}" if self.target else self.get_event_display()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:

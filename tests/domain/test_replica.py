@@ -6,6 +6,7 @@ import pytest
 
 from closient_auth.backends import OrganizationBackend
 from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership, Organization
+from closient_auth.models.forgetting import forget_user
 from tests.factories import UserFactory, make_invitation, make_key
 
 
@@ -67,6 +68,8 @@ WRITES = {
     "resend": lambda rows: rows["invitation"].resend(by=rows["owner"].user),
     "withdraw": lambda rows: rows["invitation"].withdraw(by=rows["owner"].user),
     "accept": lambda rows: Invitation.objects.accept(rows["token"], rows["guest"]),
+    "forget a user": lambda rows: forget_user(rows["guest"]),
+    "forget a deleted user": lambda rows: forget_user(rows["invitation"].email),
 }
 
 
