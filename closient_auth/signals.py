@@ -1,7 +1,8 @@
 """Signals for your own mails or logs.
 
 There is one for each audit event, sent after the commit. Receivers get the model class as ``sender``, the ``AuditEntry`` as
-``entry`` and a copy of the changed object as ``instance``. For ``audit_pruned`` and ``user_forgotten``, this is the entry.
+``entry`` and a copy of the changed object as ``instance``. For ``audit_pruned`` and ``user_forgotten``, which change no
+single object, this is the entry.
 
 ``api_key_refused`` is sent when the refusal of a known key is logged: at most once a minute for each key and cause, in each
 process. Receivers get ``ApiKey`` as ``sender``, the ``api_key``, the ``cause`` and Django's ``request``.

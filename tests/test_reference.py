@@ -23,6 +23,7 @@ MODULES = [
     "models.invitations",
     "models.reminders",
     "models.audit",
+    "models.forgetting",
     "actors",
     "authentication",
     "backends",

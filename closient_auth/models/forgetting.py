@@ -206,7 +206,7 @@ def _find_invitations(
 
 
 def _find_keys(name: str, ids: list[Any], using: str) -> set[UUID]:
-    """Return the ids of the keys, also of deleted ones, with the person as the ``name`` (``user`` or ``created_by``)."""
+    """Return the ids of all keys, also of deleted ones, with the person as ``user`` or ``created_by`` (the ``name``)."""
     created = AuditEntry.objects.using(using).filter(
         _any_of(Q(**{f"new_values__{name}": id}) for id in ids), target_model="apikey"
     )

@@ -114,7 +114,7 @@ def test_all_traces_and_nothing_else(trail, person):
 
     after, entry = stored(), get_forgotten()
     del after[AuditEntry][entry.pk]
-    assert re.fullmatch(r"forgotten-[0-9a-f]{8}", forgotten.placeholder)
+    assert re.fullmatch(r"forgotten-[0-9a-f]{8}", forgotten.placeholder or "")
     assert after == expect(before, forgotten.placeholder, user=person.pk, key=own.pk)
     assert (forgotten.entries, forgotten.invitations) == (count_changes(before, after), 1)
     assert {key.pk for key in forgotten.api_keys} == {own.pk, shared.pk}
@@ -327,7 +327,8 @@ def test_by_the_address_of_somebody_without_an_account(organization, owner):
 
     forgotten = forget_user("New@example.com")
 
-    guest.refresh_from_db(), other.refresh_from_db()
+    guest.refresh_from_db()
+    other.refresh_from_db()
     assert (guest.email, guest.state) == (f"{forgotten.placeholder}@example.invalid", "withdrawn")
     assert (other.email, other.state) == ("new@example.org", "pending")
     created = AuditEntry.objects.filter(event="invitation_created").values_list("target", "new_values__email")

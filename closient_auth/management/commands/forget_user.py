@@ -1,5 +1,5 @@
-import json
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -20,9 +20,9 @@ class Command(DatabaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         user = "username or id; for a deleted user also the e-mail address"
         parser.add_argument("user", metavar="USER", help=user)
-        parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
@@ -30,20 +30,21 @@ class Command(DatabaseCommand):
         except ObjectDoesNotExist as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(_describe(forgotten)))
+            self.write_json(_describe(forgotten))
         else:
-            self._write(forgotten)
+            self.write(_to_lines(forgotten))
 
-    def _write(self, forgotten: Forgotten) -> None:
-        self.stdout.write(f"Placeholder: {forgotten.placeholder or 'none, as there was nothing to replace'}")
-        self.stdout.write(f"Changed audit entries: {forgotten.entries}")
-        self.stdout.write(f"Changed invitations: {forgotten.invitations}")
-        if forgotten.api_keys:
-            self.stdout.write("Active keys that this user has or made, to revoke with revoke_api_key:")
-        for api_key in forgotten.api_keys:
-            holder = api_key.organization.slug if api_key.organization else "user key"
-            # Names of keys are left out, as they can contain any character, and the name of the person.
-            self.stdout.write(f"{api_key.pk} {api_key.prefix}_{api_key.hint} {holder}")
+
+def _to_lines(forgotten: Forgotten) -> Iterator[str]:
+    yield f"Placeholder: {forgotten.placeholder or 'none, as there was nothing to replace'}"
+    yield f"Changed audit entries: {forgotten.entries}"
+    yield f"Changed invitations: {forgotten.invitations}"
+    if forgotten.api_keys:
+        yield "Active keys that this user has or made, to revoke with revoke_api_key:"
+    for api_key in forgotten.api_keys:
+        holder = api_key.organization.slug if api_key.organization else "user key"
+        # Names of keys are left out, as they can contain any character, and the name of the person.
+        yield f"{api_key.pk} {api_key.prefix}_{api_key.hint} {holder}"
 
 
 def _find(text: str) -> AbstractBaseUser | str:

@@ -1,4 +1,3 @@
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -15,14 +14,14 @@ class Command(DatabaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         age = "delete the entries that are older than DAYS days"
         parser.add_argument("--older-than", type=int, metavar="DAYS", required=True, help=age)
-        parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: object, **options: Any) -> None:
         moment = timezone.now() - read_days(options["older_than"], "--older-than", least=1)
         deleted = AuditEntry.objects.prune(moment)
         if options["json"]:
-            self.stdout.write(json.dumps({"older_than": to_text(moment), "deleted": deleted}))
+            self.write_json({"older_than": to_text(moment), "deleted": deleted})
         else:
-            self.stdout.write(f"Deleted audit entries older than {to_text(moment)}: {deleted}")
+            self.write([f"Deleted audit entries older than {to_text(moment)}: {deleted}"])
