@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from datetime import datetime
 from typing import Any, ClassVar, NoReturn, TypeAlias
@@ -126,6 +126,15 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         # For ``prune()`` alone.
         return super().delete()[0]
 
+    def _iter_batches(self) -> Iterator[AuditEntryQuerySet]:
+        """Yield querysets of at most ``BATCH_SIZE`` rows, selected by primary key: a write then locks no other row."""
+        pks = self.order_by("pk").values_list("pk", flat=True)
+        batch = list(pks[:BATCH_SIZE])
+        while batch:
+            yield self.model.objects.using(self.db).filter(pk__in=batch)
+            # Go on behind this batch: PostgreSQL would read the deleted rows again.
+            batch = list(pks.filter(pk__gt=batch[-1])[:BATCH_SIZE])
+
 
 _Manager = models.Manager.from_queryset(AuditEntryQuerySet)
 
@@ -144,17 +153,11 @@ class AuditEntryManager(_Manager["AuditEntry"]):
         if older_than > timezone.now():
             raise ValueError("older_than should not be in the future.")
         using = self._db or router.db_for_write(self.model)
-        old = self.using(using).filter(created_at__lt=older_than).order_by("pk")
+        old = self.using(using).filter(created_at__lt=older_than)
         with transaction.atomic(using=using, durable=True):
             if count := old.count():
                 self.record(Event.AUDIT_PRUNED, None, using=using, new={"older_than": older_than, "entries": count})
-        deleted = 0
-        page = list(old.values_list("pk", flat=True)[:BATCH_SIZE])
-        while page:
-            deleted += self.using(using).filter(pk__in=page)._erase()
-            # Go on behind this page: PostgreSQL would read the deleted rows again.
-            page = list(old.filter(pk__gt=page[-1]).values_list("pk", flat=True)[:BATCH_SIZE])
-        return deleted
+        return sum(batch._erase() for batch in old._iter_batches())
 
 
 class AuditEntry(models.Model):

@@ -91,9 +91,10 @@ def forget_user(user: AbstractBaseUser | str) -> Forgotten:
         replaced += [entry for entry in mails if _replace(entry, address)]
         # An entry that also has the person as its actor is counted once.
         count = sum(not person.is_actor(entry) for entry in replaced)
-        count += person.acts._overwrite(actor=placeholder, address="", user=None)
+        acts = person.acts._iter_batches()
+        count += sum(batch._overwrite(actor=placeholder, address="", user=None) for batch in acts)
         alone = AuditEntry.objects.using(using).filter(user=None, api_key_id__in=own_keys).exclude(address="")
-        count += alone._overwrite(address="")
+        count += sum(batch._overwrite(address="") for batch in alone._iter_batches())
         if count or invitations:
             new = {"placeholder": placeholder, "entries": count, "invitations": len(invitations)}
             AuditEntry.objects.record(Event.USER_FORGOTTEN, None, using=using, new=new)
@@ -194,9 +195,8 @@ def _find_invitations(
     # The person may have had another address when they accepted.
     accepted = person.acts.filter(event=Event.INVITATION_ACCEPTED, organization_id__in=joined)
     ids = {*accepted.values_list("target_id", flat=True)}
-    rows = Invitation._base_manager.using(using).filter(
-        _any_of([Q(pk__in=ids), *(Q(email__iexact=address) for address in person.addresses)])
-    )
+    rows = Invitation._base_manager.using(using).select_related("organization")
+    rows = rows.filter(_any_of([Q(pk__in=ids), *(Q(email__iexact=address) for address in person.addresses)]))
     # The database may compare with another collation, so compare again.
     found = [row for row in rows if row.pk in ids or fold_address(row.email) in person.addresses]
     entries = AuditEntry.objects.using(using).filter(target_model="invitation")
@@ -227,11 +227,12 @@ def _find_placeholder(about: list[AuditEntry], person: _Person, using: str) -> s
 
 def _replace_addresses(invitations: list[Invitation], address: str, using: str) -> None:
     lock_rows(Organization, [invitation.organization_id for invitation in invitations], using)
-    rows = Invitation._base_manager.using(using).filter(pk__in=[invitation.pk for invitation in invitations])
-    # First the address, as the entry and the signal of the withdrawal contain it.
-    rows.update(email=address)
-    for invitation in rows.select_related("organization").select_for_update().order_by("organization_id"):
-        if invitation.accepted_at is None:
+    for invitation in invitations:
+        row = Invitation._base_manager.using(using).filter(pk=invitation.pk)
+        # First the address, as the entry and the signal of the withdrawal contain it.
+        row.update(email=address)
+        # Somebody may have accepted in the meantime; a locking read sees committed rows.
+        if row.filter(accepted_at=None).select_for_update().first():
             invitation.withdraw()
 
 

@@ -351,9 +351,12 @@ def test_unknown(trail, text):
 def test_name_of_a_deleted_user_is_compared_exactly(db, other):
     """Some databases compare texts with other letters as equal."""
     for name in (NAME, other):
+        user = UserFactory.create()
+        pk = user.pk
+        user.delete()
         for model in ("membership", "organization"):
             entry = {"actor": name, "target": f"{name}: Editor", "target_model": model, "target_id": uuid4()}
-            AuditEntry.objects.create(event="member_changed", **entry)
+            AuditEntry.objects.create(event="member_added", new_values={"user": pk}, **entry)
     before = {row["id"]: row for row in AuditEntry.objects.filter(actor=other).values() if row["actor"] == other}
     assert len(before) == 2
 
@@ -413,18 +416,65 @@ def test_target_that_was_cut(organization, person):
     assert AuditEntry.objects.get(event="member_changed").target == forgotten.placeholder
 
 
-def test_name_that_looks_like_a_placeholder(organization):
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_name_that_looks_like_a_placeholder(organization, person, is_recorded):
     """A placeholder is used again only if an earlier run has recorded it, and never if it is the name itself."""
-    names = ["forgotten-0a1b2c3d", "forgotten-4e5f6071"]
-    AuditEntry.objects.create(
-        event="user_forgotten", target_model="auditentry", target_id=uuid4(), new_values={"placeholder": names[0]}
-    )
-    for name in names:
-        user = UserFactory.create(username=name)
-        MembershipFactory.create(organization=organization, user=user)
-        get_user_model().objects.filter(pk=user.pk).update(username=f"new-{name}" if name == names[1] else name)
+    name = "forgotten-0a1b2c3d"
+    get_user_model().objects.filter(pk=person.pk).update(username=name)
+    MembershipFactory.create(organization=organization, user=get_user_model().objects.get(pk=person.pk))
+    with acting(person):
+        organization.rename(name="Acme Ltd")
+    if is_recorded:
+        values = {"target_model": "auditentry", "target_id": uuid4(), "new_values": {"placeholder": name}}
+        AuditEntry.objects.create(event="user_forgotten", **values)
+    else:
+        get_user_model().objects.filter(pk=person.pk).update(username=NAME)
 
-        assert forget_user(user).placeholder not in names
+    forgotten = forget_user(person)
+
+    assert forgotten.placeholder != name
+    assert AuditEntry.objects.get(event="member_added").target == f"{forgotten.placeholder}: Editor"
+
+
+def test_when_older_entries_are_deleted(organization, person):
+    """The rows tell what is about the person, also under a former name."""
+    membership = MembershipFactory.create(organization=organization, user=person)
+    membership.change_role("manager")
+    own, _ = make_key("csu", user=person)
+    shared, _ = make_key(organization=organization, created_by=person)
+    report(own, "192.0.2.7")
+    AuditEntry.objects.filter(event__in=["member_added", "api_key_created"])._erase()
+    get_user_model().objects.filter(pk=person.pk).update(username="new")
+
+    forgotten = forget_user(person)
+
+    assert AuditEntry.objects.get(event="member_changed").target == f"{forgotten.placeholder}: Manager"
+    assert AuditEntry.objects.get(event="revoked_api_key_used").address == ""
+    assert {key.pk for key in forgotten.api_keys} == {own.pk, shared.pk}
+
+
+def test_address_of_somebody_else_beside_the_key(trail, person):
+    own, _, _ = trail
+    with acting(Actor(user=get_user_model().objects.get(username="grace"), api_key=own, address="192.0.2.8")):
+        OrganizationFactory.create(name="Globex")
+
+    forget_user(person)
+
+    entry = AuditEntry.objects.get(target="Globex")
+    assert (entry.actor, entry.address) == ("grace", "192.0.2.8")
+
+
+@pytest.mark.parametrize("other", ["vigdis@exámple.com", "vigdis@example.com.br", "a.vigdis@example.com"])
+def test_address_is_compared_exactly(organization, owner, person, other):
+    invitation = Invitation.objects.invite(organization=organization, email=other, by=owner)
+    make_invitation(organization, EMAIL.lower(), by=owner)
+    before = stored()
+
+    assert forget_user(person).invitations == 1
+
+    after = stored()
+    assert after[Invitation][invitation.pk] == before[Invitation][invitation.pk]
+    assert [after[AuditEntry][pk] for pk in before[AuditEntry]] == [*before[AuditEntry].values()]
 
 
 def test_all_or_nothing(trail, person, monkeypatch):

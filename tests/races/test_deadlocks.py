@@ -10,8 +10,10 @@ import pytest
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import IntegrityError, connection
 
+from closient_auth.actors import acting
 from closient_auth.models import ApiKey, Invitation, LastOwnerError, Membership, Organization
-from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
+from closient_auth.models.forgetting import forget_user
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation
 from tests.races.threads import needs_server, race, rounds
 
 pytestmark = [needs_server, pytest.mark.django_db(transaction=True)]
@@ -94,6 +96,15 @@ class Somebody:
             for _ in range(3):
                 ApiKey.objects.create_key(prefix="csb", organization=joined, created_by=somebody)
         somebody.delete()
+
+    def forget(self, organization, user):
+        somebody = UserFactory.create()
+        with acting(somebody):
+            for invited in self.random.sample(self.organizations, 2):
+                make_invitation(invited, somebody.email, by=user)
+                invited.memberships.create(user=somebody, role="editor")
+        forget_user(somebody)
+        forget_user(user)
 
 
 OPERATIONS = [operation for name, operation in vars(Somebody).items() if not name.startswith("_") and name != "choose"]
