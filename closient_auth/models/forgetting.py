@@ -48,8 +48,9 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class _Person:
-    # Primary keys as the audit log has them. ``account`` is that of the existing account.
+    # The primary key of the account, if it still exists.
     account: Any
+    # Primary keys as JSON has them.
     ids: list[Any]
     names: set[str]
     addresses: set[str]
