@@ -15,6 +15,7 @@ from closient_auth.models.audit import AppendOnlyError, AuditJSONEncoder, Event
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
 
 LATER = datetime(2031, 1, 1, tzinfo=UTC)
+VIEW = "organization.view_organization"
 
 
 @pytest.fixture
@@ -38,7 +39,12 @@ def test_organization(record):
     ada = UserFactory.create(username="ada")
     operation = lambda: Organization.objects.create_organization(name="Acme", owner=ada)  # noqa: E731
     assert record(operation) == [
-        ("organization_created", "Acme", {}, {"name": "Acme", "slug": "acme"}),
+        (
+            "organization_created",
+            "Acme",
+            {},
+            {"name": "Acme", "slug": "acme", "user_keys_allowed": True, "suspended_at": None},
+        ),
         ("member_added", "ada: Owner", {}, {"user": in_json(ada.pk), "role": "owner"}),
     ]
     acme = Organization.objects.get()
@@ -47,6 +53,13 @@ def test_organization(record):
         ("organization_changed", "Acme Ltd", {"name": "Acme"}, {"name": "Acme Ltd"})
     ]
     assert record(acme.save) == []
+    assert record(lambda: acme.allow_user_keys(False)) == [
+        ("organization_changed", "Acme Ltd", {"user_keys_allowed": True}, {"user_keys_allowed": False})
+    ]
+    ((*_, lifted, suspended),) = record(acme.suspend)
+    assert lifted == {"suspended_at": None}
+    assert record(acme.suspend) == []
+    assert record(acme.lift_suspension) == [("organization_changed", "Acme Ltd", suspended, lifted)]
     pk = acme.pk
     assert [event for event, *_ in record(acme.delete)] == ["organization_deleted"]
     assert set(AuditEntry.objects.values_list("organization_id", flat=True)) == {pk}
@@ -108,6 +121,10 @@ def test_key(record, organization):
         "expires_at": None,
         "rate_limit_per_minute": 0,
         "rate_limit_per_day": 0,
+        "permissions": None,
+        "restricted_to": None,
+        "allowed_networks": [],
+        "allowed_origins": [],
     }
     assert record(lambda: key.change(expires_at=LATER, name="Shop")) == [
         ("api_key_changed", str(key), {"expires_at": None}, {"expires_at": "2031-01-01T00:00:00Z"})
@@ -121,6 +138,31 @@ def test_key(record, organization):
     assert record(key.revoke) == []
     assert raw_key not in str(list(AuditEntry.objects.values()))
     assert key.hashed_key not in str(list(AuditEntry.objects.values()))
+
+
+def test_restrictions_of_a_key(record, organization):
+    key, _ = make_key(organization=organization)
+
+    changes = record(lambda: key.change(permissions=[VIEW], allowed_networks=["203.0.113.9"]))
+
+    old = {"permissions": None, "allowed_networks": []}
+    new = {"permissions": [VIEW], "allowed_networks": ["203.0.113.9/32"]}
+    assert changes == [("api_key_changed", str(key), old, new)]
+
+
+def test_user_key_that_an_organization_shuts_out(record, organization, join):
+    """The entries belong to the organization, and not to nobody as those of the key."""
+    manager, member = join("manager").user, join("editor")
+    key, _ = make_key("csu", user=member.user)
+
+    assert record(lambda: key.shut_out(organization, by=manager)) == [("api_key_shut_out", str(key), {}, {})]
+    assert record(lambda: key.shut_out(organization, by=manager)) == []
+    assert record(lambda: key.let_in(organization, by=manager)) == [("api_key_let_in", str(key), {}, {})]
+    assert record(lambda: key.let_in(organization, by=manager)) == []
+    entries = AuditEntry.objects.filter(event__in=["api_key_shut_out", "api_key_let_in"])
+    assert {(entry.organization_id, entry.user_id, entry.target_id) for entry in entries} == {
+        (organization.pk, manager.pk, key.pk)
+    }
 
 
 def test_revoked_keys_have_a_row_each(record, organization):

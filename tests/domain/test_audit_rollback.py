@@ -32,6 +32,8 @@ CHANGES = {
     "api_key_rotated": lambda rows: rows["key"].rotate(grace=timedelta(0)),
     "api_key_revoked": lambda rows: rows["key"].revoke(),
     "user_forgotten": lambda rows: forget_user(rows["guest"]),
+    "api_key_shut_out": lambda rows: rows["user key"].shut_out(rows["organization"]),
+    "api_key_let_in": lambda rows: rows["shut out key"].let_in(rows["organization"]),
 }
 # The same changes by Django's plain methods (save, delete, querysets).
 PLAIN_CHANGES = {
@@ -65,6 +67,8 @@ def test_change_that_cannot_be_recorded_is_undone(organization, join, monkeypatc
     rows = {"organization": organization, "owner": join("owner"), "member": join("editor")}
     rows |= {"guest": UserFactory.create(), "key": make_key(organization=organization)[0]}
     rows["invitation"], rows["token"] = make_invitation(organization, rows["guest"].email, by=rows["owner"].user)
+    rows["user key"], rows["shut out key"] = (make_key("csu", user=rows["member"].user)[0] for _ in range(2))
+    rows["shut out key"].shut_out(organization)
     # The plain saves need changed values.
     rows["organization"].name = rows["key"].name = "New"
     rows["member"].role = "billing"

@@ -22,6 +22,10 @@ TABLE = {
     "permission_denied": 403,
     "person_required": 403,
     "throttled": 429,
+    "network_not_allowed": 403,
+    "origin_not_allowed": 403,
+    "organization_suspended": 403,
+    "user_key_not_allowed": 403,
 }
 CLASSES = [cls for cls in exceptions.CodedException.__subclasses__() if cls.__module__ == exceptions.__name__]
 
