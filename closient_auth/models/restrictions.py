@@ -37,8 +37,8 @@ class MalformedError(ValueError):
 class RestrictionField(models.JSONField):
     """A list of texts. Validation replaces each text by its usual spelling."""
 
-    # Otherwise ``clean_fields()`` would accept ``{}`` and an empty text without validation.
-    empty_values = (None,)
+    # Otherwise ``clean_fields()`` would accept ``{}``, an empty text and ``None`` without validation.
+    empty_values = ()
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         # Each request reads these columns, and nearly all of them are empty.
@@ -129,7 +129,7 @@ def is_origin_in(origin: str | None, referer: str | None, value: object) -> bool
 
     Raise ``MalformedError``.
     """
-    origins = _read_texts(value)
+    origins = [_read_origin(text) for text in _read_texts(value)]
     if origin is None and referer is not None:
         origin = _get_referring_origin(referer)
     return origin in origins
@@ -145,13 +145,22 @@ def _read_texts(value: Any) -> list[str]:
     return value
 
 
-# Each request with a restricted key reads the networks again.
+# Each request with a restricted key reads the networks and origins again.
 @lru_cache(maxsize=1024)
 def _read_network(text: str) -> Network:
     try:
         return _to_network(text)
     except ValueError:
         raise MalformedError from None
+
+
+@lru_cache(maxsize=1024)
+def _read_origin(text: str) -> str:
+    # Sandboxed pages of anybody have the origin ``null``.
+    origin = _to_origin(text)
+    if origin is None:
+        raise MalformedError
+    return origin
 
 
 def _to_network(text: str) -> Network:
