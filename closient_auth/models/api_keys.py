@@ -23,6 +23,7 @@ from closient_auth.keys import HINT_LENGTH, KeyType, generate_api_key, get_hint,
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.key_policies import (
+    get_capped_rate_limits,
     get_default_expiry,
     get_successor_expiry,
     limit_permissions,
@@ -416,6 +417,7 @@ class ApiKey(AuditedModel):
             same = {name: getattr(self, name) for name in ("prefix", "organization", "user", *EDITABLE_FIELDS)}
             same["permissions"] = limit_permissions(self, by)
             same["expires_at"] = get_successor_expiry(self, by, expires_at)
+            same.update(get_capped_rate_limits(self, by))
             creator = as_actor(by).user if by is not None else self.created_by
             # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:

@@ -63,6 +63,12 @@ def get_max_rate_limits() -> dict[str, int]:
     }
 
 
+def get_capped_rate_limits(api_key: Any, by: By) -> dict[str, int]:
+    """Return the limits of the successor of a rotated key: those of the key, but for ``by`` not above the maximums."""
+    maximums = {} if by is None else get_max_rate_limits()
+    return {name: min(getattr(api_key, name), maximum) for name, maximum in maximums.items() if maximum}
+
+
 def require_vacancy(api_key: Any, by: By, using: str) -> None:
     """Raise ``ValidationError`` if ``by`` may not create one more key for the holder (``MAX_ACTIVE_KEYS``)."""
     maximum = conf.MAX_ACTIVE_KEYS

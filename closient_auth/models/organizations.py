@@ -69,6 +69,8 @@ def may_create_organizations(user: Any) -> bool:
     try:
         name = str(conf.ORGANIZATION_CREATION)
         may_create = CREATORS[name] if name in CREATORS else import_string(name)
+        if not callable(may_create):
+            raise ImportError(f"{name} is not a function.")
     except ImportError as error:
         raise ImproperlyConfigured("CLOSIENT_AUTH['ORGANIZATION_CREATION'] should name a function.") from error
     return bool(may_create(user))

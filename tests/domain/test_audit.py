@@ -145,7 +145,7 @@ def test_restrictions_of_a_key(record, organization):
 
     changes = record(lambda: key.change(permissions=[VIEW], allowed_networks=["203.0.113.9"]))
 
-    old = {"permissions": None, "allowed_networks": []}
+    old: dict[str, object] = {"permissions": None, "allowed_networks": []}
     new = {"permissions": [VIEW], "allowed_networks": ["203.0.113.9/32"]}
     assert changes == [("api_key_changed", str(key), old, new)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -89,7 +90,11 @@ GOOD = [
     ("allowed_origins", [], []),
     ("allowed_origins", ["HTTPS://Shop.Example.COM"], ["https://shop.example.com"]),
     ("allowed_origins", ["https://a.example:443", "http://a.example:80"], ["https://a.example", "http://a.example"]),
-    ("allowed_origins", ["https://a.example:80", "http://a.example:443"], ["https://a.example:80", "http://a.example:443"]),
+    (
+        "allowed_origins",
+        ["https://a.example:80", "http://a.example:443"],
+        ["https://a.example:80", "http://a.example:443"],
+    ),
     ("allowed_origins", ["https://a.example:8443"], ["https://a.example:8443"]),
     ("allowed_origins", ["https://xn--bcher-kva.example"], ["https://xn--bcher-kva.example"]),
     ("allowed_origins", ["http://localhost:3000"], ["http://localhost:3000"]),
@@ -165,7 +170,7 @@ def test_extra_permission_of_the_project(key, settings):
 def test_restriction_of_another_type(acme, prefix, field):
     key, _ = make_key(prefix)
     value = acme if field == "restricted_to" else ["https://shop.example"]
-    holder = {"user": key.user} if prefix == "csu" else {"organization": key.organization}
+    holder: dict[str, Any] = {"user": key.user} if prefix == "csu" else {"organization": key.organization}
     before = rows()
 
     for refused in (
