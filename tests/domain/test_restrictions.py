@@ -169,14 +169,11 @@ def test_extra_permission_of_the_project(key, settings):
 )
 def test_restriction_of_another_type(acme, prefix, field):
     key, _ = make_key(prefix)
-    value = acme if field == "restricted_to" else ["https://shop.example"]
-    holder: dict[str, Any] = {"user": key.user} if prefix == "csu" else {"organization": key.organization}
+    change: dict[str, Any] = {field: acme if field == "restricted_to" else ["https://shop.example"]}
+    new: dict[str, Any] = {"prefix": prefix, "organization": key.organization, "user": key.user, **change}
     before = rows()
 
-    for refused in (
-        lambda: key.change(**{field: value}),
-        lambda: ApiKey.objects.create_key(prefix=prefix, **holder, **{field: value}),
-    ):
+    for refused in (lambda: key.change(**change), lambda: ApiKey.objects.create_key(**new)):
         with pytest.raises(ValidationError) as caught:
             refused()
         assert caught.value.message_dict.keys() == {field}
