@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -185,6 +185,66 @@ def test_accepted_key_within_the_interval(cost, store, atomic, settings, prefix)
     cost("/who/", raw_key)
 
     assert cost("/who/", raw_key) == (HTTPStatus.OK, ["SELECT"], store.later)
+
+
+VIEW = "organization.view_organization"
+EVERY = {"permissions": [VIEW], "allowed_networks": ["203.0.113.0/24", "127.0.0.0/8"]}
+RESTRICTIONS: dict[str, dict[str, Any]] = {
+    "permissions": {"permissions": [VIEW]},
+    "networks": {"allowed_networks": EVERY["allowed_networks"]},
+    "every": EVERY,
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", RESTRICTIONS)
+@pytest.mark.parametrize("prefix", ["csb", "csu", "cpk"])
+def test_restricted_key(cost, store, atomic, prefix, name):
+    """A restriction costs nothing: it is in the row of the key."""
+    more = {"allowed_origins": ["https://shop.example"]} if prefix == "cpk" else {}
+    api_key, raw_key = make_key(prefix, **RESTRICTIONS[name], **more)
+    statements = LATER if atomic or prefix == "csu" else AT_ONCE
+
+    for trips in (store.first, store.later):
+        assert cost("/open-who/", raw_key, referer="https://shop.example/") == (HTTPStatus.OK, statements, trips)
+        assert ApiKey.objects.filter(pk=api_key.pk, last_used__isnull=False).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("cause", ["network", "origin", "suspended", "malformed"])
+def test_restricted_key_that_is_refused(cost, store, atomic, cause):
+    """A refused use is recorded and counted as an accepted one."""
+    prefix = "cpk" if cause == "origin" else "csb"
+    organization, networks = OrganizationFactory.create(), ["203.0.113.0/24"] if cause == "network" else []
+    api_key, raw_key = make_key(prefix, organization=organization, allowed_networks=networks)
+    if cause == "suspended":
+        organization.suspend()
+    elif cause != "network":
+        values = {"allowed_origins": ["https://shop.example"]} if cause == "origin" else {"permissions": ["unknown"]}
+        ApiKey.objects.filter(pk=api_key.pk).update(**values)
+    statements = LATER if atomic else AT_ONCE
+
+    for trips in (store.first, store.later):
+        assert cost("/open-who/", raw_key) == (HTTPStatus.FORBIDDEN, statements, trips)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ["free", "every", "restricted_to", "shut out", "no user keys", "suspended"])
+def test_restricted_user_key_in_an_organization(cost, store, atomic, settings, name):
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    member = MembershipFactory.create()
+    organization = member.organization
+    restrictions: dict[str, Any] = {"every": EVERY, "restricted_to": {**EVERY, "restricted_to": organization}}
+    api_key, raw_key = make_key("csu", user=member.user, **restrictions.get(name, {}))
+    cost("/who/", raw_key)
+    if name == "shut out":
+        api_key.shut_out(organization)
+    organization.allow_user_keys(name != "no user keys")
+    if name == "suspended":
+        organization.suspend()
+
+    status = HTTPStatus.FORBIDDEN if name in ("shut out", "no user keys", "suspended") else HTTPStatus.OK
+    assert cost("/organization/", raw_key) == (status, ["SELECT"] * 2, store.later)
 
 
 def member_key():

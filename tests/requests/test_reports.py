@@ -27,11 +27,12 @@ from rest_framework.views import APIView
 from closient_auth import signals
 from closient_auth.contrib.django import organization_permission_required
 from closient_auth.core import reports, responses
+from closient_auth.decorators import publishable
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.permissions import HasOrganizationPermission, IsPerson, SessionOnly
 from tests.checkout import ROOT
-from tests.factories import MembershipFactory, UserFactory, make_key
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 from tests.models import Project
 from tests.races.threads import race
 from tests.requests.last_used import NOW
@@ -139,6 +140,45 @@ def editor():
     return make_key("csu", user=MembershipFactory.create(role="editor").user)
 
 
+def network():
+    return make_key("csb", allowed_networks=["203.0.113.0/24"])
+
+
+def suspended():
+    organization = OrganizationFactory.create()
+    organization.suspend()
+    return make_key("csb", organization=organization)
+
+
+def suspended_member():
+    member = MembershipFactory.create(role="owner")
+    member.organization.suspend()
+    return make_key("csu", user=member.user)
+
+
+def no_user_keys():
+    member = MembershipFactory.create(role="owner")
+    member.organization.allow_user_keys(False)
+    return make_key("csu", user=member.user)
+
+
+def shut_out():
+    member = MembershipFactory.create(role="owner")
+    pair = make_key("csu", user=member.user)
+    pair[0].shut_out(member.organization)
+    return pair
+
+
+def malformed_permissions():
+    pair = make_key("csb")
+    ApiKey.objects.filter(pk=pair[0].pk).update(permissions=["unknown"])
+    return pair
+
+
+def narrowed():
+    return make_key("csb", permissions=["organization.view_organization"])
+
+
 REFUSALS = [
     ("revoked", revoked, "WARNING", HTTPStatus.UNAUTHORIZED),
     ("expired", expired, "INFO", HTTPStatus.UNAUTHORIZED),
@@ -146,6 +186,15 @@ REFUSALS = [
     ("publishable", lambda: make_key("cpk"), "INFO", HTTPStatus.FORBIDDEN),
     ("organization", foreign, "INFO", HTTPStatus.NOT_FOUND),
     ("permission", editor, "INFO", HTTPStatus.FORBIDDEN),
+    ("permission", narrowed, "INFO", HTTPStatus.FORBIDDEN),
+    # Somebody outside the network of the customer has the key.
+    ("network", network, "WARNING", HTTPStatus.FORBIDDEN),
+    ("suspended", suspended, "INFO", HTTPStatus.FORBIDDEN),
+    ("suspended", suspended_member, "INFO", HTTPStatus.FORBIDDEN),
+    ("user_key", no_user_keys, "INFO", HTTPStatus.FORBIDDEN),
+    ("user_key", shut_out, "INFO", HTTPStatus.FORBIDDEN),
+    # Another program has written into the table.
+    ("malformed_permissions", malformed_permissions, "WARNING", HTTPStatus.FORBIDDEN),
 ]
 
 
@@ -171,7 +220,7 @@ def require_report(response, lines, heard, caplog, pair, *, cause, level, status
     assert raw_key[4:36] not in repr(list(AuditEntry.objects.values()))
 
 
-@pytest.mark.parametrize(("cause", "make", "level", "status"), REFUSALS, ids=[row[0] for row in REFUSALS])
+@pytest.mark.parametrize(("cause", "make", "level", "status"), REFUSALS, ids=map(str, range(len(REFUSALS))))
 def test_refusal(call, serve, lines, heard, caplog, globex, cause, make, level, status):
     pair = make()
     serve(BILLING)
@@ -179,11 +228,62 @@ def test_refusal(call, serve, lines, heard, caplog, globex, cause, make, level, 
 
     response = call("/items/7/?page=2", pair[1], x_request_id="req-1.a:b", **headers)
 
-    member = pair[0].user.closient_auth_memberships.get() if cause == "permission" else None
+    member = pair[0].user.closient_auth_memberships.get() if make is editor else None
     organization = member.organization_id if member else pair[0].organization_id
     require_report(
         response, lines, heard, caplog, pair, cause=cause, level=level, status=status, organization=organization
     )
+
+
+def test_refusal_of_a_key_for_another_organization(call, serve, lines, heard, caplog, acme, globex):
+    user = MembershipFactory.create(organization=acme, role="owner").user
+    MembershipFactory.create(organization=globex, user=user, role="owner")
+    pair = make_key("csu", user=user, restricted_to=acme)
+    serve(BILLING)
+
+    response = call("/items/7/", pair[1], x_request_id="req-1.a:b", x_organization="globex")
+
+    require_report(
+        response,
+        lines,
+        heard,
+        caplog,
+        pair,
+        cause="organization",
+        level="INFO",
+        status=HTTPStatus.NOT_FOUND,
+        organization=None,
+    )
+
+
+def test_refusal_of_a_key_on_another_web_page(call, mount, lines, heard, caplog):
+    """Anybody can read a publishable key and call with it, so this is no sign of a leak."""
+    pair = make_key("cpk", allowed_origins=["https://shop.example"])
+    view: Any = type("View", (WhoView,), {"get": lambda self, request, **kwargs: Response({})})
+    mount(path("items/<int:pk>/", publishable(view).as_view()))
+
+    response = call("/items/7/", pair[1], x_request_id="req-1.a:b", origin="https://evil.example")
+
+    require_report(
+        response,
+        lines,
+        heard,
+        caplog,
+        pair,
+        cause="origin",
+        level="INFO",
+        status=HTTPStatus.FORBIDDEN,
+        organization=pair[0].organization_id,
+    )
+
+
+def test_secret_key_refused_by_its_network_is_not_reported_as_in_a_browser(call, serve, lines):
+    _, raw_key = network()
+    serve(BILLING)
+
+    call("/items/7/", raw_key, origin="https://shop.example")
+
+    assert [re.findall(r"cause=(\w+)", message) for _, message in lines()] == [["network"]]
 
 
 def session_only_by_class():
@@ -638,6 +738,7 @@ def test_documented_causes_are_those_in_the_log():
     documented = {(cause, level, status) for causes, level, status in rows for cause in re.findall(r"`(\w+)`", causes)}
     assert documented == {(cause, level, str(status.value)) for cause, _, level, status in REFUSALS} | {
         ("browser", "WARNING", "none"),
+        ("origin", "INFO", "403"),
         ("session_only", "INFO", "403"),
         ("person_only", "INFO", "403"),
         ("malformed", "INFO", "401"),
