@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import chain, pairwise
 from typing import Any
 from uuid import UUID
@@ -18,8 +18,8 @@ from django.core.management import BaseCommand, CommandError
 from django.core.management.base import OutputWrapper
 from django.db import Error, router, transaction
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
+from closient_auth.core.responses import format_utc
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.locks import is_deadlock
@@ -254,10 +254,7 @@ def describe_new_key(api_key: ApiKey) -> dict[str, Any]:
 
 def to_text(moment: datetime | None) -> str | None:
     """Return the time in UTC as ISO 8601, or ``None``."""
-    if moment is None:
-        return None
-    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else format_utc(moment)
 
 
 def printable(text: str) -> str:
