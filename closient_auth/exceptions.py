@@ -9,8 +9,10 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.exceptions import APIException
+from rest_framework.response import Response
 
 from closient_auth.core.refusals import REFUSALS, Refused
+from closient_auth.models import LastOwnerError
 
 
 class CodedException(APIException):
@@ -127,6 +129,25 @@ def add_code(exc: Exception) -> Exception:
             coded.wait = getattr(exc, "wait", None)
             return coded
     return exc
+
+
+def get_conflict(error: LastOwnerError) -> Conflict:
+    """Return the 409 (``last_owner``) for an error, with the organizations that would have no active Owner."""
+    organizations = [{"id": each.pk, "name": each.name, "slug": each.slug} for each in error.organizations]
+    return Conflict(str(error), "last_owner", organizations=organizations)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Respond with 409 (``last_owner``) if the deletion of a user or membership would leave organizations without an Owner.
+
+    Name it in ``REST_FRAMEWORK["EXCEPTION_HANDLER"]``. The body has ``detail``, ``code`` and ``organizations``, a list of
+    objects with ``id``, ``name`` and ``slug``. REST framework's own handler gets all other exceptions.
+    """
+    # The import of this module would import the authentication classes in the settings, which import this module.
+    from rest_framework.views import exception_handler as handle
+
+    error = LastOwnerError.find_in(exc)
+    return handle(get_conflict(error) if error else exc, context)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework.request import Request
 
@@ -21,7 +23,15 @@ from closient_auth.exceptions import raise_api_exceptions, raise_django_exceptio
 from closient_auth.headers import forbid_storing, get_view, vary_on
 from closient_auth.models import Organization
 
-__all__ = ["Access", "aget_access", "aget_organization", "get_access", "get_organization", "get_organization_field"]
+__all__ = [
+    "Access",
+    "aget_access",
+    "aget_organization",
+    "get_access",
+    "get_organization",
+    "get_organization_field",
+    "organizations_owned_alone_by",
+]
 
 
 def get_organization(request: Request | HttpRequest) -> Organization:
@@ -75,6 +85,15 @@ def _get_access_and_release(request: Request | HttpRequest) -> Access:
         return get_access(request)
     finally:
         release_connections(request)
+
+
+def organizations_owned_alone_by(user: AbstractBaseUser) -> QuerySet[Organization]:
+    """Return the organizations whose only active Owner is this user.
+
+    Ask before you delete or deactivate a user: deleting the user raises ``LastOwnerError`` until each of them has another
+    active Owner or is deleted.
+    """
+    return Organization.objects.owned_alone_by(user)
 
 
 def get_organization_field(view: Any) -> str:

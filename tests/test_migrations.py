@@ -10,7 +10,14 @@ from django.core.management import call_command
 from django.db import connection
 
 TABLES = {"closient_auth_organization", "closient_auth_membership", "closient_auth_apikey"}
-USER_MODELS = ["auth.User", "accounts.User", "accounts.Guest", "accounts.Account", "accounts.Traveller"]
+USER_MODELS = [
+    "auth.User",
+    "accounts.User",
+    "accounts.Guest",
+    "accounts.Account",
+    "accounts.Traveller",
+    "accounts.Customer",
+]
 
 
 def tables():
@@ -63,6 +70,8 @@ def test_domain_with_another_user_model(user_model):
     modules = ["tests/test_migrations.py", "tests/domain/test_key_states.py", "tests/domain/test_reminders.py"]
     if user_model == "accounts.Traveller":
         modules += ["tests/domain/test_audit.py", "tests/domain/test_key_creation.py"]
+    if user_model == "accounts.Customer":
+        modules += ["tests/domain/test_last_owner.py", "tests/test_hidden_users.py"]
 
     done = run(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *modules, "-k", "not every_user_model", user_model=user_model

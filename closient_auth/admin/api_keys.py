@@ -36,7 +36,6 @@ SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,
 class ApiKeyAdmin(AuditedAdmin):
     list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
     list_filter = ["prefix", StateFilter, OrganizationFilter]
-    list_select_related = ["organization", "user"]
     ordering = ["-created_at"]
     search_help_text = _(
         "Search by name, first characters, organization or user. To look up a full key, use “Find a leaked API key”."
@@ -59,6 +58,9 @@ class ApiKeyAdmin(AuditedAdmin):
     @admin.display(description=_("state"))
     def state(self, api_key: ApiKey) -> str:
         return str(api_key.state.label)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).with_holders()
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         username = get_user_model().USERNAME_FIELD

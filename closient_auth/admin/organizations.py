@@ -18,6 +18,7 @@ from closient_auth.models import ApiKey, LastOwnerError, Membership, Organizatio
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
 from closient_auth.models.organizations import read_uuid
+from closient_auth.models.people import has_active_user, with_users
 from closient_auth.roles import Role, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
@@ -66,8 +67,8 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         posted = {form.instance.pk for form in self.forms}
         # Members added after the page loaded are not in the formset.
         others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
-        had_owner = any(old == Role.OWNER and member.user.is_active for member, old, new in changes + others)
-        has_owner = any(new == Role.OWNER and member.user.is_active for member, old, new in changes + others)
+        had_owner = any(old == Role.OWNER and has_active_user(member) for member, old, new in changes + others)
+        has_owner = any(new == Role.OWNER and has_active_user(member) for member, old, new in changes + others)
         is_new = self.instance._state.adding
         if not has_owner and (had_owner or is_new):
             raise ValidationError(OWNER_NEEDED, code="last_owner")
@@ -90,7 +91,8 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     ordering = ["created_at"]
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Membership]:
-        return super().get_queryset(request).using(router.db_for_write(Membership)).select_related("user")
+        members: models.QuerySet[Membership] = super().get_queryset(request).using(router.db_for_write(Membership))
+        return with_users(members)  # type: ignore[no-any-return]
 
     def get_extra(self, request: HttpRequest, obj: Organization | None = None, **kwargs: Any) -> int:
         return 1 if obj is None else 0

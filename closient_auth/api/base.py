@@ -26,7 +26,7 @@ from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.core.access import refuse_permission
-from closient_auth.exceptions import Conflict, PermissionDenied, add_code, raise_api_exceptions
+from closient_auth.exceptions import Conflict, PermissionDenied, add_code, get_conflict, raise_api_exceptions
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
 from closient_auth.models import ApiKey, LastOwnerError, Organization
@@ -116,7 +116,7 @@ class ApiViewSet(GenericViewSet[Any]):
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, LastOwnerError):
-            exc = Conflict(str(exc.args[0]), "last_owner")
+            exc = get_conflict(exc)
         elif isinstance(exc, ProtectedError | RestrictedError):
             exc = Conflict(_("This cannot be deleted because other data refers to it."), "in_use")
         elif isinstance(exc, IntegrityError) or is_deadlock(exc):

@@ -30,7 +30,7 @@ class ApiKeyViewSet(ApiViewSet):
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         api_keys = ApiKey.objects.filter(**self.get_holder())
-        return api_keys.select_related("organization", "user", "created_by").order_by("-created_at", "pk")
+        return api_keys.with_holders().select_related("created_by").order_by("-created_at", "pk")
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:

@@ -38,10 +38,11 @@ class MeViewSet(ApiViewSet):
             memberships = memberships.filter(user=self.user.pk, organization__in=organizations)
             memberships = memberships.order_by("organization__name", "pk")
             me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
+        alone = Organization.objects.open_to(self.actor.api_key).owned_alone_by(self.user).order_by("name", "pk")
         key = None
         if isinstance(request.auth, ApiKey) and not KEY_RULES[request.auth.prefix].is_public:
             key = _describe_key(request.auth)
-        return Response(self.get_serializer({**me, "key": key}).data)
+        return Response(self.get_serializer({**me, "key": key, "organizations_owned_alone": alone}).data)
 
 
 class OwnKeyViewSet(ApiViewSet):

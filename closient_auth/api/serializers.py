@@ -361,8 +361,17 @@ class OwnOrganizationSerializer(Serializer):
         return sorted(access.get_permissions(get_api_key_of(self.context["request"].user)))
 
 
+class OwnedOrganizationSerializer(Serializer):
+    id = serializers.UUIDField(read_only=True)
+    name = serializers.CharField(read_only=True)
+    slug = serializers.SlugField(read_only=True)
+
+
 class MeSerializer(Serializer):
     type = ChoiceField(choices=["user", "organization"], read_only=True)
     username = serializers.CharField(read_only=True, allow_null=True)
     key = OwnKeySerializer(read_only=True, allow_null=True, help_text=_("Null for sessions and publishable keys."))
     organizations = OwnOrganizationSerializer(many=True, read_only=True)
+    organizations_owned_alone = OwnedOrganizationSerializer(
+        many=True, read_only=True, help_text=_("Without this user, they would have no active Owner.")
+    )

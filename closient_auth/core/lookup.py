@@ -14,6 +14,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from closient_auth.models import ApiKey
+from closient_auth.models.people import may_hide_users
 from closient_auth.roles import KeyHolder
 
 
@@ -51,12 +52,16 @@ def find_key(
     """Return the key with this hash, in any state, with its organization or user loaded, or ``None``.
 
     If the type of the key is known, ``holder`` saves a join: the query reads only this holder. If the key has another
-    holder after all, reading that takes another query. ``before`` is SQL before the ``SELECT``, with its ``parameters``.
+    holder after all, reading that takes another query. ``before`` is SQL before the ``SELECT``, with its ``parameters``,
+    for keys of an organization.
     The default ``connection`` is that to the primary database.
     """
     if connection is None:
         # A lagging replica would accept a revoked key.
         connection = connections[router.db_for_write(ApiKey)]
+    if holder != KeyHolder.ORGANIZATION and may_hide_users():
+        # Only the manager knows the SQL that finds its users now.
+        return ApiKey.objects.using(connection.alias).with_holders().filter(hashed_key=hashed_key).first()
     select = _get_select(connection.alias, settings.USE_TZ, holder)
     with connection.cursor() as cursor:
         cursor.execute(before + select.sql, [*parameters, hashed_key])

@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, router, transaction
@@ -32,6 +31,7 @@ from closient_auth.models.key_policies import (
 )
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
+from closient_auth.models.people import has_active_user, has_inactive_user, with_users
 from closient_auth.models.restrictions import (
     MalformedError,
     NetworksField,
@@ -161,17 +161,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             return self.filter(revoked)
         if state == KeyState.EXPIRED:
             return self.filter(~revoked & expired)
-        user_inactive = self._user_inactive()
+        user_inactive = has_inactive_user(self)
         return self.filter(~revoked & ~expired, user_inactive if state == KeyState.USER_INACTIVE else ~user_inactive)
 
-    def _user_inactive(self) -> Q:
-        user_model = get_user_model()
-        if any(field.name == "is_active" for field in user_model._meta.concrete_fields):
-            return Q(user__isnull=False, user__is_active=False)
-        # A user model without this column computes ``is_active`` in Python.
-        holders = self.order_by().filter(user__isnull=False).values("user")
-        users = user_model._base_manager.using(self.db).filter(pk__in=holders)
-        return Q(user__in=[user.pk for user in users.iterator() if not user.is_active])
+    def with_holders(self) -> ApiKeyQuerySet:
+        """Load the organizations and users of the keys in the same query, with all that ``ApiKey.state`` needs."""
+        keys: ApiKeyQuerySet = with_users(self.select_related("organization"))
+        return keys
 
     def able_in(self, organization: Organization) -> ApiKeyQuerySet:
         """Return the active user keys of the members of an organization, without those restricted to another one.
@@ -368,7 +364,7 @@ class ApiKey(AuditedModel):
             return KeyState.REVOKED
         if self.expires_at is not None and self.expires_at <= moment:
             return KeyState.EXPIRED
-        if self.user is not None and not self.user.is_active:
+        if self.user_id is not None and not has_active_user(self):
             return KeyState.USER_INACTIVE
         return KeyState.ACTIVE
 

@@ -10,7 +10,6 @@ from hashlib import sha256
 from uuid import uuid4
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
@@ -26,6 +25,7 @@ from closient_auth.models.audit import AuditEntry, Event
 from closient_auth.models.mails import render_mail, to_line
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
+from closient_auth.models.people import get_users, is_active
 from closient_auth.roles import Role, may_change_role
 
 logger = logging.getLogger("closient_auth")
@@ -139,8 +139,7 @@ class Invitation(models.Model):
 
     def is_valid(self) -> bool:
         """Return whether the invitation is pending and its inviter may still add a member with this role."""
-        users = get_user_model()._base_manager.using(self._state.db)
-        inviter = users.filter(pk=self.invited_by_id).first() if self.invited_by_id else None
+        inviter = get_users(self._state.db).filter(pk=self.invited_by_id).first() if self.invited_by_id else None
         if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
             return False
         # A superuser may have invited without a membership. Their status counts here, since the API takes no keys to invite.
@@ -211,7 +210,7 @@ class Invitation(models.Model):
         if not address:
             text = _("Add an e-mail address to your account to accept this invitation.")
             raise ValidationError(text, code="no_email")
-        if fold_address(address) != self.email or not user.is_active:
+        if fold_address(address) != self.email or not is_active(user):
             raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
         members = self.organization.memberships.using(using)
         if members.filter(user_id=user.pk).exists():

@@ -26,6 +26,7 @@ from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import held, is_held, lock_rows
 from closient_auth.models.ownership import OwnerGuard
+from closient_auth.models.people import has_inactive_user, is_active
 from closient_auth.roles import Permission, Role, get_role_permissions, may_change_role
 
 SLUG_LENGTH = 50
@@ -139,7 +140,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         """
         if by is not None and not may_create_organizations(as_actor(by).user):
             raise PermissionDenied(_("You may not create organizations."))
-        if not owner.is_active:
+        if not is_active(owner):
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         organization = self.model(name=name, slug=slug or self.using(using)._free_slug(name))
@@ -156,6 +157,18 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
                 organization.save(using=using, force_insert=True)
             organization.memberships.using(using).create(organization=organization, user=owner, role=Role.OWNER)  # type: ignore[misc]
         return organization
+
+    def owned_alone_by(self, user: AbstractBaseUser) -> OrganizationQuerySet:
+        """Return the organizations whose only active Owner is this user: deleting the user would raise ``LastOwnerError``."""
+        if not isinstance(user, get_user_model()) or not is_active(user):
+            return self.none()
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        memberships: Any = self.model._meta.get_field("memberships").related_model
+        owners = memberships._base_manager.using(using).filter(role=Role.OWNER)
+        own = owners.filter(user=user.pk).values("organization")
+        others = owners.filter(organization__in=own).exclude(user=user.pk)
+        shared = others.exclude(has_inactive_user(others)).values("organization")
+        return self.using(using).filter(pk__in=own).exclude(pk__in=shared)
 
     def _free_slug(self, name: str) -> str:
         slug = _get_stem(name)

@@ -4,24 +4,40 @@ Every change or deletion of a membership in this package goes through ``Organiza
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.db import connections, models
 
 from closient_auth.models.locks import is_held, lock_rows
+from closient_auth.models.people import get_users, has_active_user, with_users
 from closient_auth.roles import Role
 
 
 class LastOwnerError(models.ProtectedError):
-    """An organization would lose its last active Owner.
+    """An organization would lose its last active Owner; ``organizations`` are those that would.
 
     Django's admin and many projects already handle ``ProtectedError`` for refused deletions.
     """
 
-    def __init__(self, memberships: Iterable[models.Model] = ()) -> None:
-        super().__init__("An organization must keep at least one active Owner.", set(memberships))
+    def __init__(self, memberships: Iterable[Any] = (), organizations: Iterable[Any] = ()) -> None:
+        last = set(memberships)
+        super().__init__("An organization must keep at least one active Owner.", last)
+        found = {*organizations, *(membership.organization for membership in last)}
+        self.organizations = sorted(found, key=lambda organization: (organization.name, organization.pk))
+
+    @classmethod
+    def find_in(cls, error: Exception) -> Self | None:
+        """Return the ``LastOwnerError`` in an error, or ``None``.
+
+        If the deletion of a user fails, Django merges it with the other protected objects into a plain ``ProtectedError``.
+        """
+        if isinstance(error, cls):
+            return error
+        protected: Any = error.protected_objects if isinstance(error, models.ProtectedError) else ()
+        # No other rule protects a membership.
+        last = [row for row in protected if row._meta.label == "closient_auth.Membership"]
+        return cls(last) if last else None
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -47,20 +63,19 @@ class OwnerGuard:
         """Raise ``LastOwnerError`` if the organization still exists and has lost its last active Owner."""
         rows = type(self.organization)._base_manager.using(self.using).filter(pk=self.organization.pk)
         if self.had_owner and not self._has_active(self.owners_now) and rows.exists():
-            raise LastOwnerError
+            raise LastOwnerError(organizations=[self.organization])
 
     def _has_active(self, owners: models.QuerySet[Any]) -> bool:
         user_ids = list(owners.values_list("user_id", flat=True))
         # Check in Python, as a custom user model may compute ``is_active``.
-        users = get_user_model()._base_manager.using(self.using).filter(pk__in=user_ids)
-        return any(user.is_active for user in users)
+        return any(user.is_active for user in get_users(self.using).filter(pk__in=user_ids))
 
 
 def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.QuerySet[Any], using: str) -> None:
     """Delete the memberships of deleted users (``on_delete``). Raise ``LastOwnerError`` for the last active Owners."""
     # Django merges the error with other protected objects into a plain ``ProtectedError``; the admin shows it before
     # the deletion. No row is locked yet, so ``OwnerGuard`` repeats the check during the deletion.
-    members = sub_objs.select_related("user", "organization")
+    members = with_users(sub_objs.select_related("organization"))
     going = {membership.pk for membership in members}
     last = [member for member in members if not is_held(member.organization, using) and _is_last(member, going)]
     if last:
@@ -74,8 +89,7 @@ def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.Query
 
 
 def _is_last(membership: Any, going: set[UUID]) -> bool:
-    if membership.role != Role.OWNER or not membership.user.is_active:
+    if membership.role != Role.OWNER or not has_active_user(membership):
         return False
     owners = membership.organization.memberships.using(membership._state.db).filter(role=Role.OWNER)
-    others = owners.exclude(pk__in=going).select_related("user")
-    return not any(other.user.is_active for other in others)
+    return not any(has_active_user(other) for other in with_users(owners.exclude(pk__in=going)))

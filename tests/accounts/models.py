@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
@@ -83,6 +83,25 @@ class Traveller(AbstractBaseUser):
     email = models.EmailField()
     is_active = models.BooleanField(default=True)
     is_superuser = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "username"
+    EMAIL_FIELD = "email"
+
+
+class CustomerManager(BaseUserManager["Customer"]):
+    def get_queryset(self):
+        return super().get_queryset().filter(deleted_at=None)
+
+
+class Customer(AbstractBaseUser):
+    """User model with soft deletion: the default manager hides deleted users."""
+
+    username = models.CharField(max_length=150, unique=True)
+    email = models.EmailField()
+    is_active = models.BooleanField(default=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    objects = CustomerManager()
 
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"

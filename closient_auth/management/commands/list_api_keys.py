@@ -41,7 +41,7 @@ class Command(DatabaseCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         # Do not read the hashes from the database; the output does not need them.
-        api_keys = _filter(options).select_related("organization", "user").defer("hashed_key")
+        api_keys = _filter(options).with_holders().defer("hashed_key")
         rows = iter_pages(api_keys)
         if options["json"] or options["format"] == "json":
             self.write_json(map(_describe, rows), is_list=True)

@@ -5,6 +5,7 @@ from django.db.models import Prefetch
 
 from closient_auth.management.base import DatabaseCommand, iter_pages
 from closient_auth.models import Membership, Organization
+from closient_auth.models.people import has_active_user, with_users
 from closient_auth.roles import Role
 
 
@@ -15,14 +16,14 @@ class Command(DatabaseCommand):
     )
 
     def handle(self, *args: object, **options: Any) -> None:
-        owners = Membership.objects.filter(role=Role.OWNER).select_related("user")
+        owners = with_users(Membership.objects.filter(role=Role.OWNER))
         organizations = Organization.objects.prefetch_related(Prefetch("memberships", owners, to_attr="owners"))
         # Check in Python, as a custom user model may compute ``is_active``. Find all before writing, so that a reader
         # who closes the pipe does not change the exit status.
         ownerless = [
             {"id": str(organization.pk), "slug": organization.slug, "name": organization.name}
             for organization in iter_pages(organizations)
-            if not any(owner.user.is_active for owner in organization.owners)
+            if not any(has_active_user(owner) for owner in organization.owners)
         ]
         if options["json"]:
             self.write_json(ownerless, is_list=True)
