@@ -3,7 +3,6 @@
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from rest_framework.request import Request
@@ -87,8 +86,8 @@ def _get_access_and_release(request: Request | HttpRequest) -> Access:
         release_connections(request)
 
 
-def organizations_owned_alone_by(user: AbstractBaseUser) -> QuerySet[Organization]:
-    """Return the organizations whose only active Owner is this user.
+def organizations_owned_alone_by(user: object) -> QuerySet[Organization]:
+    """Return the organizations whose only active Owner is this user; none for other values of ``request.user``.
 
     Ask before you delete or deactivate a user: deleting the user raises ``LastOwnerError`` until each of them has another
     active Owner or is deleted.

@@ -9,6 +9,7 @@ import logging
 import re
 import threading
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.contrib.admin.sites import site
@@ -321,21 +322,25 @@ def test_form_of_the_admin(client, acme, user, settings):
 def test_manager_that_depends_on_the_thread(monkeypatch, call):
     """The manager is asked for each request: a tenant's users are found in the threads of that tenant only."""
     local = threading.local()
-    api_key, raw_key = make_key("csu")
+    user = UserFactory.create()
+    _, raw_key = make_key("csu", user=user)
 
     def get_queryset(self):
         return models.Manager.get_queryset(self).filter(username__in=local.names)
 
     monkeypatch.setattr(type(User._default_manager), "get_queryset", get_queryset)
 
-    for names, state in (((), "user_inactive"), ((api_key.user.username,), "active"), (("x",), "user_inactive")):
+    for names, state in (((), "user_inactive"), ((user.username,), "active"), (("x",), "user_inactive")):
         local.names = names
         assert call("/open-who/", raw_key).status_code == (HTTPStatus.OK if state == "active" else 401)
         assert ApiKey.objects.with_holders().get().state == ApiKey.objects.get().state == state
         assert ApiKey.objects.in_state(state).count() == 1
 
 
-@pytest.fixture(params=[models.Manager, UserManager, models.QuerySet.as_manager])
+MANAGERS: list[Any] = [models.Manager, UserManager, models.QuerySet.as_manager]
+
+
+@pytest.fixture(params=MANAGERS)
 def plain_manager(request, monkeypatch):
     """Use a default manager that hides nobody."""
     manager = request.param()

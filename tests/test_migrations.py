@@ -68,6 +68,7 @@ def test_every_user_model_needs_the_same_migrations(user_model):
 @pytest.mark.parametrize("user_model", USER_MODELS[1:])
 def test_domain_with_another_user_model(user_model):
     modules = ["tests/test_migrations.py", "tests/domain/test_key_states.py", "tests/domain/test_reminders.py"]
+    modules += ["tests/domain/test_sole_owners.py"]
     if user_model == "accounts.Traveller":
         modules += ["tests/domain/test_audit.py", "tests/domain/test_key_creation.py"]
     if user_model == "accounts.Customer":

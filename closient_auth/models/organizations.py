@@ -158,7 +158,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
             organization.memberships.using(using).create(organization=organization, user=owner, role=Role.OWNER)  # type: ignore[misc]
         return organization
 
-    def owned_alone_by(self, user: AbstractBaseUser) -> OrganizationQuerySet:
+    def owned_alone_by(self, user: object) -> OrganizationQuerySet:
         """Return the organizations whose only active Owner is this user: deleting the user would raise ``LastOwnerError``."""
         if not isinstance(user, get_user_model()) or not is_active(user):
             return self.none()

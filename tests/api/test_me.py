@@ -5,6 +5,8 @@ from http import HTTPStatus
 from unittest.mock import Mock
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, AuditEntry
@@ -39,6 +41,7 @@ def test_session(send, people, acme):
                 "permissions": sorted(ROLE_PERMISSIONS[Role.BILLING]),
             },
         ],
+        "organizations_owned_alone": [],
     }
     assert response["Cache-Control"] == "private, no-store"
     assert "X-API-Key" in response["Vary"]
@@ -75,6 +78,7 @@ def test_business_key(call, acme):
             "restricted_to": None,
         },
         "organizations": [describe(acme, sorted(ROLE_PERMISSIONS[Role.OWNER]))],
+        "organizations_owned_alone": [],
     }
     assert [(limit["limit"], limit["period"], limit["remaining"]) for limit in limits] == [(5, 60, 3), (50, 86400, 48)]
     assert all(0 < limit["reset"] <= limit["period"] for limit in limits)
@@ -91,6 +95,7 @@ def test_publishable_key_tells_only_its_organization(call, acme):
         "username": None,
         "key": None,
         "organizations": [describe(acme, VIEW)],
+        "organizations_owned_alone": [],
     }
     assert not any(text in response.content.decode() for text in ("Shop", str(key.pk), key.hint))
 
@@ -98,6 +103,26 @@ def test_publishable_key_tells_only_its_organization(call, acme):
 def describe(organization, permissions):
     identity = {"id": str(organization.pk), "name": organization.name, "slug": organization.slug}
     return {**identity, "role": None, "permissions": permissions}
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+def test_organizations_owned_alone(call, people, acme, with_key):
+    owner = people["owner"]
+    credential = {"raw_key": make_key("csu", user=owner)[1]} if with_key else {"user": owner}
+    counts = []
+
+    for name in ("Zeta", "Beta"):
+        with CaptureQueriesContext(connection) as queries:
+            call("/me", **credential)
+        counts.append(len(queries))
+        MembershipFactory.create(user=owner, role="owner", organization__name=name, organization__slug=name.lower())
+    shared = MembershipFactory.create(user=owner, role="owner").organization
+    MembershipFactory.create(organization=shared, role="owner")
+
+    found = call("/me", **credential).json()["organizations_owned_alone"]
+    assert [organization["slug"] for organization in found] == ["acme", "beta", "zeta"]
+    assert found[0] == {"id": str(acme.pk), "name": "Acme", "slug": "acme"}
+    assert counts[0] == counts[1]
 
 
 def test_limits_without_the_cache(call, cache_away):

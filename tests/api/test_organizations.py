@@ -95,11 +95,12 @@ def test_only_owners_make_owners(send, tree, people):
     }
 
 
-def test_last_owner_stays(send, tree, people):
+def test_last_owner_stays(send, tree, acme, people):
     owner = Membership.objects.get(user=people["owner"])
     for method, data in (("patch", {"role": "manager"}), ("delete", None)):
         response = send("owner", method, f"{tree}/members/{owner.pk}", data)
         assert (response.status_code, response.json()["code"]) == (HTTPStatus.CONFLICT, "last_owner")
+        assert response.json()["organizations"] == [{"id": str(acme.pk), "name": "Acme", "slug": "acme"}]
     assert Membership.objects.get(user=people["owner"]).role == "owner"
 
 
