@@ -79,7 +79,14 @@ INTERNAL = {
     },
     "core.callers": {"get_api_key", "set_api_key"},
     "decorators": {"is_publishable"},
-    "exceptions": {"CodedException", "add_code", "get_exception", "raise_api_exceptions", "raise_django_exceptions"},
+    "exceptions": {
+        "CodedException",
+        "add_code",
+        "get_conflict",
+        "get_exception",
+        "raise_api_exceptions",
+        "raise_django_exceptions",
+    },
     "organizations": {"get_organization_field"},
     "permissions": {"get_required_permission"},
     "principals": {"get_principal"},
@@ -123,7 +130,7 @@ def read_code(name):
                 for member, attribute in vars(value).items()
                 if not member.startswith("_")
                 and member not in OVERRIDES
-                and (inspect.isfunction(attribute) or isinstance(attribute, property))
+                and (inspect.isfunction(attribute) or isinstance(attribute, property | classmethod))
                 and attribute_module(attribute) == module.__name__
             }
     return names

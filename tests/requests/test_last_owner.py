@@ -1,21 +1,27 @@
-"""``exception_handler`` turns the refused deletion of a sole Owner into a 409."""
+"""The deletion of a sole Owner is a 409, with ``exception_handler`` or the middleware of docs/production.md."""
 
 from __future__ import annotations
 
+import re
+import sys
 from http import HTTPStatus
+from types import ModuleType
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import ProtectedError
+from django.http import HttpResponse
 from rest_framework.decorators import api_view
 from rest_framework.exceptions import NotFound
 from rest_framework.response import Response
 
 from closient_auth.models import Membership, Organization
+from tests.checkout import ROOT
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 User = get_user_model()
+PAGE = (ROOT / "docs" / "production.md").read_text()
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -155,3 +161,55 @@ def test_without_the_handler(call, mount, owner, settings):
 
     with pytest.raises(ProtectedError):
         call(user=owner, method="delete")
+
+
+def delete_plainly(request):
+    request.user.delete()
+    return HttpResponse("Good-bye")
+
+
+async def delete_async(request):
+    user = await request.auser()
+    await user.adelete()
+    return HttpResponse("Good-bye")
+
+
+@pytest.fixture
+def middleware(settings, monkeypatch):
+    """Add the middleware of docs/production.md and a template for it."""
+    (block,) = re.findall(r"^```python\n(# shop/middleware.py\n.*?)^```$", PAGE, re.M | re.S)
+    module = ModuleType("last_owner_middleware")
+    exec(compile(block, "docs/production.md", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{module.__name__}.LastOwnerMiddleware"]
+    template = "{% for organization in organizations %}{{ organization.name }};{% endfor %}"
+    loader = ("django.template.loaders.locmem.Loader", {"shop/last_owner.html": template})
+    backend = "django.template.backends.django.DjangoTemplates"
+    settings.TEMPLATES = [{"BACKEND": backend, "OPTIONS": {"loaders": [loader]}}]
+
+
+@pytest.mark.usefixtures("middleware")
+@pytest.mark.parametrize("view", [delete_plainly, delete_async])
+def test_middleware_of_the_documentation(view, client, mount, owner):
+    mount(view)
+    client.force_login(owner)
+
+    refused = client.post("/")
+
+    assert (refused.status_code, refused.content) == (HTTPStatus.CONFLICT, b"Acme;Zeta;")
+    assert User.objects.filter(pk=owner.pk).exists()
+    for organization in Organization.objects.filter(slug__in=["acme", "zeta"]):
+        organization.delete()
+    assert client.post("/").content == b"Good-bye"
+    assert not User.objects.filter(pk=owner.pk).exists()
+
+
+@pytest.mark.usefixtures("middleware")
+def test_middleware_leaves_other_errors_alone(client, mount, owner):
+    def fail(request):
+        raise ProtectedError("Invoices refer to it.", {owner})
+
+    mount(fail)
+
+    with pytest.raises(ProtectedError, match="Invoices refer to it"):
+        client.post("/")
