@@ -84,7 +84,7 @@ def test_layers_are_those_of_the_contract():
     listed = re.findall(r"`(\w+)`", section.partition("1. ")[2].partition("\n\n")[0])
     inner = ["forgetting", "invitations", "reminders", "memberships", "api_keys"]
     inner += ["organizations", "key_policies", "restrictions", "ownership", "audit"]
-    inner += ["locks", "actors", "addresses", "mails"]
+    inner += ["locks", "actors", "addresses", "mails", "people"]
 
     start = listed.index("models") + 1
     assert listed[start : start + len(inner)] == inner
