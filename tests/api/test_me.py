@@ -125,6 +125,16 @@ def test_organizations_owned_alone(call, people, acme, with_key):
     assert counts[0] == counts[1]
 
 
+def test_key_restricted_to_an_organization_names_no_other(call, people, acme):
+    other = MembershipFactory.create(user=people["owner"], role="owner").organization
+
+    for organization in (acme, other):
+        _, raw_key = make_key("csu", user=people["owner"], restricted_to=organization)
+        assert [found["id"] for found in call("/me", raw_key).json()["organizations_owned_alone"]] == [
+            str(organization.pk)
+        ]
+
+
 def test_limits_without_the_cache(call, cache_away):
     """This process counts by itself."""
     limits = call("/me", make_key(rate_limit_per_minute=5)[1]).json()["key"]["limits"]
