@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +25,7 @@ from django.urls import include, path
 from django.utils import timezone
 
 from closient_auth.core.lookup import find_key
-from closient_auth.models import ApiKey, AuditEntry, LastOwnerError, Membership, Organization
+from closient_auth.models import ApiKey, AuditEntry, ExpiryReminder, LastOwnerError, Membership, Organization
 from closient_auth.models.people import has_active_user, may_hide_users
 from closient_auth.organizations import organizations_owned_alone_by
 from closient_auth.roles import KeyHolder
@@ -282,6 +283,16 @@ def test_invitation_of_a_hidden_user(acme, user):
 
     assert caught.value.code == "other_email"
     assert acme.memberships.count() == 1
+
+
+def test_reminder_of_an_expiring_key(acme, user, mailoutbox):
+    owner = MembershipFactory.create(organization=acme, role="owner").user
+    make_key("csb", organization=acme, created_by=user, expires_at=timezone.now() + timedelta(days=1))
+    make_key("csu", user=user, expires_at=timezone.now() + timedelta(days=1))
+
+    ExpiryReminder.objects.send_due()
+
+    assert [message.to for message in mailoutbox] == [[owner.email]]
 
 
 def test_first_owner(user):
