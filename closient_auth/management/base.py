@@ -190,7 +190,8 @@ def find_organization(text: str) -> Organization:
 def find_user(text: str) -> AbstractBaseUser:
     """Return the user with this username or id. Raise ``CommandError`` if two users match."""
     model = get_user_model()
-    users = model._default_manager.using(router.db_for_write(model))
+    # The default manager may hide deleted users, whose keys and entries are there.
+    users = model._base_manager.using(router.db_for_write(model))
     found = {*users.filter(**{model.USERNAME_FIELD: text})}
     # A text that is not a valid id can only be a username.
     with suppress(ValidationError):

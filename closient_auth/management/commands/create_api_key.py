@@ -11,6 +11,7 @@ from closient_auth.keys import KeyType
 from closient_auth.management.base import DatabaseCommand, find_organization, find_user, read_days, to_text
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import MAX_LIMIT
+from closient_auth.models.people import is_active
 from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
 
 # The options that can be repeated, by the name of the field.
@@ -70,7 +71,7 @@ class Command(DatabaseCommand):
             "created_by": find_user,
         }
         found: dict[str, Any] = {name: find(options[name]) for name, find in finders.items() if options[name]}
-        if holder == KeyHolder.USER and not found["user"].is_active:
+        if holder == KeyHolder.USER and not is_active(found["user"]):
             raise CommandError("This user is inactive, so the key would be refused. Activate the user first.")
         names = ("name", "description", "rate_limit_per_minute", "rate_limit_per_day")
         expires_at = _read_expiry(options["expires_at"], options["expires_in_days"])

@@ -53,7 +53,7 @@ def _find(text: str) -> AbstractBaseUser | str:
     try:
         return find_user(text)
     except CommandError:
-        if model._default_manager.using(router.db_for_write(model)).filter(**{model.USERNAME_FIELD: text}).exists():
+        if model._base_manager.using(router.db_for_write(model)).filter(**{model.USERNAME_FIELD: text}).exists():
             # Two users match.
             raise
         return text
