@@ -1,5 +1,6 @@
 from closient_auth.admin.api_keys import ApiKeyAdmin
 from closient_auth.admin.audit import AuditEntryAdmin
+from closient_auth.admin.live_keys import LiveKeysMixin
 from closient_auth.admin.organizations import OrganizationAdmin
 
-__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "OrganizationAdmin"]
+__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "LiveKeysMixin", "OrganizationAdmin"]

@@ -1,7 +1,10 @@
 import re
+from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import unquote
@@ -13,6 +16,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -20,14 +26,27 @@ from django.views.decorators.http import require_POST
 
 from closient_auth.actors import acting, get_actor
 from closient_auth.admin.audit import AuditedAdmin
-from closient_auth.admin.filters import OrganizationFilter, StateFilter
-from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, get_pk
+from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
+from closient_auth.admin.forms import (
+    ApiKeyCreationForm,
+    ApiKeyForm,
+    FindApiKeyForm,
+    LinesField,
+    PermissionsField,
+    RotationForm,
+    get_permission_label,
+    get_pk,
+    list_texts,
+)
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.models import ApiKey
-from closient_auth.models.api_keys import ApiKeyQuerySet
-from closient_auth.roles import KEY_RULES
+from closient_auth.models.api_keys import RESTRICTIONS, ApiKeyQuerySet, KeyState
+from closient_auth.roles import KEY_RULES, KeyHolder
 
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
+FORM_FIELDS = {"permissions": PermissionsField, "allowed_networks": LinesField, "allowed_origins": LinesField}
+# By restriction: how the page shows it to staff who may not change it.
+SHOWN = {name: f"shown_{name.removeprefix('allowed_')}" for name in FORM_FIELDS}
 # This matches a key as shown on the pages, or the beginning of a key.
 SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,{HINT_LENGTH}}})\S*")
 
@@ -35,12 +54,12 @@ SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,
 @admin.register(ApiKey)
 class ApiKeyAdmin(AuditedAdmin):
     list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
-    list_filter = ["prefix", StateFilter, OrganizationFilter]
+    list_filter = ["prefix", StateFilter, LifetimeFilter, OrganizationFilter, MakerFilter]
     ordering = ["-created_at"]
     search_help_text = _(
         "Search by name, first characters, organization or user. To look up a full key, use “Find a leaked API key”."
     )
-    autocomplete_fields = ["organization"]
+    autocomplete_fields = ["organization", "restricted_to"]
     raw_id_fields = ["user"]
     actions = ["revoke_selected"]
 
@@ -57,10 +76,33 @@ class ApiKeyAdmin(AuditedAdmin):
 
     @admin.display(description=_("state"))
     def state(self, api_key: ApiKey) -> str:
-        return str(api_key.state.label)
+        label = str(api_key.state.label)
+        # In its grace period, a rotated key is still active.
+        is_ending = api_key.state == KeyState.ACTIVE and hasattr(api_key, "successor")
+        return gettext("%s (rotated)") % label if is_ending else label
+
+    @admin.display(description=_("rotated to"))
+    def rotated_to(self, api_key: ApiKey) -> str:
+        # Without a successor, the admin shows the empty value for the error of this attribute.
+        successor = api_key.successor
+        return format_html('<a href="{}">{}</a>', self._reverse("change", successor.pk), successor)
+
+    @admin.display(description=_("permissions"))
+    def shown_permissions(self, api_key: ApiKey) -> str:
+        if api_key.permissions is None:
+            return gettext("All")
+        return _show_lines(map(get_permission_label, list_texts(api_key.permissions))) or gettext("None")
+
+    @admin.display(description=_("allowed networks"))
+    def shown_networks(self, api_key: ApiKey) -> str:
+        return _show_lines(list_texts(api_key.allowed_networks)) or gettext("All")
+
+    @admin.display(description=_("allowed origins"))
+    def shown_origins(self, api_key: ApiKey) -> str:
+        return _show_lines(list_texts(api_key.allowed_origins)) or gettext("All")
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).with_holders()
+        return super().get_queryset(request).with_holders().select_related("rotated_from", "successor")
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         username = get_user_model().USERNAME_FIELD
@@ -77,14 +119,29 @@ class ApiKeyAdmin(AuditedAdmin):
         if obj is None:
             text = _("The type decides if the key belongs to an organization or to a user. Choose that one, not both.")
             holder = (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": text})
-            return [holder, (None, {"fields": ["name", "description"]}), (_("Limits"), {"fields": LIMITS})]
+            more = [(_("Limits"), {"fields": LIMITS}), (_("Restrictions"), {"fields": [*RESTRICTIONS]})]
+            return [holder, (None, {"fields": ["name", "description"]}), *more]
+        restrictions = [name for name in RESTRICTIONS if _has_restriction(obj, name)]
+        if not self.has_change_permission(request, obj):
+            restrictions = [SHOWN.get(name, name) for name in restrictions]
         main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]
-        history = ["id", "last_used", "created_at", "created_by"]
-        return [(None, {"fields": main}), (_("Limits"), {"fields": LIMITS}), (_("History"), {"fields": history})]
+        history = ["id", "last_used", "created_at", "created_by", "rotated_from", "rotated_to"]
+        return [
+            (None, {"fields": main}),
+            (_("Limits"), {"fields": LIMITS}),
+            (_("Restrictions"), {"fields": restrictions}),
+            (_("History"), {"fields": history}),
+        ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         names = ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
-        return [] if obj is None else names
+        return [] if obj is None else [*names, "rotated_from", "rotated_to", *SHOWN.values()]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if form_field := FORM_FIELDS.get(db_field.name):
+            label = capfirst(db_field.verbose_name)
+            return form_field(required=False, label=label, help_text=kwargs.get("help_text", ""))
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
@@ -103,6 +160,7 @@ class ApiKeyAdmin(AuditedAdmin):
         return [
             path("find/", view(self.find_view), name=f"{prefix}_find"),
             path("<path:object_id>/revoke/", view(self.revoke_view), name=f"{prefix}_revoke"),
+            path("<path:object_id>/rotate/", view(self.rotate_view), name=f"{prefix}_rotate"),
             *super().get_urls(),
         ]
 
@@ -125,6 +183,12 @@ class ApiKeyAdmin(AuditedAdmin):
                 raise
             return self._render_created(request, api_key, _("API key already created"), status=409)
 
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        api_key = context["original"]
+        if api_key is not None and self._may_rotate(request, api_key):
+            context["show_rotate"] = api_key.state == KeyState.ACTIVE and not hasattr(api_key, "successor")
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             # Write only the changed fields, to keep concurrent changes of the others.
@@ -140,9 +204,11 @@ class ApiKeyAdmin(AuditedAdmin):
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         return self._render_created(request, obj, _("API key created"))
 
-    def _render_created(self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200) -> HttpResponse:
-        may_view = self.has_view_or_change_permission(request, api_key)
-        return self._render(request, "created", title, status, api_key=api_key, may_view=may_view)
+    def _render_created(
+        self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200, old_key: ApiKey | None = None
+    ) -> HttpResponse:
+        context = {"may_view": self.has_view_or_change_permission(request, api_key), "old_key": old_key}
+        return self._render(request, "created", title, status, api_key=api_key, **context)
 
     @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
     def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
@@ -167,6 +233,52 @@ class ApiKeyAdmin(AuditedAdmin):
         self.revoke_selected(request, self.get_queryset(request).filter(pk=api_key.pk))
         filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
         return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
+
+    def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        api_key = self.get_object(request, unquote(object_id))
+        if not self._may_rotate(request, api_key):
+            raise PermissionDenied
+        if api_key is None:
+            raise Http404
+        form: Any = RotationForm(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            try:
+                # The copy keeps ``api_key`` as it is stored, if the rotation fails.
+                successor = self._rotate(request, copy(api_key), **form.cleaned_data)
+                return self._render_created(request, successor, _("API key rotated"), old_key=successor.rotated_from)
+            except ValidationError as error:
+                form.add_error(None, error)
+        # Look after the attempt: another request may have rotated the key at the same time.
+        if rotated_to := self.get_queryset(request).filter(rotated_from=api_key.pk).first():
+            return self._render_created(request, rotated_to, _("API key already rotated"), status=409, old_key=api_key)
+        if api_key.state != KeyState.ACTIVE:
+            self.message_user(request, _("Only an active key can be rotated."), messages.ERROR)
+            return HttpResponseRedirect(self._reverse("change", api_key.pk))
+        adminform = AdminForm(form, [(None, {"fields": [*form.fields]})], {}, model_admin=self)
+        media = self.media + form.media
+        return self._render(
+            request,
+            "rotate",
+            _("Rotate API key"),
+            api_key=api_key,
+            adminform=adminform,
+            errors=form.errors,
+            media=media,
+        )
+
+    def _may_rotate(self, request: HttpRequest, api_key: ApiKey | None) -> bool:
+        # A rotation ends one key and adds another.
+        return self.has_change_permission(request, api_key) and self.has_add_permission(request)
+
+    def _rotate(self, request: HttpRequest, api_key: ApiKey, grace: Any, expires_at: Any) -> ApiKey:
+        staff: Any = request.user
+        with acting(get_actor(request)), transaction.atomic(using=router.db_for_write(ApiKey)):
+            # A log entry that cannot be written must not put the raw key into an error report, so no variable has it.
+            successor, vars(successor)["raw_key"] = api_key.rotate(
+                grace=grace, expires_at=expires_at or ..., created_by=staff
+            )
+            LogEntry.objects.log_actions(staff.pk, [api_key], CHANGE, gettext("Rotated."))
+        return successor
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not find_api_keys(request.GET.get("q", "")):
@@ -198,6 +310,18 @@ class ApiKeyAdmin(AuditedAdmin):
     def _render(self, request: HttpRequest, page: str, title: Any, status: int = 200, **context: Any) -> HttpResponse:
         request.current_app = self.admin_site.name
         # Django's template shows ``original`` as the last breadcrumb.
-        context |= {**self.admin_site.each_context(request), "title": title, "original": title, "opts": self.opts}
-        context |= {"media": self.media, "has_view_permission": self.has_view_or_change_permission(request)}
+        context = {"media": self.media, **self.admin_site.each_context(request), **context}
+        context |= {"title": title, "original": title, "opts": self.opts}
+        context |= {"has_view_permission": self.has_view_or_change_permission(request)}
         return TemplateResponse(request, f"admin/closient_auth/apikey/{page}.html", context, status=status)
+
+
+def _has_restriction(api_key: ApiKey, name: str) -> bool:
+    """Return whether a restriction applies to the type of a key, or the row has it all the same."""
+    rules = KEY_RULES[api_key.prefix]
+    applies = {"restricted_to": rules.holder == KeyHolder.USER, "allowed_origins": rules.is_public}
+    return applies.get(name, True) or bool(getattr(api_key, name))
+
+
+def _show_lines(texts: Iterable[str]) -> str:
+    return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))

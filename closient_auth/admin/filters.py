@@ -3,9 +3,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.conf import conf
 from closient_auth.models import Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 
@@ -22,12 +26,36 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.in_state(state) if state in KeyState.values else queryset
 
 
-class OrganizationFilter(admin.SimpleListFilter):
-    """Filter keys by a typed slug or id, because a list of all organizations would be too long."""
+class LifetimeFilter(admin.SimpleListFilter):
+    """Find the keys that people could not create today. Without ``MAX_KEY_LIFETIME_DAYS``, the filter is not shown."""
 
-    title = _("organization")
-    parameter_name = "organization"
-    template = "admin/closient_auth/apikey/organization_filter.html"
+    title = _("lifetime")
+    parameter_name = "lifetime"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return [("beyond", _("Beyond the policy"))] if conf.MAX_KEY_LIFETIME_DAYS else []
+
+    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+        return queryset.beyond_policy() if self.value() == "beyond" else queryset
+
+
+class SuspendedFilter(admin.SimpleListFilter):
+    title = _("suspended")
+    parameter_name = "suspended"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return [("yes", _("Yes")), ("no", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Organization]) -> QuerySet[Organization]:
+        value = self.value()
+        return queryset.filter(suspended_at__isnull=value == "no") if value in ("yes", "no") else queryset
+
+
+class TextFilter(admin.SimpleListFilter):
+    """Filter keys by a typed text, because a list of all values would be too long."""
+
+    template = "admin/closient_auth/apikey/text_filter.html"
+    placeholder: Any
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
         return []
@@ -38,10 +66,41 @@ class OrganizationFilter(admin.SimpleListFilter):
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         # The parameters keep the other filters.
         yield {
-            "query_string": changelist.get_query_string(remove=[self.parameter_name]),
+            "query_string": changelist.get_query_string(remove=[str(self.parameter_name)]),
             "parameters": [pair for pair in changelist.params.items() if pair[0] != self.parameter_name],
         }
 
     def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
-        name = (self.value() or "").strip()
-        return queryset.filter(organization__in=Organization.objects.named(name)) if name else queryset
+        text = (self.value() or "").strip()
+        return self.find(queryset, text) if text else queryset
+
+    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
+        raise NotImplementedError
+
+
+class OrganizationFilter(TextFilter):
+    title = _("organization")
+    parameter_name = "organization"
+    placeholder = _("Slug or ID")
+
+    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
+        return queryset.filter(organization__in=Organization.objects.named(text))
+
+
+class MakerFilter(TextFilter):
+    """Find the keys that a person created."""
+
+    title = _("creator")
+    parameter_name = "created_by"
+    placeholder = _("Username or ID")
+
+    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
+        # PostgreSQL refuses this character in a query.
+        if "\x00" in text:
+            return queryset.none()
+        user_model = get_user_model()
+        by_name = Q(**{f"created_by__{user_model.USERNAME_FIELD}": text})
+        try:
+            return queryset.filter(by_name | Q(created_by__pk=user_model._meta.pk.to_python(text)))
+        except ValidationError:
+            return queryset.filter(by_name)

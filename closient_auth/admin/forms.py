@@ -1,31 +1,138 @@
+import json
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.contrib.admin.widgets import AdminRadioSelect, AdminSplitDateTime
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import QueryDict
 from django.utils.crypto import get_random_string, salted_hmac
+from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import find_api_keys
 from closient_auth.models import ApiKey
-from closient_auth.models.api_keys import EDITABLE_FIELDS
-from closient_auth.roles import KEY_RULES, KeyHolder
+from closient_auth.models.api_keys import EDITABLE_FIELDS, RESTRICTIONS
+from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_all_permissions
+
+# The value of the check box for an empty list. No permission has this name.
+NOTHING = "(nothing)"
+GRACES = {
+    timedelta(0): _("Now: the old key stops working at once"),
+    timedelta(hours=1): _("In 1 hour"),
+    timedelta(days=1): _("In 1 day"),
+    timedelta(days=7): _("In 7 days"),
+}
+
+
+def list_texts(value: Any) -> list[str]:
+    """Return the texts in a restriction of a row, or a malformed value as one text."""
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return value
+    return [json.dumps(value)]
+
+
+def get_permission_label(name: str) -> str:
+    """Return how the pages call a permission. Permissions of a project have no other name."""
+    return str(Permission(name).label) if name in Permission else name
+
+
+class PermissionsField(forms.MultipleChoiceField):
+    """Check boxes: none checked is ``None`` (no restriction), and ``NOTHING`` an empty list."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def clean(self, value: Any) -> list[str] | None:
+        names = super().clean(value)
+        if NOTHING not in names:
+            return names or None
+        if len(names) > 1:
+            raise ValidationError(_("Choose either permissions or nothing."), code="permissions_and_nothing")
+        return []
+
+    def show(self, stored: Any) -> list[str]:
+        """Offer all permissions and those of a row, also unknown ones. Return the checked ones."""
+        checked = [] if stored is None else list_texts(stored) or [NOTHING]
+        known = [*Permission.values, *sorted(get_all_permissions() - set(Permission))]
+        unknown = [name for name in checked if name not in (*known, NOTHING)]
+        self.choices = [
+            *((name, get_permission_label(name)) for name in known),
+            *((name, _("%s (unknown)") % name) for name in unknown),
+            (NOTHING, _("Nothing: the key has no permission at all")),
+        ]
+        return checked
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one on each line. Blank lines, and spaces around a text, are ignored."""
+
+    widget = forms.Textarea(attrs={"cols": 60, "rows": 4, "spellcheck": "false"})
+
+    def show(self, stored: Any) -> str:
+        """Return the text for the value of a row."""
+        return "\n".join(list_texts(stored))
+
+    def clean(self, value: Any) -> list[str]:
+        return self._split(super().clean(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return self._split(initial or "") != self._split(data or "")
+
+    def _split(self, text: str) -> list[str]:
+        return [line for raw in text.splitlines() if (line := raw.strip())]
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ApiKey
         fields = [*EDITABLE_FIELDS]
+        help_texts = {
+            "permissions": _(
+                "Check none to allow everything that the type of the key, or the role of its user, allows."
+            ),
+            "restricted_to": _(
+                "For user keys: the only organization in which the key works. Empty: all of the user's."
+            ),
+            "allowed_networks": _(
+                "Networks of the clients that may use the key, one on each line, such as 203.0.113.0/24. Empty: all."
+            ),
+            "allowed_origins": _(
+                "For publishable keys: origins of the web pages that may use the key, one on each line, such as "
+                "https://www.example.com. Empty: all. This fences in browsers and proves nothing about other clients."
+            ),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            if isinstance(field, PermissionsField | LinesField):
+                stored = field.show(getattr(self.instance, name))
+                # The address of the page can fill in the form of a new key.
+                self.initial[name] = (self.instance._state.adding and self.initial.get(name)) or stored
+                self._tell_if_malformed(name)
 
     def clean(self) -> None:
         super().clean()
         # An expired key can still be renamed: only a changed expiry is checked. ``ApiKey.clean()`` checks a new key.
         if not self.instance._state.adding and "expires_at" in self.cleaned_data.keys() & set(self.changed_data):
             self.instance.validate_expiry(self.cleaned_data["expires_at"])
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # A key with a malformed restriction can still be renamed: only a changed one is checked.
+        unchanged = set() if self.instance._state.adding else set(RESTRICTIONS) - set(self.changed_data)
+        return unchanged | super()._get_validation_exclusions()  # type: ignore[misc, no-any-return]
+
+    def _tell_if_malformed(self, name: str) -> None:
+        try:
+            self.instance._meta.get_field(name).clean(getattr(self.instance, name), self.instance)
+        except ValidationError as error:
+            text = _("Requests with this key are refused, as the stored value is malformed:")
+            note = format_html('<strong class="malformed">{} {}</strong>', text, " ".join(error.messages))
+            self.fields[name].help_text = format_html("{}<br>{}", note, self.fields[name].help_text)
 
 
 class ApiKeyCreationForm(ApiKeyForm):
@@ -39,13 +146,14 @@ class ApiKeyCreationForm(ApiKeyForm):
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
         help_texts = {
+            **ApiKeyForm.Meta.help_texts,
             "organization": _("Required for a key of an organization."),
             "user": _("Required for a key of a user. The key has this user's role in each organization."),
         }
 
     def _get_validation_exclusions(self) -> set[str]:
         # ``ApiKey.clean()`` already reports a wrong holder, with a better message than the constraint's.
-        return {"prefix", *super()._get_validation_exclusions()}  # type: ignore[misc]
+        return {"prefix", *super()._get_validation_exclusions()}
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -58,6 +166,22 @@ class ApiKeyCreationForm(ApiKeyForm):
         name = holder if getattr(self.instance, f"{holder}_id") is None else other
         if name not in self.errors:
             self.add_error(name, errors.as_data())
+
+
+class RotationForm(forms.Form):
+    # Nothing is chosen at first: the old key may be leaked, or in use on many servers.
+    grace = forms.TypedChoiceField(
+        label=_("End of the old key"),
+        choices=[(int(grace.total_seconds()), label) for grace, label in GRACES.items()],
+        coerce=lambda seconds: timedelta(seconds=int(seconds)),
+        widget=AdminRadioSelect,
+    )
+    expires_at = forms.SplitDateTimeField(
+        label=_("Expiry of the new key"),
+        required=False,
+        widget=AdminSplitDateTime,
+        help_text=_("Empty: that of the old key."),
+    )
 
 
 class FindApiKeyForm(forms.Form):

@@ -2,24 +2,31 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models, router, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.actors import Actor
 from closient_auth.admin.audit import AuditedAdmin, get_staff
+from closient_auth.admin.filters import SuspendedFilter
+from closient_auth.admin.live_keys import warn_about_live_keys
 from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
 from closient_auth.models.organizations import read_uuid
 from closient_auth.models.people import has_active_user, with_users
-from closient_auth.roles import Role, may_change_role
+from closient_auth.roles import Role, get_role_permissions, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
 OWNERS_ONLY = _("Only an Owner can grant, change or remove the Owner role (%(user)s).")
@@ -58,12 +65,7 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         super().clean()
         if any(self.errors):
             return
-        # Each membership with its old role (``None`` if added) and new role (``None`` if deleted).
-        changes: list[tuple[Membership, str | None, str | None]] = []
-        for form in self.forms:
-            old = None if form.instance._state.adding else form.initial["role"]
-            new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
-            changes.append((form.instance, old, new))
+        changes = self.get_changes()
         posted = {form.instance.pk for form in self.forms}
         # Members added after the page loaded are not in the formset.
         others = [(member, member.role, member.role) for member in self.get_queryset() if member.pk not in posted]
@@ -78,6 +80,23 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
             if old != new and not may_change_role(rank or "", old, new, own=own):
                 message = OWNERS_ONLY if Role.OWNER in (old, new) else NOT_ONESELF
                 raise ValidationError(message, code="owners_only", params={"user": member.user})
+
+    def get_changes(self) -> list[tuple[Membership, str | None, str | None]]:
+        """Return each membership with its old role (``None`` if added) and its new role (``None`` if deleted)."""
+        changes: list[tuple[Membership, str | None, str | None]] = []
+        for form in self.forms:
+            old = None if form.instance._state.adding else form.initial["role"]
+            new = None if form in self.deleted_forms else form.cleaned_data.get("role", old)
+            changes.append((form.instance, old, new))
+        return changes
+
+    def get_weakened(self) -> list[Membership]:
+        """Return the members who lose a permission, as ``Membership.change_role()`` and ``remove()`` judge it."""
+        return [
+            member
+            for member, old, new in self.get_changes()
+            if not get_role_permissions(old or "") <= get_role_permissions(new or "")
+        ]
 
 
 class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -105,12 +124,16 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
-    list_display = ["name", "slug", "created_at", "members", "api_keys"]
+    list_display = ["name", "slug", "created_at", "members", "api_keys", "suspended_at"]
+    list_filter = [SuspendedFilter]
     search_fields = ["name", "slug"]
     ordering = ["name"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["id", "created_at"]
+    readonly_fields = ["id", "created_at", "suspended_at"]
     inlines = [MembershipInline]
+
+    class Media:
+        css = {"all": ["closient_auth/admin.css"]}
 
     @admin.display(description=_("members"), ordering="member_count")
     def members(self, organization: Any) -> int:
@@ -124,15 +147,82 @@ class OrganizationAdmin(AuditedAdmin):
         return super().get_queryset(request).annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
 
     def get_fields(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
-        return ["name", "slug"] if obj is None else ["name", "slug", "id", "created_at"]
+        names = ["name", "slug"]
+        return names if obj is None else [*names, "user_keys_allowed", "suspended_at", "id", "created_at"]
+
+    def get_urls(self) -> list[URLPattern]:
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        view = self.admin_site.admin_view
+        lift = {"is_lifted": True}
+        return [
+            path("<path:object_id>/suspend/", view(self.suspension_view), name=f"{prefix}_suspend"),
+            path("<path:object_id>/lift-suspension/", view(self.suspension_view), lift, f"{prefix}_lift_suspension"),
+            *super().get_urls(),
+        ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # A new organization needs an Owner, so staff must also be allowed to add memberships.
         return super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        with form.instance.keep_owner():
+        # Look before the save, which deletes memberships.
+        weakened = [member for formset in formsets for member in formset.get_weakened()]
+        organization = form.instance
+        with organization.keep_owner():
             super().save_related(request, form, formsets, change)
+        for member in weakened:
+            live_keys = member.get_live_keys(router.db_for_write(ApiKey)).order_by("-created_at", "pk")
+            filters = {"organization": organization.pk, "created_by": member.user_id, "state": "active"}
+            warn_about_live_keys(self, request, str(member.user), list(live_keys), **filters)
+
+    def suspension_view(self, request: HttpRequest, object_id: str, is_lifted: bool = False) -> HttpResponse:
+        """Ask before a suspension or its end, and do it if the request is a POST."""
+        organization = self.get_object(request, unquote(object_id))
+        if not self.has_change_permission(request, organization):
+            raise PermissionDenied
+        if organization is None:
+            raise Http404
+        if request.method == "POST":
+            self._suspend(request, organization, is_lifted)
+            page = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[organization.pk])
+            filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
+            return HttpResponseRedirect(add_preserved_filters(filters, page))
+        using = router.db_for_write(ApiKey)
+        title = _("Lift suspension") if is_lifted else _("Suspend organization")
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            # Django's template shows ``original`` as the last breadcrumb.
+            "original": title,
+            "opts": self.opts,
+            "media": self.media,
+            "has_view_permission": True,
+            "preserved_filters": self.get_preserved_filters(request),
+            "organization": organization,
+            "is_lifted": is_lifted,
+            "member_count": organization.member_count,
+            "key_count": organization.api_keys.using(using).active().count(),
+            "user_key_count": ApiKey.objects.using(using).able_in(organization).count(),
+        }
+        return TemplateResponse(request, "admin/closient_auth/organization/suspension.html", context)
+
+    def _suspend(self, request: HttpRequest, organization: Organization, is_lifted: bool) -> None:
+        staff: Any = request.user
+        with organization.keep_owner():
+            organization.refresh_from_db(fields=["suspended_at"])
+            old = organization.suspended_at
+            if is_lifted:
+                organization.lift_suspension(by=get_staff(request))
+            else:
+                organization.suspend(by=get_staff(request))
+            if organization.suspended_at != old:
+                text = gettext("Suspension lifted.") if is_lifted else gettext("Suspended.")
+                LogEntry.objects.log_actions(staff.pk, [organization], CHANGE, text)
+        message = _("The organization “%s” is suspended.")
+        if is_lifted:
+            message = _("The suspension of the organization “%s” is lifted.")
+        self.message_user(request, message % organization, messages.SUCCESS)
 
     def changeform_view(self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any) -> Any:
         pk = read_uuid(unquote(object_id or ""))

@@ -391,14 +391,20 @@ class ApiKey(AuditedModel):
             self.save(update_fields={*values, "permissions"})
 
     def rotate(
-        self, *, by: By = None, grace: timedelta = timedelta(0), expires_at: datetime | EllipsisType | None = ...
+        self,
+        *,
+        by: By = None,
+        grace: timedelta = timedelta(0),
+        expires_at: datetime | EllipsisType | None = ...,
+        created_by: AbstractBaseUser | None = None,
     ) -> tuple[ApiKey, str]:
         """Create a successor with the same settings and a new secret. Return the successor and its raw key.
 
         Without ``grace`` this key is revoked now; otherwise it expires after ``grace`` (up to ``MAX_GRACE``) or at its
         own expiry, if earlier. ``expires_at`` is the expiry of the successor, by default that of this key, and for a
         person at most what ``MAX_KEY_LIFETIME_DAYS`` allows. The successor has at most the permissions of ``by``, and is
-        not above the other maximums in the settings.
+        not above the other maximums in the settings. ``created_by`` defaults to the user of ``by``, or else to the creator
+        of this key.
 
         Raise ``ValidationError`` for an invalid ``grace`` or ``expires_at``, or an inactive or already rotated key, and
         ``PermissionDenied`` if ``by`` may not manage the key.
@@ -414,7 +420,7 @@ class ApiKey(AuditedModel):
             same["permissions"] = limit_permissions(self, by)
             same["expires_at"] = get_successor_expiry(self, by, expires_at)
             same.update(get_capped_rate_limits(self, by))
-            creator = as_actor(by).user if by is not None else self.created_by
+            creator = created_by or (as_actor(by).user if by is not None else self.created_by)
             # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:
                 end = timezone.now() + grace
