@@ -313,6 +313,7 @@ class ApiKeyAdmin(AuditedAdmin):
         context = {"media": self.media, **self.admin_site.each_context(request), **context}
         context |= {"title": title, "original": title, "opts": self.opts}
         context |= {"has_view_permission": self.has_view_or_change_permission(request)}
+        context |= {"preserved_filters": self.get_preserved_filters(request)}
         return TemplateResponse(request, f"admin/closient_auth/apikey/{page}.html", context, status=status)
 
 

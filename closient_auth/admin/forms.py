@@ -129,10 +129,10 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     def _tell_if_malformed(self, name: str) -> None:
         try:
             self.instance._meta.get_field(name).clean(getattr(self.instance, name), self.instance)
-        except ValidationError as error:
-            text = _("Requests with this key are refused, as the stored value is malformed:")
-            note = format_html('<strong class="malformed">{} {}</strong>', text, " ".join(error.messages))
-            self.fields[name].help_text = format_html("{}<br>{}", note, self.fields[name].help_text)
+        except ValidationError:
+            text = _("Requests with this key are refused until you correct the unknown or malformed entry.")
+            note = format_html('<strong class="malformed">{}</strong>', text)
+            self.fields[name].help_text = format_html("{} {}", note, self.fields[name].help_text)
 
 
 class ApiKeyCreationForm(ApiKeyForm):

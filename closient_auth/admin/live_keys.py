@@ -35,9 +35,9 @@ def warn_about_live_keys(
     )
     text %= {"person": person, "count": len(api_keys)}
     if request.user.has_perm("closient_auth.view_apikey") or request.user.has_perm("closient_auth.change_apikey"):
-        items = format_html_join("", "<li>{}</li>", ((_describe(key),) for key in api_keys[:NAMED_KEYS]))
-        link = _link_to_keys(model_admin, filters)
-        text = format_html('{}<ul class="live-keys">{}</ul>{}', text, items, link)
+        # The admin gives all list items in messages an icon, so this is no list.
+        lines = format_html_join("", "<br>{}", ((_describe(key),) for key in api_keys[:NAMED_KEYS]))
+        text = format_html("{}{}{}", text, lines, _link_to_keys(model_admin, filters))
     model_admin.message_user(request, text, messages.WARNING)
 
 
@@ -54,7 +54,7 @@ def _link_to_keys(model_admin: Any, filters: dict[str, object]) -> str:
     except NoReverseMatch:
         # The project has removed the admin pages of the keys.
         return ""
-    return format_html('<a href="{}?{}">{}</a>', page, urlencode(filters), _("Review all of them"))
+    return format_html('<br><a href="{}?{}">{}</a>', page, urlencode(filters), _("Review all of them"))
 
 
 class LiveKeysMixin(admin.ModelAdmin):  # type: ignore[type-arg]

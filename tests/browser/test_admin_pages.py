@@ -165,3 +165,82 @@ def test_members(tab, picture, organization):
     tab.goto(f"auth/user/{User.objects.get(username='grace').pk}/delete/")
     assert "protected related objects" in tab.inner_text("#content")
     picture("user-delete")
+
+
+def test_restrictions(tab, picture, organization):
+    api_key = ApiKey.objects.get(name="Product widget")
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    tab.get_by_label("View the organization").check()
+    tab.fill("#id_allowed_networks", "203.0.113.0/24\n\n 203.0.113.7/24 ")
+    tab.fill("#id_allowed_origins", "https://www.example.com")
+    save(tab)
+    assert "Did you mean 203.0.113.0/24?" in tab.inner_text(".field-allowed_networks .errorlist")
+    assert tab.input_value("#id_allowed_origins") == "https://www.example.com"
+    picture("key-restrictions-error")
+    tab.fill("#id_allowed_networks", "203.0.113.0/24\n2001:db8::/32")
+    save(tab)
+    tab.wait_for_selector(".messagelist")
+    ApiKey.objects.filter(pk=api_key.pk).update(permissions=["organization.view_organization", "catalogue.read"])
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+
+    assert tab.input_value("#id_allowed_networks") == "203.0.113.0/24\n2001:db8::/32"
+    assert tab.get_by_label("catalogue.read (unknown)").is_checked()
+    picture("key-restrictions")
+
+
+def test_rotation(tab, picture, organization):
+    api_key = ApiKey.objects.get(name="Production server")
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    tab.get_by_role("button", name="Rotate").click()
+    tab.get_by_role("button", name="Rotate").click()
+    assert "This field is required." in tab.inner_text(".errorlist")
+    picture("key-rotate-error")
+    tab.get_by_label("In 1 day").check()
+    tab.click(".field-expires_at >> text=Today >> nth=0")
+    tab.fill("#id_expires_at_1", "23:59:59")
+    picture("key-rotate")
+    tab.get_by_role("button", name="Rotate").click()
+    assert tab.inner_text(".raw-key").startswith("csb_")
+    picture("key-rotated")
+    tab.reload()
+    assert "This key has already been rotated." in tab.inner_text("#content")
+    picture("key-rotated-already")
+    assert ApiKey.objects.filter(name="Production server").count() == 2
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    assert tab.inner_text(".field-state .readonly") == "Active (rotated)"
+    assert not tab.get_by_role("button", name="Rotate").count()
+    picture("key-old")
+
+
+def test_suspension(tab, picture, organization):
+    tab.goto(f"closient_auth/organization/{organization.pk}/change/")
+    tab.get_by_role("button", name="Suspend").click()
+    assert "3 members" in tab.inner_text("#content")
+    picture("organization-suspend")
+    tab.get_by_role("button", name="Suspend").click()
+    assert "is suspended" in tab.inner_text(".messagelist")
+    picture("organization-suspended")
+    tab.goto("closient_auth/organization/?suspended=yes")
+    assert tab.locator("#result_list tbody tr").count() == 1
+    picture("organizations-suspended")
+    tab.goto(f"closient_auth/organization/{organization.pk}/change/")
+    tab.get_by_role("button", name="Lift suspension").click()
+    picture("organization-lift-suspension")
+    tab.get_by_role("button", name="Lift suspension").click()
+    assert "is lifted" in tab.inner_text(".messagelist")
+
+
+def test_demotion_names_live_keys(tab, picture, organization):
+    grace = User.objects.get(username="grace")
+    for name in ("Shop", "Export <b>1</b>"):
+        make_key(organization=organization, name=name, created_by=grace)
+    tab.goto(f"closient_auth/organization/{organization.pk}/change/")
+    tab.select_option("#id_memberships-1-role", "editor")
+    save(tab)
+    assert "Export <b>1</b> (last used: never)" in tab.inner_text(".messagelist .warning")
+    picture("organization-live-keys")
+    tab.get_by_role("link", name="Review all of them").click()
+    tab.wait_for_selector("#result_list")
+
+    assert tab.locator("#result_list tbody tr").count() == 2
+    picture("keys-of-creator")

@@ -74,6 +74,21 @@ def by_admin(organization, staff, sinks):
     return raw_key.partition(">")[2]
 
 
+def by_admin_rotation(organization, staff, sinks):
+    old, old_raw_key = ApiKey.objects.create_key(prefix="csb", organization=organization)
+    page = reverse("admin:closient_auth_apikey_rotate", args=[old.pk])
+    assert sinks.add_response(staff.get(page)).status_code == 200
+    response = staff.post(page, {"grace": 3600})
+    # Neither sending the form again nor the page shows the new key.
+    assert sinks.add_response(staff.post(page, {"grace": 3600})).status_code == 409
+    assert sinks.add_response(staff.get(page)).status_code == 409
+    sinks.add("cookie", response.cookies.output())
+    sinks.add("header", response.headers)
+    _, raw_key, _ = response.content.decode().replace("<code", "</code").split("</code")
+    assert old_raw_key[4:36] not in raw_key
+    return raw_key.partition(">")[2]
+
+
 def by_api(organization, staff, sinks, tree="organizations/{}", address="", **data):
     client = APIClient()
     client.force_login(MembershipFactory.create(organization=organization, role="owner").user)
@@ -99,6 +114,7 @@ CREATORS = [
     by_model,
     by_rotation,
     by_admin,
+    by_admin_rotation,
     by_command,
     by_command_rotation,
     by_api,
