@@ -70,12 +70,9 @@ class TextFilter(admin.SimpleListFilter):
             "parameters": [pair for pair in changelist.params.items() if pair[0] != self.parameter_name],
         }
 
-    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
-        text = (self.value() or "").strip()
-        return self.find(queryset, text) if text else queryset
-
-    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
-        raise NotImplementedError
+    def get_text(self) -> str:
+        """Return the typed text, empty for no filter."""
+        return (self.value() or "").strip()
 
 
 class OrganizationFilter(TextFilter):
@@ -83,8 +80,9 @@ class OrganizationFilter(TextFilter):
     parameter_name = "organization"
     placeholder = _("Slug or ID")
 
-    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
-        return queryset.filter(organization__in=Organization.objects.named(text))
+    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+        text = self.get_text()
+        return queryset.filter(organization__in=Organization.objects.named(text)) if text else queryset
 
 
 class MakerFilter(TextFilter):
@@ -94,7 +92,10 @@ class MakerFilter(TextFilter):
     parameter_name = "created_by"
     placeholder = _("Username or ID")
 
-    def find(self, queryset: ApiKeyQuerySet, text: str) -> ApiKeyQuerySet:
+    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+        text = self.get_text()
+        if not text:
+            return queryset
         # PostgreSQL refuses this character in a query.
         if "\x00" in text:
             return queryset.none()
