@@ -3,6 +3,7 @@
 A project may delete users softly: the row stays, and the default manager hides it. Django's sessions ignore such a user.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -30,6 +31,15 @@ def is_active(user: Any) -> bool:
         return bool(user.is_active)
     # A lagging replica would still find a deleted user.
     return get_users(router.db_for_write(get_user_model(), instance=user)).filter(pk=user.pk).exists()
+
+
+def filter_active(users: Iterable[Any], using: str) -> list[Any]:
+    """Return the active ones of these users, in the same order, with at most one query."""
+    active = [user for user in users if user.is_active]
+    if not may_hide_users():
+        return active
+    found = set(get_users(using).filter(pk__in=[user.pk for user in active]).values_list("pk", flat=True))
+    return [user for user in active if user.pk in found]
 
 
 def with_users(rows: Any) -> Any:

@@ -20,7 +20,7 @@ from closient_auth.models.api_keys import ApiKey, ApiKeyQuerySet, KeyState
 from closient_auth.models.locks import is_deadlock, is_timeout
 from closient_auth.models.mails import render_mail, to_line
 from closient_auth.models.memberships import Membership
-from closient_auth.models.people import is_active
+from closient_auth.models.people import filter_active
 from closient_auth.roles import Role
 
 logger = logging.getLogger("closient_auth")
@@ -170,9 +170,8 @@ def _get_recipients(api_key: ApiKey, using: str) -> list[Any]:
     if api_key.organization_id is not None:
         members = Membership.objects.using(using).filter(organization=api_key.organization_id, role__in=ROLES)
         users += [member.user for member in members.select_related("user").order_by("pk")]
-    # Check in Python, as a custom user model may compute ``is_active``.
-    found = {user.pk: user for user in users if user is not None and is_active(user) and _get_address(user)}
-    return list(found.values())
+    found = {user.pk: user for user in users if user is not None and _get_address(user)}
+    return filter_active(found.values(), using)
 
 
 def _get_address(user: Any) -> str:
