@@ -147,6 +147,11 @@ class ApiKeyAdmin(AuditedAdmin):
         kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
         return super().get_form(request, obj, change, **kwargs)
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        # If a replica lacked the organization of ``restricted_to``, the form would be empty there, and remove it.
+        kwargs["using"] = router.db_for_write(db_field.related_model)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         # A revoked key stays as a record of its holder. Only a cascade deletes keys; Django passes each key as ``obj``.
         return obj is not None and super().has_delete_permission(request, obj)

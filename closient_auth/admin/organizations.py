@@ -210,7 +210,7 @@ class OrganizationAdmin(AuditedAdmin):
     def _suspend(self, request: HttpRequest, organization: Organization, is_lifted: bool) -> None:
         staff: Any = request.user
         with organization.keep_owner():
-            organization.refresh_from_db(fields=["suspended_at"])
+            organization.refresh_from_db(using=router.db_for_write(Organization), fields=["suspended_at"])
             old = organization.suspended_at
             if is_lifted:
                 organization.lift_suspension(by=get_staff(request))

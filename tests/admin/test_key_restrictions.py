@@ -339,3 +339,17 @@ def test_viewers_see_what_restricts_a_key(page, make_staff):
     assert shown(user_key) == ["View the organization", "Acme &lt;Foods&gt;", "203.0.113.0/24"]
     assert client.post(page("apikey_change", none.pk), {"permissions": [VIEW]}).status_code == HTTPStatus.FORBIDDEN
     assert stored(none)["permissions"] == []
+
+
+def test_change_beside_a_replica(root, page, change, organization, replica):
+    """A form without the organization would remove the restriction."""
+    api_key, _ = make_key("csu", restricted_to=organization)
+    replica("closient_auth")
+
+    response = change(root, api_key, permissions=[VIEW], allowed_networks="203.0.113.0/24")
+
+    assert response.status_code == HTTPStatus.FOUND
+    api_key = ApiKey.objects.using("default").get()
+    assert (api_key.permissions, api_key.restricted_to_id) == ([VIEW], organization.pk)
+    assert "Acme Foods" in root.get(page("apikey_change", api_key.pk)).content.decode()
+    assert root.get(page("apikey_changelist")).status_code == HTTPStatus.OK

@@ -354,3 +354,12 @@ def test_failure_shows_no_raw_key(root, rotate, canary, table):
     assert len(frames) > 10
     assert not [text for text in frames if canary[0][4:36] in text]
     assert ApiKey.objects.values().get() == before
+
+
+def test_rotation_beside_a_replica(root, rotate, page, replica):
+    old, _ = make_key(name="Server")
+    replica("closient_auth")
+
+    assert root.get(page("apikey_rotate", old.pk)).status_code == HTTPStatus.OK
+    assert "raw-key" in rotate(root, old).content.decode()
+    assert rotate(root, old).status_code == HTTPStatus.CONFLICT

@@ -182,3 +182,13 @@ def test_new_organization_is_not_suspended(root, page):
     assert root.post(page("organization_add"), data).status_code == HTTPStatus.FOUND
     organization = Organization.objects.get()
     assert (organization.suspended_at, organization.user_keys_allowed) == (None, True)
+
+
+def test_suspension_beside_a_replica(root, page, organization, replica):
+    make_key(organization=organization)
+    replica("closient_auth")
+
+    assert "1 active API key of" in root.get(page("organization_suspend", organization.pk)).content.decode()
+    assert root.post(page("organization_suspend", organization.pk)).status_code == HTTPStatus.FOUND
+    organization.refresh_from_db(using="default")
+    assert organization.suspended_at is not None
