@@ -176,6 +176,17 @@ def test_second_rotation_makes_no_second_key(root, rotate, page, grace, second):
     assert LogEntry.objects.count() == 1
 
 
+def test_page_of_a_rotated_key_says_how_the_old_one_ended(root, rotate, page):
+    old, _ = make_key()
+    rotate(root, old, DAY)
+    ApiKey.objects.filter(pk=old.pk).update(expires_at=timezone.now() - timedelta(days=1))
+
+    content = root.get(page("apikey_rotate", old.pk)).content.decode()
+
+    assert "expired" in content
+    assert "works until" not in content
+
+
 def test_rotation_at_the_same_time(root, rotate, monkeypatch):
     """Another request rotates the key after this one has read it."""
     old, _ = make_key()
