@@ -16,6 +16,13 @@ DEFAULTS = {
     "ACCEPT_BEARER": False,
     "EXTRA_ROLE_PERMISSIONS": {},
     "SESSION_ONLY_VIEWS": ACCOUNT_PACKAGES,
+    "MAX_RATE_LIMIT_PER_MINUTE": 0,
+    "MAX_RATE_LIMIT_PER_DAY": 0,
+    "RATE_LIMIT_POLICY": "classic",
+    "MAX_ACTIVE_KEYS": 0,
+    "KEY_LIFETIME_DAYS": 0,
+    "MAX_KEY_LIFETIME_DAYS": 0,
+    "ORGANIZATION_CREATION": "anyone",
 }
 OTHERS = {
     "HEADER": "X-Key",
@@ -29,6 +36,13 @@ OTHERS = {
     "ACCEPT_BEARER": True,
     "EXTRA_ROLE_PERMISSIONS": {"editor": ["offers.publish"]},
     "SESSION_ONLY_VIEWS": ["accounts.views"],
+    "MAX_RATE_LIMIT_PER_MINUTE": 4,
+    "MAX_RATE_LIMIT_PER_DAY": 5,
+    "RATE_LIMIT_POLICY": "structured",
+    "MAX_ACTIVE_KEYS": 6,
+    "KEY_LIFETIME_DAYS": 7,
+    "MAX_KEY_LIFETIME_DAYS": 8,
+    "ORGANIZATION_CREATION": "staff",
 }
 
 

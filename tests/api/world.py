@@ -8,8 +8,9 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connection, transaction
+from django.db.models import Model
 
-from closient_auth.models import Organization
+from closient_auth.models import ExpiryReminder, Organization
 from tests.factories import MembershipFactory, make_invitation, make_key
 
 # The columns: sessions, then a business key, user keys (``u-``) and a publishable key.
@@ -29,6 +30,8 @@ PRINCIPALS = {
     "u-s": "csu root",
     "cpk": "cpk",
 }
+# The path to the organization, if it is not ``organization_id``.
+PATHS: dict[type[Model], str] = {Organization: "pk", ExpiryReminder: "api_key__organization_id"}
 BODIES: dict[str, dict[str, Any]] = {
     "PATCH /me/keys/{id}": {"name": "Renamed"},
     "POST /organizations": {"name": "New"},
@@ -58,7 +61,7 @@ def compile_queries(organization_id):
     for model in apps.get_app_config("closient_auth").get_models():
         rows = model._base_manager.order_by("pk")
         if organization_id is not None:
-            rows = rows.filter(**{"pk" if model is Organization else "organization_id": organization_id})
+            rows = rows.filter(**{PATHS.get(model, "organization_id"): organization_id})
         fields = [field.attname for field in model._meta.concrete_fields if field.name != "last_used"]
         queries.append(rows.values_list(*fields).query.sql_with_params())
     return queries
