@@ -57,7 +57,7 @@ INTERNAL = {
     },
     "models.ownership": {"OwnerGuard", "cascade_unless_last_owner"},
     "models.memberships": {"MembershipQuerySet", "guard_owners", "require_owner"},
-    "models.api_keys": {"validate_expires_at", "ApiKey.created_event", "ApiKey.narrow"},
+    "models.api_keys": {"validate_expires_at", "ApiKey.created_event"},
     "models.invitations": {
         "hash_token",
         "Invitation.issue",

@@ -40,7 +40,8 @@ from closient_auth.admin.forms import (
 )
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.models import ApiKey
-from closient_auth.models.api_keys import RESTRICTIONS, ApiKeyQuerySet, KeyState
+from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
+from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.roles import KEY_RULES, KeyHolder
 
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]

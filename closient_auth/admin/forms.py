@@ -16,7 +16,8 @@ from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import find_api_keys
 from closient_auth.models import ApiKey
-from closient_auth.models.api_keys import EDITABLE_FIELDS, RESTRICTIONS
+from closient_auth.models.api_keys import EDITABLE_FIELDS
+from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_all_permissions
 
 # The value of the check box for an empty list. No permission has this name.

@@ -32,20 +32,11 @@ from closient_auth.models.key_policies import (
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization
 from closient_auth.models.people import has_active_user, has_inactive_user, with_users
-from closient_auth.models.restrictions import (
-    MalformedError,
-    NetworksField,
-    OrganizationIdsField,
-    OriginsField,
-    PermissionsField,
-    read_permissions,
-)
-from closient_auth.roles import KEY_RULES, KeyHolder, KeyRules, Permission, get_key_types
+from closient_auth.models.restrictions import RESTRICTIONS, RestrictedModel
+from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_key_types
 
 # The fields that people can change without a say in what the key may do.
 LABELS = ("name", "description")
-# The fields of a key that can do less than its type.
-RESTRICTIONS = ("permissions", "restricted_to", "allowed_networks", "allowed_origins")
 # The fields accepted by ``ApiKey.change()``.
 EDITABLE_FIELDS = (*LABELS, "expires_at", "rate_limit_per_minute", "rate_limit_per_day", *RESTRICTIONS)
 # ``clean_fields()`` would look these rows up in a replica.
@@ -206,7 +197,7 @@ _HOLDERS = [
 ]
 
 
-class ApiKey(AuditedModel):
+class ApiKey(RestrictedModel, AuditedModel):
     """An API key, stored as a hash.
 
     Every request reads the type, holder and limits from this row and not from the text of the key.
@@ -253,39 +244,6 @@ class ApiKey(AuditedModel):
     rate_limit_per_day = models.PositiveIntegerField(
         _("requests per day"), default=0, help_text=_("0 uses the default limit.")
     )
-    permissions = PermissionsField(
-        _("permissions"),
-        null=True,
-        blank=True,
-        help_text=_("The permissions that the key may use of those that its type or its user has; null for all."),
-    )
-    # SET_NULL would make a key of one organization a key of all.
-    restricted_to = models.ForeignKey(
-        Organization,
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("restricted to"),
-        help_text=_("The only organization in which a user key works."),
-    )
-    allowed_networks = NetworksField(
-        _("allowed networks"),
-        default=list,
-        blank=True,
-        help_text=_("Networks of the clients that may use the key, such as 203.0.113.0/24; none for all networks."),
-    )
-    allowed_origins = OriginsField(
-        _("allowed origins"),
-        default=list,
-        blank=True,
-        help_text=_(
-            "Origins of the web pages that may use a publishable key, such as https://www.example.com; none for all."
-        ),
-    )
-    # The ids of organizations that have shut out this user key. No foreign key is needed: the id of a deleted organization
-    # does no harm, and each request reads this row anyway.
-    shut_out_of = OrganizationIdsField(default=list, blank=True, editable=False)
     # The one-to-one relation makes the database refuse a second successor. DO_NOTHING keeps the id of a deleted row:
     # on MariaDB, SET_NULL would first clear the organization of its keys, and the constraint below refuses that.
     rotated_from = models.OneToOneField(
@@ -328,19 +286,9 @@ class ApiKey(AuditedModel):
         if rules and {name for name in KeyHolder if getattr(self, f"{name}_id") is not None} != {rules.holder}:
             raise ValidationError(HOLDER_ERRORS[rules.holder], code="holder")
         if rules:
-            self._validate_restrictions(rules)
+            self.validate_restrictions(rules)
         # An expired key can still be changed, but only extended within the rules.
         self.validate_expiry(self.expires_at, may_be_past=not self._state.adding)
-
-    def _validate_restrictions(self, rules: KeyRules) -> None:
-        if self.restricted_to_id is not None and rules.holder != KeyHolder.USER:
-            error = ValidationError(
-                _("A key of an organization works in this organization only."), code="not_a_user_key"
-            )
-            raise ValidationError({"restricted_to": error})
-        if self.allowed_origins and not rules.is_public:
-            error = ValidationError(_("Only publishable keys can have allowed origins."), code="not_publishable")
-            raise ValidationError({"allowed_origins": error})
 
     def validate_expiry(self, expires_at: datetime | None, *, may_be_past: bool = False) -> None:
         """Raise ``ValidationError`` if ``expires_at`` is not in the future, or is later than the end of a rotated key."""
@@ -383,7 +331,7 @@ class ApiKey(AuditedModel):
                 setattr(self, name, value)
             others = {field.name for field in self._meta.fields} - values.keys()
             self.clean_fields(exclude=others | _RELATIONS)
-            self._validate_restrictions(KEY_RULES[self.prefix])
+            self.validate_restrictions(KEY_RULES[self.prefix])
             if "expires_at" in values:
                 self.validate_expiry(self.expires_at)
             self._hold_to_policy(by, values.keys(), using)
@@ -449,28 +397,6 @@ class ApiKey(AuditedModel):
     def let_in(self, organization: Organization, *, by: By = None) -> None:
         """Accept this user key in an organization again. Raise the same errors as ``shut_out()``."""
         self._set_shut_out(organization, False, by)
-
-    def is_shut_out_of(self, organization: Organization) -> bool:
-        """Return whether an organization has shut out this key. A malformed list of organizations means all of them."""
-        shut_out_of: Any = self.shut_out_of
-        return shut_out_of != [] and (not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of)
-
-    def narrow(self, granted: frozenset[str], organization: Organization) -> frozenset[str]:
-        """Return what the restrictions leave of the permissions of the key's type or user in an organization.
-
-        Call ``Organization.get_effective_permissions()`` instead. Malformed restrictions leave nothing.
-        """
-        if self.restricted_to_id not in (None, organization.pk):
-            return frozenset()
-        if self.user_id is not None and not organization.user_keys_allowed:
-            return frozenset()
-        if self.is_shut_out_of(organization):
-            return frozenset()
-        try:
-            permissions = read_permissions(self.permissions)
-        except MalformedError:
-            return frozenset()
-        return granted if permissions is None else granted & permissions
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save. A stale instance does not activate a revoked key, extend a rotated key or move ``last_used`` back."""

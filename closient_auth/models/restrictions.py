@@ -15,11 +15,14 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.roles import get_all_permissions
+from closient_auth.models.organizations import Organization
+from closient_auth.roles import KeyHolder, KeyRules, get_all_permissions
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
+# The fields of ``RestrictedModel`` that people set.
+RESTRICTIONS = ("permissions", "restricted_to", "allowed_networks", "allowed_origins")
 # Each request compares its client with every entry.
 MAX_ENTRIES = 100
 # An error repeats at most this many characters of a value.
@@ -196,3 +199,80 @@ def _get_referring_origin(referer: str) -> str | None:
     except ValueError:
         return None
     return _to_origin(f"{parts.scheme}://{parts.netloc}")
+
+
+class RestrictedModel(models.Model):
+    """The restrictions of a key. Each of them only takes away from what the key's type or user may do."""
+
+    # A field of ``ApiKey``.
+    user_id: Any
+
+    permissions = PermissionsField(
+        _("permissions"),
+        null=True,
+        blank=True,
+        help_text=_("The permissions that the key may use of those that its type or its user has; null for all."),
+    )
+    # SET_NULL would make a key of one organization a key of all.
+    restricted_to = models.ForeignKey(
+        Organization,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("restricted to"),
+        help_text=_("The only organization in which a user key works."),
+    )
+    allowed_networks = NetworksField(
+        _("allowed networks"),
+        default=list,
+        blank=True,
+        help_text=_("Networks of the clients that may use the key, such as 203.0.113.0/24; none for all networks."),
+    )
+    allowed_origins = OriginsField(
+        _("allowed origins"),
+        default=list,
+        blank=True,
+        help_text=_(
+            "Origins of the web pages that may use a publishable key, such as https://www.example.com; none for all."
+        ),
+    )
+    # The ids of organizations that have shut out this user key. No foreign key is needed: the id of a deleted organization
+    # does no harm, and each request reads this row anyway.
+    shut_out_of = OrganizationIdsField(default=list, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def validate_restrictions(self, rules: KeyRules) -> None:
+        """Raise ``ValidationError`` for a restriction that this type of key does not have."""
+        if self.restricted_to_id is not None and rules.holder != KeyHolder.USER:
+            error = ValidationError(
+                _("A key of an organization works in this organization only."), code="not_a_user_key"
+            )
+            raise ValidationError({"restricted_to": error})
+        if self.allowed_origins and not rules.is_public:
+            error = ValidationError(_("Only publishable keys can have allowed origins."), code="not_publishable")
+            raise ValidationError({"allowed_origins": error})
+
+    def is_shut_out_of(self, organization: Organization) -> bool:
+        """Return whether an organization has shut out this key. A malformed list of organizations means all of them."""
+        shut_out_of: Any = self.shut_out_of
+        return shut_out_of != [] and (not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of)
+
+    def narrow(self, granted: frozenset[str], organization: Organization) -> frozenset[str]:
+        """Return what the restrictions leave of the permissions of the key's type or user in an organization.
+
+        Call ``Organization.get_effective_permissions()`` instead. Malformed restrictions leave nothing.
+        """
+        if self.restricted_to_id not in (None, organization.pk):
+            return frozenset()
+        if self.user_id is not None and not organization.user_keys_allowed:
+            return frozenset()
+        if self.is_shut_out_of(organization):
+            return frozenset()
+        try:
+            permissions = read_permissions(self.permissions)
+        except MalformedError:
+            return frozenset()
+        return granted if permissions is None else granted & permissions
