@@ -66,7 +66,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         is_open = method in SAFE_METHODS and is_publishable(view, method)
         hashed_key = self.get_hashed_key(request)
         api_key, refusal = identify(django_request, hashed_key, type(view), is_publishable=is_open)
-        get_headers(request).update(responses.get_expiry_headers(api_key.expires_at))
+        if api_key.expires_at is not None:
+            get_headers(request).update(responses.get_expiry_headers(api_key.expires_at))
         principal = get_principal(api_key)
         require_rate(django_request, api_key, _count(request, view, principal, api_key))
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.

@@ -98,7 +98,8 @@ class Gate:
             view = request.resolver_match.func if request.resolver_match is not None else None
             hashed_key = credentials.hash_presented_key(request)
             api_key, refusal = identify(request, hashed_key, view, is_publishable=self.publishable)
-            headers.update(responses.get_expiry_headers(api_key.expires_at))
+            if api_key.expires_at is not None:
+                headers.update(responses.get_expiry_headers(api_key.expires_at))
             try:
                 verdict = rates.count_key(request, api_key)
             except Refused as refused:

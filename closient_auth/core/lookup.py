@@ -32,13 +32,17 @@ class _Part(NamedTuple):
 
 
 class _Select(NamedTuple):
-    """A ``SELECT`` whose parameter is the hash. ``others`` are the fields of the holders that it does not read."""
+    """A ``SELECT`` whose parameter is the hash. ``others`` are the fields of the holders that it does not read.
+
+    The columns before ``own`` are those of models of this package.
+    """
 
     sql: str
     converters: dict[int, Any]
     key: _Part
     holders: list[tuple[Any, _Part]]
     others: list[Any]
+    own: int
 
 
 def find_key(
@@ -70,8 +74,10 @@ def find_key(
         return None
     values = list(row)
     for column, (converters, expression) in select.converters.items():
-        for convert in converters:
-            values[column] = convert(values[column], expression, connection)
+        # Most columns of a key are null, and the fields of this package have no value for that. A user model may have one.
+        if row[column] is not None or column >= select.own:
+            for convert in converters:
+                values[column] = convert(values[column], expression, connection)
     api_key: ApiKey = select.key.load(connection.alias, values)
     for field, part in select.holders:
         field.set_cached_value(api_key, part.load(connection.alias, values))
@@ -100,4 +106,6 @@ def _get_select(alias: str, use_tz: bool, holder: KeyHolder | None) -> _Select:
     key, *holders = parts
     converters = compiler.get_converters(expression for expression, *_ in compiler.select)
     others = [field for field in fields if field not in read]
-    return _Select(sql, converters, key, list(zip(read, holders, strict=True)), others)
+    # The organization comes first.
+    own = max(part.columns.stop for part in parts if part.model._meta.app_label == ApiKey._meta.app_label)
+    return _Select(sql, converters, key, list(zip(read, holders, strict=True)), others, own)

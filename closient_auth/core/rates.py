@@ -97,7 +97,7 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
         "RateLimit": ", ".join(
             [f'"{_get_name(state.window)}";r={state.remaining};t={state.reset}' for state in verdict.states]
         ),
-        "RateLimit-Policy": ", ".join([_get_policy(state.window) for state in verdict.states]),
+        "RateLimit-Policy": _get_policy(tuple([state.window for state in verdict.states]), conf.RATE_LIMIT_POLICY),
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": str(tightest.reset),
@@ -107,10 +107,12 @@ def get_headers(verdict: Verdict) -> dict[str, str]:
     }
 
 
-def _get_policy(window: Window) -> str:
-    if conf.RATE_LIMIT_POLICY == "structured":
-        return f'"{_get_name(window)}";q={window.limit};w={window.period}'
-    return f"{window.limit};w={window.period}"
+# Most keys have the same limits.
+@lru_cache(maxsize=1024)
+def _get_policy(windows: tuple[Window, ...], syntax: str) -> str:
+    if syntax == "structured":
+        return ", ".join(f'"{_get_name(window)}";q={window.limit};w={window.period}' for window in windows)
+    return ", ".join(f"{window.limit};w={window.period}" for window in windows)
 
 
 def _get_name(window: Window) -> str:

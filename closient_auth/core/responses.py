@@ -39,11 +39,10 @@ def vary_on(headers: MutableMapping[str, str], name: str) -> None:
         headers["Vary"] = ", ".join([*named, name])
 
 
-def get_expiry_headers(expires_at: datetime | None) -> dict[str, str]:
+def get_expiry_headers(expires_at: datetime) -> dict[str, str]:
     """Return the header ``X-API-Key-Expires`` for a key that expires within 30 days: the time in UTC (ISO 8601)."""
-    if expires_at is None or expires_at > timezone.now() + EXPIRY_NOTICE:
-        return {}
-    return {"X-API-Key-Expires": format_utc(expires_at)}
+    is_soon = expires_at <= timezone.now() + EXPIRY_NOTICE
+    return {"X-API-Key-Expires": format_utc(expires_at)} if is_soon else {}
 
 
 def format_utc(moment: datetime) -> str:
