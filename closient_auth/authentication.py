@@ -10,6 +10,7 @@ from closient_auth.core import credentials, responses
 from closient_auth.core.gate import accept, identify
 from closient_auth.core.rates import require_rate
 from closient_auth.core.refusals import CHALLENGE, Refused
+from closient_auth.core.restrictions import UNRESTRICTED
 from closient_auth.decorators import is_publishable
 from closient_auth.exceptions import get_exception
 from closient_auth.headers import get_headers, get_view
@@ -71,7 +72,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         principal = get_principal(api_key)
         require_rate(django_request, api_key, _count(request, view, principal, api_key))
         # This is not a permission class, so that a view without permission classes refuses publishable keys as well.
-        accept(django_request, api_key, refusal)
+        accept(django_request, api_key, refusal, is_unrestricted=getattr(view, UNRESTRICTED, False))
         if credentials.is_public(api_key.prefix):
             # REST framework checks other methods (for browsable API forms and OPTIONS) with copies of this request and
             # does not authenticate them again, so remove the unsafe methods from the view.

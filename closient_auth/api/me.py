@@ -50,6 +50,8 @@ class OwnKeyViewSet(ApiViewSet):
     permission_classes = [IsAuthenticated]
     # An attacker could otherwise use up the rate limit of a leaked key to prevent its revocation.
     throttle_classes = []
+    # Whoever finds a leaked key is elsewhere.
+    closient_auth_unrestricted = True
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
         """Revoke the API key of this request, for example after you found it in a log.

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
-from django.utils.http import parse_etags, quote_etag
+from django.utils.http import quote_etag
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -59,14 +59,15 @@ class MembershipViewSet(OrganizationScopedViewSet):
         The body can name some of these keys as `revoke_keys`, a list of ids: they are revoked in the same transaction. With
         the `ETag` of the preview in `If-Match`, the response is a 409 if anything in the preview has changed.
         """
-        membership, shown = self.get_object(), None
-        if if_match := request.META.get("HTTP_IF_MATCH", "").strip():
-            # A text without quotes is no ETag, and matches nothing. Compression on the way makes a weak one of it.
-            shown = next(iter(parse_etags(if_match)), "").removeprefix("W/").strip('"')
+        membership = self.get_object()
+        # Compression on the way makes a weak ETag of it, and people forget the quotes.
+        shown = request.META.get("HTTP_IF_MATCH", "").strip().removeprefix("W/").strip('"')
         serializer = serializers.RemovalSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         revoke_keys = serializer.validated_data.get("revoke_keys", [])
-        live_keys = membership.remove(by=self.actor, revoke_keys=revoke_keys, shown=None if shown == "*" else shown)
+        live_keys = membership.remove(
+            by=self.actor, revoke_keys=revoke_keys, shown=None if shown in ("", "*") else shown
+        )
         return Response(serializers.RemovalSerializer({"live_keys": _list(live_keys)}).data)
 
     def offboarding(self, request: Request, **kwargs: str) -> Response:

@@ -155,8 +155,10 @@ def _get_member_access(membership: Membership, is_superuser: bool, api_key: ApiK
     organization = membership.organization
     if organization.suspended_at is not None and not is_superuser:
         raise Refused("organization_suspended")
-    if api_key is not None and (not organization.user_keys_allowed or api_key.is_shut_out_of(organization)):
-        raise Refused("user_key_not_allowed")
+    if api_key is not None and not organization.user_keys_allowed:
+        raise Refused("user_key_not_allowed", _("This organization accepts no user keys."))
+    if api_key is not None and api_key.is_shut_out_of(organization):
+        raise Refused("user_key_not_allowed", _("This organization has shut out this user key."))
     return Access(organization, membership.get_permissions(api_key), is_superuser)
 
 

@@ -143,17 +143,19 @@ def identify(
     return api_key, refusal
 
 
-def accept(request: HttpRequest, api_key: ApiKey, refusal: str | None) -> None:
+def accept(request: HttpRequest, api_key: ApiKey, refusal: str | None, *, is_unrestricted: bool = False) -> None:
     """Note a key on the request and record its use. Report and raise ``Refused`` for a ``refusal`` or a restriction.
 
-    A refused use of a restricted key is recorded as well: somebody has the key.
+    A refused use of a restricted key is recorded as well: somebody has the key. ``is_unrestricted`` says that the view
+    takes keys in spite of their restrictions.
     """
-    if refusal is None:
+    refused = None if refusal is None else Refused(refusal)
+    if refused is None:
         record_use(request, api_key)
-        refusal = find_refusal(request, api_key)
-    if refusal is not None:
-        report_refusal(request, api_key, CAUSES[refusal])
-        raise Refused(refusal)
+        refused = None if is_unrestricted else find_refusal(request, api_key)
+    if refused is not None:
+        report_refusal(request, api_key, CAUSES[refused.code])
+        raise refused
     if not credentials.is_public(api_key.prefix):
         report_browser_use(request, api_key)
     set_api_key(request, api_key)

@@ -13,7 +13,7 @@ REFUSALS: Mapping[str, tuple[int, Any]] = {
     "api_key_required": (403, _("Send this request with the API key that you want to revoke.")),
     "network_not_allowed": (403, _("This API key cannot be used from this network.")),
     "origin_not_allowed": (403, _("This API key cannot be used on this web page.")),
-    "organization_suspended": (403, _("This organization is suspended. Contact the support.")),
+    "organization_suspended": (403, _("This organization is suspended. Contact support.")),
     "user_key_not_allowed": (403, _("This organization does not accept this user key.")),
     "csrf_failed": (403, _("CSRF verification failed.")),
     "permission_denied": (403, _("You do not have permission to perform this action.")),

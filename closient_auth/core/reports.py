@@ -106,7 +106,11 @@ def _log(request: HttpRequest, api_key: ApiKey, what: str, cause: str, organizat
         "route": _get_route(request),
         "request_id": _get_request_id(request),
     }
-    logger.log(logging.WARNING if cause in WARNINGS else logging.INFO, LINE, fields)
+    line = LINE
+    if cause == "network":
+        # Without the address, nobody can tell a moved customer, a forgotten proxy and a thief apart.
+        fields["address"], line = get_client_address(request), f"{LINE} address=%(address)s"
+    logger.log(logging.WARNING if cause in WARNINGS else logging.INFO, line, fields)
 
 
 def _get_route(request: HttpRequest) -> str:

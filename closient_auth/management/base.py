@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import BaseCommand, CommandError
 from django.core.management.base import OutputWrapper
 from django.db import Error, router, transaction
@@ -78,7 +78,7 @@ class DatabaseCommand(BaseCommand):
         self.may_have_changed = False
         try:
             return super().execute(*args, **options)
-        except OutputError as error:
+        except (OutputError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
         except Error as error:
             # Omit the number of MariaDB's error, and the lines in which PostgreSQL quotes the SQL statement.
@@ -266,7 +266,12 @@ def printable(text: str) -> str:
 def _send(stream: OutputWrapper, text: str, style: Callable[[str], str] | None = None) -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
     with _output_errors():
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding), style)
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            # Three dots are better to read than the code of an ellipsis.
+            text = text.replace("…", "...").encode(encoding, "backslashreplace").decode(encoding)
+        stream.write(text, style)
 
 
 def _flush(stream: OutputWrapper) -> None:

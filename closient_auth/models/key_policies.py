@@ -34,7 +34,7 @@ def get_successor_expiry(api_key: Any, by: By, expires_at: datetime | EllipsisTy
     if last is None or (chosen is not None and chosen <= last):
         return chosen
     if not isinstance(expires_at, EllipsisType):
-        raise _too_late()
+        raise _too_late(_("Choose a time before %(last)s (%(days)d days)."), last)
     return last
 
 
@@ -44,7 +44,12 @@ def require_within_maximums(api_key: Any, by: By, names: Collection[str], using:
         return
     last = _get_last_expiry(api_key.created_at or timezone.now())
     if "expires_at" in names and last is not None and (api_key.expires_at is None or api_key.expires_at > last):
-        raise _too_late()
+        message = _("Choose a time before %(last)s (%(days)d days after the creation of the key).")
+        if not api_key._state.adding:
+            message = _(
+                "Choose a time before %(last)s, or rotate the key with a new expiry: it may live for %(days)d days."
+            )
+        raise _too_late(message, last)
     for name, maximum in get_max_rate_limits().items():
         if name in names and maximum and getattr(api_key, name) > maximum:
             message = _("The highest limit is %(maximum)d requests.")
@@ -79,7 +84,7 @@ def require_vacancy(api_key: Any, by: By, using: str) -> None:
         list(get_user_model()._base_manager.using(using).select_for_update().filter(pk=api_key.user_id).values("pk"))
     keys = type(api_key).objects.using(using).active()
     if keys.filter(organization=api_key.organization_id, user=api_key.user_id).count() >= maximum:
-        message = _("There are %(maximum)d active keys already, the highest number. Revoke one first.")
+        message = _("The highest number of active keys is %(maximum)d. Revoke one first.")
         raise ValidationError(message, code="too_many_keys", params={"maximum": maximum})
 
 
@@ -111,7 +116,6 @@ def _get_last_expiry(created_at: datetime) -> datetime | None:
     return created_at + timedelta(days=days) if days else None
 
 
-def _too_late() -> ValidationError:
-    message = _("Choose a time within %(days)d days of the creation of the key. To go on longer, rotate it.")
-    params = {"days": conf.MAX_KEY_LIFETIME_DAYS}
+def _too_late(message: Any, last: datetime) -> ValidationError:
+    params = {"days": conf.MAX_KEY_LIFETIME_DAYS, "last": last.isoformat(timespec="minutes")}
     return ValidationError({"expires_at": ValidationError(message, code="lifetime", params=params)})

@@ -161,7 +161,7 @@ class Membership(AuditedModel):
         with self._restored_on_error("pk"), self._authorized(by, None) as using:
             offboarding = self._preview(using)
             if shown is not None and shown != offboarding.etag:
-                message = _("Something has changed since you looked. Look again before you remove the member.")
+                message = _("This is not the present preview. Get it again before you remove the member.")
                 raise ValidationError(message, code="offboarding_changed")
             if revoke_keys:
                 self._revoke_keys(offboarding, set(revoke_keys), by)

@@ -80,9 +80,11 @@ class NetworksField(RestrictionField):
         try:
             return str(_to_network(text))
         except ValueError as error:
-            message = _("“%(network)s” is not a network such as 203.0.113.0/24 or 2001:db8::/32. %(reason)s")
-            reason = _get_host_bits_hint(text)
-            params = {"network": text[:MAX_QUOTED], "reason": reason}
+            network = _read_loosely(text)
+            message = _("“%(network)s” is not a network such as 203.0.113.0/24 or 2001:db8::/32.")
+            if network is not None:
+                message = _("“%(network)s” has an address inside of the network. Did you mean %(meant)s?")
+            params = {"network": text[:MAX_QUOTED], "meant": network}
             raise ValidationError(message, code="bad_network", params=params) from error
 
 
@@ -175,11 +177,11 @@ def _to_network(text: str) -> Network:
     return network
 
 
-def _get_host_bits_hint(text: str) -> Any:
+def _read_loosely(text: str) -> Network | None:
     try:
-        return _("Did you mean %s?") % ip_network(text, strict=False)
+        return ip_network(text, strict=False)
     except ValueError:
-        return ""
+        return None
 
 
 def _to_origin(text: str) -> str | None:

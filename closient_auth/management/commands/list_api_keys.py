@@ -2,8 +2,10 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.core.management import CommandError
 from django.utils import timezone
 
+from closient_auth.conf import conf
 from closient_auth.keys import KeyType
 from closient_auth.management.base import (
     DatabaseCommand,
@@ -64,6 +66,8 @@ def _filter(options: dict[str, Any]) -> ApiKeyQuerySet:
         api_keys = api_keys.filter(expires_at__gt=now, expires_at__lte=now + read_days(days, "--expiring-within"))
         state = state or KeyState.ACTIVE
     if options["beyond_policy"]:
+        if not conf.MAX_KEY_LIFETIME_DAYS:
+            raise CommandError("CLOSIENT_AUTH['MAX_KEY_LIFETIME_DAYS'] is not set, so no key is beyond it.")
         api_keys = api_keys.beyond_policy()
         state = state or KeyState.ACTIVE
     return api_keys.in_state(state) if state else api_keys
@@ -78,6 +82,7 @@ def _describe(api_key: ApiKey) -> dict[str, Any]:
         "description": api_key.description,
         "state": api_key.state.value,
         **describe_holder(api_key),
+        "rotated_from": api_key.rotated_from_id and str(api_key.rotated_from_id),
         "created_by": api_key.created_by_id and str(api_key.created_by_id),
         "created_at": to_text(api_key.created_at),
         "expires_at": to_text(api_key.expires_at),

@@ -75,8 +75,11 @@ class Command(KeyCommand):
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is closed"
             raise self.failure(f"stdin cannot be read: {reason}.") from None
-        if len(hashes) != 1:
-            raise CommandError("Nothing was revoked. Write exactly one complete key to stdin.")
+        if not hashes:
+            advice = "Is it cut off or misspelt? Look for its first eight characters: list_api_keys | grep csb_Cel5"
+            raise self.failure(f"stdin has no complete key. {advice}")
+        if len(hashes) > 1:
+            raise self.failure(f"stdin has {len(hashes)} keys. Write one at a time, or pass their ids together.")
         return hashes.pop()
 
 
