@@ -83,7 +83,7 @@ def test_layers_are_those_of_the_contract():
     section = PAGE.partition("\n## Layers\n")[2].partition("\n## ")[0]
     listed = re.findall(r"`(\w+)`", section.partition("1. ")[2].partition("\n\n")[0])
     inner = ["forgetting", "invitations", "reminders", "memberships", "api_keys"]
-    inner += ["restrictions", "organizations", "key_policies", "ownership", "audit"]
+    inner += ["key_policies", "restrictions", "organizations", "ownership", "audit"]
     inner += ["locks", "actors", "addresses", "mails", "people"]
 
     start = listed.index("models") + 1

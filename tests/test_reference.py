@@ -44,7 +44,7 @@ MODULES = [
 INTERNAL = {
     "keys": {"find_api_keys", "get_hint"},
     "roles": {"KeyHolder", "KeyRules", "get_key_types", "may_change_role"},
-    "models.actors": {"as_actor", "get_api_key_of", "Actor.is_user"},
+    "models.actors": {"as_actor", "get_api_key_of", "get_restricted_key", "Actor.is_user"},
     "models.organizations": {
         "lock_before_members",
         "may_create_organizations",
@@ -53,7 +53,6 @@ INTERNAL = {
         "Organization.require_rank",
         "Organization.require_role_change",
         "Organization.save_slug",
-        "OrganizationQuerySet.open_to",
     },
     "models.ownership": {"OwnerGuard", "cascade_unless_last_owner"},
     "models.memberships": {"MembershipQuerySet", "guard_owners", "require_owner"},

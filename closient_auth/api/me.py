@@ -15,6 +15,7 @@ from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import StoreUnavailable
 from closient_auth.models import ApiKey, Membership, Organization
+from closient_auth.models.restrictions import filter_open
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KEY_RULES
 
@@ -34,11 +35,11 @@ class MeViewSet(ApiViewSet):
         me: dict[str, Any] = {"type": "organization", "username": None, "organizations": [self.user]}
         if not isinstance(self.user, OrganizationPrincipal):
             memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
-            organizations = Organization.objects.open_to(self.actor.api_key)
+            organizations = filter_open(Organization.objects.all(), self.actor.api_key)
             memberships = memberships.filter(user=self.user.pk, organization__in=organizations)
             memberships = memberships.order_by("organization__name", "pk")
             me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
-        alone = Organization.objects.open_to(self.actor.api_key).owned_alone_by(self.user).order_by("name", "pk")
+        alone = filter_open(Organization.objects.owned_alone_by(self.user), self.actor.api_key).order_by("name", "pk")
         key = None
         if isinstance(request.auth, ApiKey) and not KEY_RULES[request.auth.prefix].is_public:
             key = _describe_key(request.auth)

@@ -31,7 +31,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
         "partial_update": Permission.MANAGE_MEMBERS,
         # Every member may leave. ``Membership.remove()`` checks who may remove others.
         "destroy": Permission.VIEW_ORGANIZATION,
-        "offboarding": Permission.VIEW_ORGANIZATION,
+        "offboarding": Permission.MANAGE_MEMBERS,
     }
 
     def get_queryset(self) -> QuerySet[Membership]:
@@ -54,31 +54,28 @@ class MembershipViewSet(OrganizationScopedViewSet):
         return Response(serializers.RoleChangeSerializer(membership).data)
 
     def destroy(self, request: Request, **kwargs: str) -> Response:
-        """Remove a member, or leave. Return the active keys that the member created, so you can revoke them.
+        """Remove a member, or leave. `live_keys` are the active keys that the member created, so you can revoke them.
 
         The body can name some of these keys as `revoke_keys`, a list of ids: they are revoked in the same transaction. With
         the `ETag` of the preview in `If-Match`, the response is a 409 if anything in the preview has changed.
         """
         membership = self.get_object()
         # Compression on the way makes a weak ETag of it, and people forget the quotes.
-        shown = request.META.get("HTTP_IF_MATCH", "").strip().removeprefix("W/").strip('"')
+        shown = request.META.get("HTTP_IF_MATCH", "*").strip().removeprefix("W/").strip('"')
+        may_see_keys = self.allows(Permission.MANAGE_API_KEYS)
         serializer = serializers.RemovalSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         revoke_keys = serializer.validated_data.get("revoke_keys", [])
-        live_keys = membership.remove(
-            by=self.actor, revoke_keys=revoke_keys, shown=None if shown in ("", "*") else shown
-        )
-        return Response(serializers.RemovalSerializer({"live_keys": _list(live_keys)}).data)
+        live_keys = membership.remove(by=self.actor, revoke_keys=revoke_keys, shown=None if shown == "*" else shown)
+        return Response(serializers.RemovalSerializer({"live_keys": _list(live_keys) if may_see_keys else []}).data)
 
     def offboarding(self, request: Request, **kwargs: str) -> Response:
-        """Show what the removal of a member ends, and what it leaves for a decision. Members can see their own.
+        """Show what the removal of a member ends, and what it leaves for a decision.
 
         `user_keys` lose this organization, `live_keys` go on working, and nobody can accept the `invitations` any more.
         """
-        membership = self.get_object()
-        if membership.user_id != self.user.pk:
-            self.require(Permission.MANAGE_MEMBERS)
-        offboarding = membership.preview_offboarding()
+        self.require(Permission.MANAGE_API_KEYS)
+        offboarding = self.get_object().preview_offboarding()
         data = serializers.OffboardingSerializer(offboarding, context=self.get_serializer_context()).data
         return Response(data, headers={"ETag": quote_etag(offboarding.etag)})
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import router, transaction
@@ -9,6 +10,7 @@ from rest_framework.response import Response
 from closient_auth.api import serializers
 from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
 from closient_auth.models import Organization
+from closient_auth.models.restrictions import filter_open
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import Permission
 
@@ -23,7 +25,7 @@ class OrganizationsViewSet(ApiViewSet):
     def get_queryset(self) -> QuerySet[Organization]:
         is_key = isinstance(self.user, OrganizationPrincipal)
         own = {"pk": self.user.organization.pk} if is_key else {"memberships__user": self.user.pk}
-        return Organization.objects.filter(**own).open_to(self.actor.api_key).order_by("name", "pk")
+        return filter_open(Organization.objects.filter(**own), self.actor.api_key).order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = Organization.objects.create_organization(owner=self.user, by=self.actor, **self.get_values())
@@ -51,7 +53,8 @@ class OrganizationViewSet(OrganizationScopedViewSet):
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         """Change the name or slug, or whether user keys are allowed. The latter needs `organization.manage_api_keys`."""
         organization = self.get_object()
-        if not (self.allows(Permission.MANAGE_API_KEYS) and list(request.data) == ["user_keys_allowed"]):
+        names = set(request.data) if isinstance(request.data, Mapping) else set()
+        if not (self.allows(Permission.MANAGE_API_KEYS) and names == {"user_keys_allowed"}):
             self.require(Permission.DELETE_ORGANIZATION)
         values = self.get_values(partial=True)
         with transaction.atomic(using=router.db_for_write(Organization)):

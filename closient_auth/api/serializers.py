@@ -114,6 +114,10 @@ class TextListField(serializers.ListField):
             self.fail("too_many", maximum=self.maximum)
         return [self.child.run_validation(value) for value in data]
 
+    def to_representation(self, data: Any) -> list[str]:
+        # Another program may have written a value that is no list. Such a key is refused, and people must find it.
+        return [str(value) for value in data] if isinstance(data, list) else []
+
 
 class IdField(serializers.UUIDField):
     """Accept only strings. REST framework would convert a number."""
@@ -129,16 +133,16 @@ class IdListField(TextListField):
     maximum = 1000
 
 
-class OwnOrganizationField(IdField):
-    """The id of an organization that has the user of the request as a member."""
+class OwnOrganizationField(TextField):
+    """The id or slug of an organization that has the user of the request as a member; the response has the id."""
 
-    default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id.")}
+    # The validators of this field see the organization, and not the text.
+    text = TextField(max_length=255)
+    default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id or slug.")}
 
     def to_internal_value(self, data: Any) -> Organization:  # type: ignore[override]
-        rows = Organization.objects.using(router.db_for_write(Organization))
-        found = rows.filter(
-            pk=super().to_internal_value(data), memberships__user=self.context["request"].user.pk
-        ).first()
+        rows = Organization.objects.using(router.db_for_write(Organization)).named(self.text.run_validation(data))
+        found = rows.filter(memberships__user=self.context["request"].user.pk).first()
         if found is None:
             self.fail("does_not_exist")
         return found
@@ -185,7 +189,9 @@ class ApiKeySerializer(Serializer):
         help_text=_("What the key may do, at most what its type or its user may; null for all."),
     )
     restricted_to = OwnOrganizationField(
-        required=False, allow_null=True, help_text=_("The only organization of a user key; null for all of its user.")
+        required=False,
+        allow_null=True,
+        help_text=_("The only organization of a user key; null for all of its user."),
     )
     allowed_networks = TextListField(
         required=False, help_text=_("Networks in CIDR notation from which the key may be used; empty for all.")

@@ -146,7 +146,10 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     if len(found) != 1 or not own:
         # Do not ask users without a membership to name an organization: any name would return 404.
         text = None if own or is_superuser else NO_ORGANIZATION
-        organizations = sorted((_describe(membership.organization) for membership in own), key=itemgetter("name"))
+        welcoming = [
+            membership.organization for membership in own if not _refuses_key(membership.organization, api_key)
+        ]
+        organizations = sorted(map(_describe, welcoming), key=itemgetter("name"))
         raise Refused("organization_required", text, organizations=organizations)
     return _get_member_access(own[0], is_superuser, api_key)
 
@@ -160,6 +163,10 @@ def _get_member_access(membership: Membership, is_superuser: bool, api_key: ApiK
     if api_key is not None and api_key.is_shut_out_of(organization):
         raise Refused("user_key_not_allowed", _("This organization has shut out this user key."))
     return Access(organization, membership.get_permissions(api_key), is_superuser)
+
+
+def _refuses_key(organization: Organization, api_key: ApiKey | None) -> bool:
+    return api_key is not None and (not organization.user_keys_allowed or api_key.is_shut_out_of(organization))
 
 
 def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from closient_auth.core.client_address import find_client_address
 from closient_auth.core.refusals import Refused
 from closient_auth.models import ApiKey
-from closient_auth.models.restrictions import MalformedError, is_address_in, is_origin_in, read_permissions
+from closient_auth.models.restrictions import MalformedError, is_address_in, is_origin_in, read_ids, read_permissions
 
 # The attribute of a REST framework view that takes keys in spite of their restrictions.
 UNRESTRICTED = "closient_auth_unrestricted"
@@ -22,6 +22,7 @@ def find_refusal(request: HttpRequest, api_key: ApiKey) -> Refused | None:
         return Refused("organization_suspended")
     try:
         read_permissions(api_key.permissions)
+        read_ids(api_key.shut_out_of)
     except MalformedError:
         return Refused("permission_denied")
     # Most keys have no networks and origins; a value that is not a list is not equal to one.

@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
                 ('rotated_from', models.OneToOneField(blank=True, db_constraint=False, editable=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='successor', to='closient_auth.apikey', verbose_name='rotated from')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='closient_auth_api_keys', to=settings.AUTH_USER_MODEL, verbose_name='user')),
                 ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='closient_auth.organization', verbose_name='organization')),
-                ('restricted_to', models.ForeignKey(blank=True, help_text='The only organization in which a user key works.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='closient_auth.organization', verbose_name='restricted to')),
+                ('restricted_to', models.ForeignKey(blank=True, help_text='The only organization in which a user key works.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='restricted_user_keys', to='closient_auth.organization', verbose_name='restricted to')),
             ],
             options={
                 'verbose_name': 'API key',

@@ -56,6 +56,15 @@ def as_actor(by: Actor | AbstractBaseUser) -> Actor:
     return Actor(user, get_api_key_of(user))
 
 
+def get_restricted_key(by: By) -> Any:
+    """Return the API key of an actor if it can do less than its type and its user, or ``None``."""
+    if by is None:
+        return None
+    actor = as_actor(by)
+    api_key = actor.api_key or get_api_key_of(actor.user)
+    return api_key if api_key is not None and api_key.is_restricted else None
+
+
 def get_api_key_of(user: Any) -> Any:
     """Return the API key that authenticated the request of this user, or ``None``."""
     return getattr(user, API_KEY, None)

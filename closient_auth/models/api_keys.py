@@ -26,6 +26,8 @@ from closient_auth.models.key_policies import (
     get_default_expiry,
     get_successor_expiry,
     limit_permissions,
+    require_end_of_predecessor,
+    require_no_way_out,
     require_vacancy,
     require_within_maximums,
 )
@@ -128,10 +130,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             rotated_from=rotated_from,
             family=rotated_from.family if rotated_from else uuid4(),
         )
-        api_key.clean_fields(exclude=_RELATIONS)
+        api_key.clean_fields(exclude={*_RELATIONS, "shut_out_of"})
         api_key.clean()
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        require_no_way_out(api_key, by)
         with api_key._authorized(by, using):
+            # The organization first, as everywhere: the row of the key refers to it.
+            lock_rows(Organization, [restricted_to.pk] if restricted_to else [], using)
             api_key._hold_to_policy(by, EDITABLE_FIELDS, using)
             if rotated_from is None:
                 require_vacancy(api_key, by, using)
@@ -261,6 +266,7 @@ class ApiKey(RestrictedModel, AuditedModel):
 
     audited_fields = ("prefix", "hint", "organization", "user", "created_by", "rotated_from", *EDITABLE_FIELDS)
     changed_event = Event.API_KEY_CHANGED
+    guarded_fields = RESTRICTIONS
 
     objects = ApiKeyQuerySet.as_manager()
 
@@ -326,7 +332,11 @@ class ApiKey(RestrictedModel, AuditedModel):
         """
         if unknown := values.keys() - set(EDITABLE_FIELDS):
             raise TypeError(f"These fields of an API key cannot be changed: {', '.join(sorted(unknown))}.")
-        with self._managed(by) as using:
+        if set(values) - set(LABELS):
+            require_no_way_out(self, by)
+        restricted_to = values.get("restricted_to")
+        with self._managed(by, [restricted_to.pk] if restricted_to else []) as using:
+            was_active = self.state == KeyState.ACTIVE
             for name, value in values.items():
                 setattr(self, name, value)
             others = {field.name for field in self._meta.fields} - values.keys()
@@ -335,6 +345,8 @@ class ApiKey(RestrictedModel, AuditedModel):
             if "expires_at" in values:
                 self.validate_expiry(self.expires_at)
             self._hold_to_policy(by, values.keys(), using)
+            if not was_active and self.state == KeyState.ACTIVE:
+                require_vacancy(self, by, using)
             # The policy may take permissions away.
             self.save(update_fields={*values, "permissions"})
 
@@ -359,6 +371,7 @@ class ApiKey(RestrictedModel, AuditedModel):
         """
         if not timedelta(0) <= grace <= MAX_GRACE:
             raise ValidationError(_("The grace period should be between 0 and 7 days."), code="grace")
+        require_no_way_out(self, by)
         with self._managed(by) as using:
             if self.state != KeyState.ACTIVE:
                 raise ValidationError(_("Only an active key can be rotated."), code="not_active")
@@ -371,6 +384,7 @@ class ApiKey(RestrictedModel, AuditedModel):
             creator = created_by or (as_actor(by).user if by is not None else self.created_by)
             # End the old key first: an error after the raw key exists could put the raw key into an error report.
             if grace:
+                require_end_of_predecessor(self, by, using)
                 end = timezone.now() + grace
                 self.expires_at = min(self.expires_at or end, end)
                 self.save(update_fields=["expires_at"])
@@ -409,10 +423,9 @@ class ApiKey(RestrictedModel, AuditedModel):
                     lock_rows(Organization, [self.organization_id], using)
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
-        deferred = self.get_deferred_fields()
-        loaded = {field.name for field in self._meta.concrete_fields if field.attname not in deferred}
         names = kwargs.get("update_fields")
-        names = loaded - {"id", "last_used", "exposure_reported_at", "shut_out_of"} if names is None else set(names)
+        kept = {"id", "last_used", "exposure_reported_at", "shut_out_of"}
+        names = self.get_fields_to_save() - kept if names is None else set(names)
         with transaction.atomic(using=using):
             if "is_active" in names and not self.is_active:
                 self._revoke(using)
@@ -440,11 +453,11 @@ class ApiKey(RestrictedModel, AuditedModel):
             yield
 
     @contextmanager
-    def _managed(self, by: By) -> Iterator[str]:
+    def _managed(self, by: By, organization_ids: Collection[UUID] = ()) -> Iterator[str]:
         using = router.db_for_write(type(self), instance=self)
         with self._authorized(by, using):
             # The organization first, as everywhere: the successor of a rotation locks it too.
-            lock_rows(Organization, [self.organization_id] if self.organization_id else [], using)
+            lock_rows(Organization, [*organization_ids, *filter(None, [self.organization_id])], using)
             self._read_locked(["is_active", "shut_out_of", *EDITABLE_FIELDS], using)
             yield using
 
@@ -464,15 +477,38 @@ class ApiKey(RestrictedModel, AuditedModel):
             raise ValidationError(_("Only a user key can be shut out. Revoke this key instead."), code="not_a_user_key")
         using = router.db_for_write(type(self), instance=self)
         with organization.authorize(by, Permission.MANAGE_API_KEYS):
-            self._read_locked(["shut_out_of"], using)
-            if self.is_shut_out_of(organization) == is_shut_out:
+            changed = [key._write_shut_out(organization, is_shut_out, using) for key in self._lock_rotations(using)]
+            self.refresh_from_db(using=using, fields=["shut_out_of"])
+            if not any(changed):
                 return
-            others = [pk for pk in self.shut_out_of if pk != str(organization.pk)]
-            self.shut_out_of = [*others, str(organization.pk)] if is_shut_out else others
-            type(self)._base_manager.using(using).filter(pk=self.pk).update(shut_out_of=self.shut_out_of)
             event = Event.API_KEY_SHUT_OUT if is_shut_out else Event.API_KEY_LET_IN
-            # The entry belongs to the organization, and its members see it.
-            AuditEntry.objects.record(event, self, using=using, organization_id=organization.pk)
+            # The entry belongs to the organization, whose members see it; the name of the key is its user's own.
+            target = f"{self.prefix}_{self.hint}…"
+            AuditEntry.objects.record(event, self, using=using, organization_id=organization.pk, target=target)
+
+    def _lock_rotations(self, using: str) -> Iterator[ApiKey]:
+        """Lock and yield this key, those that it replaced and those that replace it, from the first to the last.
+
+        A rotation at the same moment holds the lock of the last key, so its successor is found as well.
+        """
+        rows = type(self)._base_manager.using(using)
+        first = self
+        while first.rotated_from_id is not None and (before := rows.filter(pk=first.rotated_from_id).first()):
+            first = before
+        key: ApiKey | None = first
+        while key is not None:
+            lock_rows(type(self), [key.pk], using)
+            # A plain read on InnoDB could see an old snapshot.
+            yield rows.select_for_update().get(pk=key.pk)
+            key = rows.select_for_update().filter(rotated_from=key.pk).first()
+
+    def _write_shut_out(self, organization: Organization, is_shut_out: bool, using: str) -> bool:
+        """Return whether this changed the row."""
+        if self.is_shut_out_of(organization) == is_shut_out:
+            return False
+        others = [pk for pk in self.shut_out_of if pk != str(organization.pk)]
+        others = [*others, str(organization.pk)] if is_shut_out else others
+        return bool(type(self)._base_manager.using(using).filter(pk=self.pk).update(shut_out_of=others))
 
     def _revoke(self, using: str) -> bool:
         # Update one column only: saving a stale instance would undo concurrent changes.

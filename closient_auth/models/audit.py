@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from datetime import datetime
-from typing import Any, ClassVar, NoReturn, TypeAlias
+from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -16,6 +16,9 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth import signals
 from closient_auth.models.actors import acting, current_actor
+
+# The attribute with the values of the guarded fields that an instance was loaded with.
+GUARDED = "_closient_auth_guarded"
 
 _Values: TypeAlias = Mapping[str, Any] | None
 
@@ -83,12 +86,13 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
         *,
         using: str,
         organization_id: UUID | None = None,
+        target: str | None = None,
         old: _Values = None,
         new: _Values = None,
     ) -> AuditEntry:
         """Add an entry for a change in the database ``using``, send its signal after the commit, and return the entry.
 
-        ``organization_id`` is that of the instance by default. Without an ``instance`` the entry is its own target, for
+        ``organization_id`` and the text ``target`` are those of the instance by default. Without an ``instance`` the entry is its own target, for
         events that concern the audit log as a whole.
         """
         actor = current_actor.get()
@@ -98,17 +102,17 @@ class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
             api_key_id=actor.api_key and actor.api_key.pk,
             actor=str(actor)[:255],
             address=actor.address[:64],
-            target="" if instance is None else str(instance)[:255],
+            target=(target or str(instance or ""))[:255],
             old_values=dict(old or {}),
             new_values=dict(new or {}),
         )
-        target = entry if instance is None else instance
-        entry.target_model, entry.target_id = target._meta.model_name or "", target.pk
+        about = entry if instance is None else instance
+        entry.target_model, entry.target_id = about._meta.model_name or "", about.pk
         # An organization has no ``organization_id``; its own changes appear in its audit log too.
-        entry.organization_id = organization_id or getattr(target, "organization_id", target.pk)
+        entry.organization_id = organization_id or getattr(about, "organization_id", about.pk)
         entry.save(using=using)
         # Send a copy, as Django clears the primary key of a deleted instance.
-        signal, sent = getattr(signals, event.value), copy(target)
+        signal, sent = getattr(signals, event.value), copy(about)
 
         def send() -> None:
             # The block of the actor has ended by then; what a receiver changes is this actor's as well.
@@ -201,6 +205,9 @@ class AuditedModel(models.Model):
 
     # Audit entries contain these fields only, so neither secrets nor hashes.
     audited_fields: ClassVar[tuple[str, ...]]
+    # A save without ``update_fields`` writes these only if this instance has changed them: a stale instance must not undo
+    # what somebody else has restricted.
+    guarded_fields: ClassVar[tuple[str, ...]] = ()
     created_event: Event
     changed_event: ClassVar[Event]
 
@@ -209,6 +216,8 @@ class AuditedModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        if not self._state.adding and self.guarded_fields and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = self.get_fields_to_save() - {self._meta.pk.name}
         with transaction.atomic(using=using):
             old = {} if self._state.adding else self._get_stored(using)
             super().save(*args, **kwargs)
@@ -218,6 +227,28 @@ class AuditedModel(models.Model):
             elif changed := [name for name in new if new[name] != old[name]]:
                 old, new = ({name: values[name] for name in changed} for values in (old, new))
                 AuditEntry.objects.record(self.changed_event, self, using=using, old=old, new=new)
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
+        # Django 6.1 has one argument more.
+        instance = super().from_db(db, field_names, values, **kwargs)
+        if cls.guarded_fields:
+            instance._note_guarded()
+        return instance
+
+    def get_fields_to_save(self) -> set[str]:
+        """Return the names of the loaded fields, without guarded ones that this instance has not changed."""
+        names = vars(self)
+        loaded = {field.name for field in self._meta.concrete_fields if field.attname in names}
+        return loaded - {name for name, value in names.get(GUARDED, {}).items() if value == self._freeze(name)}
+
+    def _note_guarded(self) -> None:
+        setattr(self, GUARDED, {name: self._freeze(name) for name in self.guarded_fields})
+
+    def _freeze(self, name: str) -> Any:
+        # A list can be changed in place. A deferred field is not loaded for this.
+        value = vars(self).get(self._meta.get_field(name).attname)  # type: ignore[union-attr]
+        return tuple(map(str, value)) if isinstance(value, list) else value
 
     def _get_stored(self, using: str) -> dict[str, Any]:
         rows = type(self)._base_manager.using(using).filter(pk=self.pk)

@@ -141,9 +141,12 @@ def _read_traces(text: str, using: str) -> _Person:
 
 
 def _read_pk(id: Any) -> Any:
-    # A text that is not a valid id can only be a name.
+    # A text that is not a valid id can only be a name. A number that the database cannot store is no id either.
+    field = get_user_model()._meta.pk
     with suppress(ValidationError):
-        return get_user_model()._meta.pk.to_python(id)
+        pk = field.to_python(id)
+        field.run_validators(pk)
+        return pk
     return None
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.mail import send_mail
 from django.db import models, router, transaction
 from django.utils import timezone
@@ -19,7 +19,7 @@ from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from closient_auth.models.actors import Actor, By, acting, as_actor
+from closient_auth.models.actors import Actor, By, acting, as_actor, get_restricted_key
 from closient_auth.models.addresses import fold_address, get_address_field
 from closient_auth.models.audit import AuditEntry, Event
 from closient_auth.models.mails import render_mail, to_line
@@ -82,7 +82,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
     def accept(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Membership:
         """Accept the invitation with this token for the user, and return the new membership.
 
-        ``by`` is the actor in the audit log, by default the user.
+        ``by`` is the actor in the audit log, by default the user. Raise ``PermissionDenied`` for a restricted API key.
         Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown, used, withdrawn or expired, or
         the inviter may no longer invite; with other messages if the user has another or no address, or is a member.
         """
@@ -91,6 +91,9 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         invitation = found.select_related("organization").first()
         if invitation is None:
             raise ValidationError(INVALID, code="invalid_invitation")
+        if get_restricted_key(by or user) is not None:
+            # The key would widen what its user may do.
+            raise PermissionDenied(_("A restricted API key cannot do this."))
         with invitation.organization.keep_owner(), acting(by or user):
             # Read the row again under the lock: a concurrent ``resend()`` may have replaced the token.
             locked = found.select_for_update().first()
@@ -98,6 +101,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
                 locked.organization = invitation.organization
             if locked is None or not locked.is_valid():
                 raise ValidationError(INVALID, code="invalid_invitation")
+            locked.organization.refresh_from_db(using=using, fields=["suspended_at"])
+            if locked.organization.suspended_at is not None:
+                message = _("This organization is suspended. Try again later.")
+                raise ValidationError(message, code="organization_suspended")
             return locked.make_member(user, using)
 
 

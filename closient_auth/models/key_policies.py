@@ -14,11 +14,23 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
-from closient_auth.models.actors import By, as_actor
+from closient_auth.models.actors import By, as_actor, get_restricted_key
+from closient_auth.models.restrictions import MalformedError, read_permissions
 from closient_auth.roles import KEY_RULES, Role, get_role_permissions
 
 # The maximum of a lifetime in days (about 100 years). Adding more could overflow ``datetime``.
 MAX_DAYS = 36_500
+
+
+def require_no_way_out(api_key: Any, by: By) -> None:
+    """Raise ``PermissionDenied`` if ``by`` is a restricted API key that could make ``api_key`` able to do more.
+
+    ``limit_permissions()`` limits the keys of an organization, but nothing would limit the networks of what the key creates,
+    nor the user keys of its user.
+    """
+    restricted = get_restricted_key(by)
+    if restricted is not None and (api_key.organization_id is None or restricted.allowed_networks != []):
+        raise PermissionDenied(_("A restricted API key cannot do this."))
 
 
 def get_default_expiry(by: By) -> datetime | None:
@@ -82,10 +94,19 @@ def require_vacancy(api_key: Any, by: By, using: str) -> None:
     if api_key.user_id is not None:
         # The organization of another key is locked already. Two requests must not both see the last vacancy.
         list(get_user_model()._base_manager.using(using).select_for_update().filter(pk=api_key.user_id).values("pk"))
-    keys = type(api_key).objects.using(using).active()
+    keys = type(api_key).objects.using(using).active().exclude(pk=api_key.pk)
     if keys.filter(organization=api_key.organization_id, user=api_key.user_id).count() >= maximum:
         message = _("The highest number of active keys is %(maximum)d. Revoke one first.")
         raise ValidationError(message, code="too_many_keys", params={"maximum": maximum})
+
+
+def require_end_of_predecessor(api_key: Any, by: By, using: str) -> None:
+    """Raise ``ValidationError`` if the rotation of a key would leave two older keys active (``MAX_ACTIVE_KEYS``)."""
+    if by is None or not conf.MAX_ACTIVE_KEYS or api_key.rotated_from_id is None:
+        return
+    if type(api_key).objects.using(using).active().filter(pk=api_key.rotated_from_id).exists():
+        message = _("The key before this one still works. Wait for its end, or rotate without a grace period.")
+        raise ValidationError(message, code="still_rotating")
 
 
 def limit_permissions(api_key: Any, by: By, *, are_chosen: bool = False) -> list[str] | None:
@@ -96,8 +117,8 @@ def limit_permissions(api_key: Any, by: By, *, are_chosen: bool = False) -> list
     """
     chosen: list[str] | None = api_key.permissions
     get_all = KEY_RULES[api_key.prefix].get_permissions
-    # A user key never has more than the role of its user, at each request. Validation refuses a malformed value.
-    if by is None or get_all is None or not isinstance(chosen, list | None):
+    # A user key never has more than the role of its user, at each request.
+    if by is None or get_all is None or _is_malformed(chosen):
         return chosen
     rank = api_key.organization.require_rank(by)
     own: frozenset[str] = api_key.organization.get_permissions(as_actor(by), rank)
@@ -109,6 +130,15 @@ def limit_permissions(api_key: Any, by: By, *, are_chosen: bool = False) -> list
     if are_chosen and (lacking := sorted(set(chosen) - own)):
         raise PermissionDenied(_("You do not have these permissions: %s.") % ", ".join(lacking))
     return [name for name in chosen if name in own]
+
+
+def _is_malformed(permissions: object) -> bool:
+    # Such a key is refused, and an innocent change must not make it work.
+    try:
+        read_permissions(permissions)
+    except MalformedError:
+        return True
+    return False
 
 
 def _get_last_expiry(created_at: datetime) -> datetime | None:

@@ -17,12 +17,15 @@ from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.models.actors import By, acting, as_actor
-from closient_auth.models.api_keys import ApiKey, ApiKeyQuerySet
+from closient_auth.models.api_keys import EDITABLE_FIELDS, ApiKey, ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import is_held, lock_rows
 from closient_auth.models.organizations import AUDITED_ROWS, Organization
 from closient_auth.models.ownership import OwnerGuard, cascade_unless_last_owner
 from closient_auth.roles import Role, get_role_permissions
+
+# The fields of a key in an off-boarding preview.
+SHOWN_OF_KEYS = [*(f"{name}_id" if name == "restricted_to" else name for name in EDITABLE_FIELDS), "shut_out_of"]
 
 MEMBER_ALREADY = _("This user is already a member of the organization.")
 
@@ -55,9 +58,13 @@ class Offboarding:
 
     @property
     def etag(self) -> str:
-        """A text that changes with the role and with each of these keys and invitations (RFC 9110, section 8.8.3)."""
-        rows = (self.user_keys, self.live_keys, self.invitations)
-        parts = [self.membership.pk, self.membership.role, *([row.pk for row in part] for part in rows)]
+        """A text that changes with all that is shown, except the last use of a key (RFC 9110, section 8.8.3)."""
+        keys = [*self.user_keys, *self.live_keys]
+        parts = [
+            (self.membership.pk, self.membership.role),
+            *((key.pk, *(getattr(key, name) for name in SHOWN_OF_KEYS)) for key in keys),
+            *((row.pk, row.email, row.role, row.expires_at) for row in self.invitations),
+        ]
         return sha256(repr(parts).encode()).hexdigest()
 
 
@@ -181,7 +188,11 @@ class Membership(AuditedModel):
         return Offboarding(
             membership=self,
             user_keys=list(
-                ApiKey.objects.using(using).able_in(self.organization).filter(user=self.user_id).order_by("pk")
+                ApiKey.objects.using(using)
+                .able_in(self.organization)
+                .filter(user=self.user_id)
+                .select_related("user")
+                .order_by("pk")
             ),
             live_keys=list(self.get_live_keys(using).select_related("created_by").order_by("pk")),
             invitations=list(pending.filter(invited_by=self.user_id).select_related("invited_by").order_by("pk")),

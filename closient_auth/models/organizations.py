@@ -22,7 +22,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
-from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key_of
+from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key_of, get_restricted_key
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import held, is_held, lock_rows
 from closient_auth.models.ownership import OwnerGuard
@@ -77,6 +77,14 @@ def may_create_organizations(user: Any) -> bool:
     return bool(may_create(user))
 
 
+def _may_create(by: Actor | AbstractBaseUser) -> bool:
+    actor = as_actor(by)
+    # A key has no staff status, and the user of a restricted one would have all permissions in the new organization.
+    if get_restricted_key(by) is not None or (actor.api_key is not None and conf.ORGANIZATION_CREATION == "staff"):
+        return False
+    return may_create_organizations(actor.user)
+
+
 def read_uuid(text: str) -> UUID | None:
     """Return the UUID in any notation accepted by ``uuid.UUID``, or ``None``."""
     try:
@@ -115,19 +123,6 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         # Some collations of MariaDB and MySQL compare "u" and "v" as equal, except in regular expressions.
         return self.filter(slug=name, slug__regex=f"^{name}$")
 
-    def open_to(self, api_key: Any) -> OrganizationQuerySet:
-        """Return the organizations without those that refuse a user key; all of them for another key or none."""
-        if api_key is None or api_key.user_id is None:
-            return self
-        # A malformed list refuses the key everywhere.
-        shut_out_of = api_key.shut_out_of
-        if not isinstance(shut_out_of, list):
-            return self.none()
-        found = self.filter(user_keys_allowed=True).exclude(
-            pk__in=[uuid for pk in shut_out_of if (uuid := read_uuid(str(pk)))]
-        )
-        return found if api_key.restricted_to_id is None else found.filter(pk=api_key.restricted_to_id)
-
     def create_organization(
         self, *, name: str, owner: AbstractBaseUser, slug: str | None = None, by: By = None
     ) -> Organization:
@@ -138,7 +133,7 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         name, an invalid or duplicate slug, or an inactive owner. On MariaDB and MySQL two requests for one slug
         can deadlock, if a row with it was just deleted: one of them gets ``OperationalError`` and can retry.
         """
-        if by is not None and not may_create_organizations(as_actor(by).user):
+        if by is not None and not _may_create(by):
             raise PermissionDenied(_("You may not create organizations."))
         if not is_active(owner):
             raise ValidationError(_("The first Owner of an organization must be an active user."), code="inactive")
@@ -192,6 +187,7 @@ class Organization(AuditedModel):
     suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True, editable=False)
 
     audited_fields = ("name", "slug", "user_keys_allowed", "suspended_at")
+    guarded_fields = ("user_keys_allowed", "suspended_at")
     created_event = Event.ORGANIZATION_CREATED
     changed_event = Event.ORGANIZATION_CHANGED
 
@@ -212,8 +208,10 @@ class Organization(AuditedModel):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.slug = self.slug or _add_suffix(_get_stem(self.name))
-        validate_slug(self.slug)
+        names = kwargs.get("update_fields")
+        if names is None or "slug" in names:
+            self.slug = self.slug or _add_suffix(_get_stem(self.name))
+            validate_slug(self.slug)
         super().save(*args, **kwargs)
 
     def is_named(self, name: str) -> bool:
@@ -298,6 +296,8 @@ class Organization(AuditedModel):
         rank = self.get_rank(as_actor(by), own=own)
         if rank is None:
             raise NotAMemberError(_("You are not a member of this organization."))
+        # The organization may have been suspended since this instance was loaded.
+        self.refresh_from_db(using=router.db_for_write(type(self), instance=self), fields=[*self.guarded_fields])
         return rank
 
     def rename(self, *, name: str | None = None, slug: str | None = None, by: By = None) -> None:
@@ -378,4 +378,8 @@ def lock_before_members(instance: Organization, using: str, **kwargs: object) ->
         "api_keys": {str(pk): hint for pk, hint in keys.values_list("pk", "hint")},
         "members": {str(pk): role for pk, role in members.values_list("user_id", "role")},
     }
+    # These keys of other people are deleted as well.
+    restricted = instance.restricted_user_keys.using(using).filter(is_active=True).order_by("-created_at")
+    if user_keys := {str(pk): hint for pk, hint in restricted.values_list("pk", "hint")[:AUDITED_ROWS]}:
+        old["user_keys"] = user_keys
     AuditEntry.objects.record(Event.ORGANIZATION_DELETED, instance, using=using, old=old)

@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.models.organizations import Organization
+from closient_auth.models.organizations import Organization, OrganizationQuerySet
 from closient_auth.roles import KeyHolder, KeyRules, get_all_permissions
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -113,6 +113,16 @@ class OrganizationIdsField(RestrictionField):
             raise ValidationError(message, code="bad_id", params={"id": text[:MAX_QUOTED]}) from error
 
 
+def read_ids(value: object) -> frozenset[str]:
+    """Return the ids of organizations in a row. Raise ``MalformedError``."""
+    if value == []:
+        return frozenset()
+    try:
+        return frozenset(str(UUID(text)) for text in _read_texts(value))
+    except ValueError:
+        raise MalformedError from None
+
+
 def read_permissions(value: object) -> frozenset[str] | None:
     """Return the permissions in a row, or ``None`` for no restriction. Raise ``MalformedError``, also for unknown names."""
     if value is None:
@@ -121,6 +131,17 @@ def read_permissions(value: object) -> frozenset[str] | None:
     if not permissions <= get_all_permissions():
         raise MalformedError
     return permissions
+
+
+def filter_open(organizations: OrganizationQuerySet, api_key: Any) -> OrganizationQuerySet:
+    """Return the organizations without those that refuse a user key; all of them for another key or ``None``."""
+    if api_key is None or api_key.user_id is None:
+        return organizations
+    try:
+        found = organizations.filter(user_keys_allowed=True).exclude(pk__in=read_ids(api_key.shut_out_of))
+    except MalformedError:
+        return organizations.none()
+    return found if api_key.restricted_to_id is None else found.filter(pk=api_key.restricted_to_id)
 
 
 def is_address_in(address: Address | None, value: object) -> bool:
@@ -221,7 +242,7 @@ class RestrictedModel(models.Model):
         models.CASCADE,
         null=True,
         blank=True,
-        related_name="+",
+        related_name="restricted_user_keys",
         verbose_name=_("restricted to"),
         help_text=_("The only organization in which a user key works."),
     )
@@ -259,8 +280,16 @@ class RestrictedModel(models.Model):
 
     def is_shut_out_of(self, organization: Organization) -> bool:
         """Return whether an organization has shut out this key. A malformed list of organizations means all of them."""
-        shut_out_of: Any = self.shut_out_of
-        return shut_out_of != [] and (not isinstance(shut_out_of, list) or str(organization.pk) in shut_out_of)
+        try:
+            return str(organization.pk) in read_ids(self.shut_out_of) if self.shut_out_of != [] else False
+        except MalformedError:
+            return True
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether the key can do less than its type and its user."""
+        lists = (self.allowed_networks, self.allowed_origins, self.shut_out_of)
+        return self.permissions is not None or self.restricted_to_id is not None or lists != ([], [], [])
 
     def narrow(self, granted: frozenset[str], organization: Organization) -> frozenset[str]:
         """Return what the restrictions leave of the permissions of the key's type or user in an organization.

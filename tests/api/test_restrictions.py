@@ -102,7 +102,7 @@ def test_manager_does_not_get_the_secret_of_an_owners_key(send, call, tree, acme
 def test_user_key_of_one_organization(send, call, people, acme):
     other = MembershipFactory.create(user=people["editor"], role="owner").organization
 
-    created = send("editor", "post", "/me/keys", {"restricted_to": str(acme.pk)}).json()
+    created = send("editor", "post", "/me/keys", {"restricted_to": "acme"}).json()
 
     assert created["restricted_to"] == str(acme.pk)
     raw_key = created["key"]
@@ -112,6 +112,8 @@ def test_user_key_of_one_organization(send, call, people, acme):
     assert call(f"/organizations/{acme.pk}", raw_key).status_code == HTTPStatus.OK
     foreign, missing = (call(f"/organizations/{id}", raw_key) for id in (other.pk, people["outsider"].pk))
     assert (foreign.status_code, foreign.content) == (HTTPStatus.NOT_FOUND, missing.content)
+    same = send("editor", "patch", f"/me/keys/{created['id']}", {"restricted_to": str(acme.pk)})
+    assert same.json()["restricted_to"] == str(acme.pk)
     lifted = send("editor", "patch", f"/me/keys/{created['id']}", {"restricted_to": None})
     assert lifted.json()["restricted_to"] is None
     assert call(f"/organizations/{other.pk}", raw_key).status_code == HTTPStatus.OK
@@ -121,7 +123,7 @@ def test_user_key_of_a_foreign_organization(send, neighbour):
     for id in (neighbour.pk, "ffffffff-ffff-4fff-bfff-ffffffffffff"):
         response = send("editor", "post", "/me/keys", {"restricted_to": str(id)})
         assert response.status_code == HTTPStatus.BAD_REQUEST
-        assert response.json() == {"restricted_to": ["You are not a member of an organization with this id."]}
+        assert response.json() == {"restricted_to": ["You are not a member of an organization with this id or slug."]}
     assert not ApiKey.objects.filter(user__isnull=False).exists()
 
 
@@ -160,7 +162,7 @@ def test_maximums_of_the_host(send, tree, settings, people, acme):
         created = [send("owner", "post", keys, full) for _ in range(3)]
         assert [response.status_code for response in created] == [HTTPStatus.CREATED] * 2 + [HTTPStatus.CONFLICT]
         assert created[2].json()["code"] == "too_many_keys"
-        assert "2 active keys" in created[2].json()["detail"]
+        assert "active keys is 2" in created[2].json()["detail"]
         # Rotation needs no vacancy, and a revoked key makes one.
         id = created[0].json()["id"]
         assert send("owner", "post", f"{keys}/{id}/rotate", {"grace_seconds": 60}).status_code == HTTPStatus.CREATED

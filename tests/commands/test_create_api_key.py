@@ -228,7 +228,10 @@ def test_restrictions(run, acme, ada):
     ("options", "error"),
     [
         (["--permission", "organization.view"], "--permission: “organization.view” is not a known permission."),
-        (["--allowed-network", "203.0.113.9/24"], "--allowed-network: “203.0.113.9/24” is not a network"),
+        (
+            ["--allowed-network", "203.0.113.9/24"],
+            "--allowed-network: “203.0.113.9/24” has an address inside of the network. Did you mean 203.0.113.0/24?",
+        ),
         (["--allowed-origin", "https://www.example.com"], "--allowed-origin: Only publishable keys can have"),
         (["--restricted-to", "acme"], "--restricted-to: A key of an organization works in this organization only."),
         (["--restricted-to", "nowhere"], "Organization 'nowhere' does not exist."),

@@ -125,7 +125,7 @@ def test_encodings_of_the_terminal(spawn, encoding, shown):
     assert rest == b""
     assert listed.count(shown + rb" \u6771\u4eac") == 2
     assert [row["name"] for row in json.loads(rows)] == [name, name]
-    assert by_id.startswith(f"{first.pk} csb_{first.hint}".encode() + rb"\u2026 " + shown + rb" \u6771")
+    assert by_id.startswith(f"{first.pk} csb_{first.hint}".encode() + b"... " + shown + rb" \u6771")
     assert by_text.startswith(str(second.pk).encode())
     assert [len(rotated), len(created)] == [46, 46]
     assert json.loads(ownerless) == [{"id": str(organization.pk), "slug": "acme", "name": name}]

@@ -173,26 +173,28 @@ def test_text_stream_as_stdin(run, monkeypatch):
     assert active() == set()
 
 
-NOT_ONE_KEY = "Nothing was revoked. Write exactly one complete key to stdin."
+NO_KEY = "Nothing was revoked: stdin has no complete key. Is it cut off or misspelt? "
+NO_KEY += "Look for its first eight characters: list_api_keys | grep csb_Cel5"
+TWO_KEYS = "Nothing was revoked: stdin has 2 keys. Write one at a time, or pass their ids together."
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "error"),
     [
-        lambda key: "",
-        lambda key: key[:-1],
-        lambda key: f"X-API-Key: {key}0",
-        lambda key: f"{key}\n{generate_api_key('csb')}",
-        lambda key: f"{key}\0{generate_api_key('csb')}",
-        lambda key: b"\xff\xfe",
+        (lambda key: "", NO_KEY),
+        (lambda key: key[:-1], NO_KEY),
+        (lambda key: f"X-API-Key: {key}0", NO_KEY),
+        (lambda key: f"{key}\n{generate_api_key('csb')}", TWO_KEYS),
+        (lambda key: f"{key}\0{generate_api_key('csb')}", TWO_KEYS),
+        (lambda key: b"\xff\xfe", NO_KEY),
     ],
     ids=["nothing", "cut", "with more", "two", "two after NUL", "no text"],
 )
-def test_text_that_is_not_one_key(refuse, feed, change):
+def test_text_that_is_not_one_key(refuse, feed, change, error):
     api_key, raw_key = make_key()
     feed(change(raw_key))
 
-    assert refuse("revoke_api_key", "--stdin").error == NOT_ONE_KEY
+    assert refuse("revoke_api_key", "--stdin").error == error
     assert active() == {api_key}
 
 

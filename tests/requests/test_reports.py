@@ -210,7 +210,7 @@ def require_report(response, lines, heard, caplog, pair, *, cause, level, status
         (
             level,
             f"api_key=refused cause={cause} id={api_key.pk} organization={organization or '-'} method=GET "
-            "route=/items/<int:pk>/ request_id=req-1.a:b",
+            "route=/items/<int:pk>/ request_id=req-1.a:b" + (" address=127.0.0.1" if cause == "network" else ""),
         )
     ]
     ((_, sent),) = [(name, sent) for name, sent in heard if name == "api_key_refused"]

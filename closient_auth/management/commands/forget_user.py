@@ -9,6 +9,7 @@ from django.core.management import CommandError
 from django.db import router
 
 from closient_auth.management.base import DatabaseCommand, find_user
+from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import ApiKey
 from closient_auth.models.forgetting import Forgotten, forget_user
 
@@ -56,6 +57,12 @@ def _find(text: str) -> AbstractBaseUser | str:
         if model._base_manager.using(router.db_for_write(model)).filter(**{model.USERNAME_FIELD: text}).exists():
             # Two users match.
             raise
+        field = get_address_field()
+        if (
+            field
+            and model._base_manager.using(router.db_for_write(model)).filter(**{f"{field}__iexact": text}).exists()
+        ):
+            raise CommandError("An account has this e-mail address. Pass its username or id.") from None
         return text
 
 
