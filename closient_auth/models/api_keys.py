@@ -135,8 +135,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         require_no_way_out(api_key, by)
         with api_key._authorized(by, using):
-            # The organization first, as everywhere: the row of the key refers to it.
-            lock_rows(Organization, [restricted_to.pk] if restricted_to else [], using)
+            lock_rows(Organization, api_key._get_organization_ids(), using)
             api_key._hold_to_policy(by, EDITABLE_FIELDS, using)
             if rotated_from is None:
                 require_vacancy(api_key, by, using)
@@ -334,8 +333,7 @@ class ApiKey(RestrictedModel, AuditedModel):
             raise TypeError(f"These fields of an API key cannot be changed: {', '.join(sorted(unknown))}.")
         if set(values) - set(LABELS):
             require_no_way_out(self, by)
-        restricted_to = values.get("restricted_to")
-        with self._managed(by, [restricted_to.pk] if restricted_to else []) as using:
+        with self._managed(by, values.get("restricted_to")) as using:
             was_active = self.state == KeyState.ACTIVE
             for name, value in values.items():
                 setattr(self, name, value)
@@ -419,8 +417,7 @@ class ApiKey(RestrictedModel, AuditedModel):
             if not self.hashed_key:
                 raise ValueError("This API key has no hash. Create keys with ApiKey.objects.create_key().")
             with transaction.atomic(using=using):
-                if self.organization_id:
-                    lock_rows(Organization, [self.organization_id], using)
+                lock_rows(Organization, self._get_organization_ids(), using)
                 super().save(*args, **{**kwargs, "force_insert": True})
             return
         names = kwargs.get("update_fields")
@@ -452,12 +449,17 @@ class ApiKey(RestrictedModel, AuditedModel):
         with transaction.atomic(using=using), lock, acting(by):
             yield
 
+    def _get_organization_ids(self) -> list[UUID]:
+        """Return the organizations that the row names. Whoever deletes one of them deletes the key as well."""
+        return [pk for pk in (self.organization_id, self.restricted_to_id) if pk is not None]
+
     @contextmanager
-    def _managed(self, by: By, organization_ids: Collection[UUID] = ()) -> Iterator[str]:
+    def _managed(self, by: By, restricted_to: Organization | None = None) -> Iterator[str]:
         using = router.db_for_write(type(self), instance=self)
         with self._authorized(by, using):
-            # The organization first, as everywhere: the successor of a rotation locks it too.
-            lock_rows(Organization, [*organization_ids, *filter(None, [self.organization_id])], using)
+            # The organizations first, as everywhere: the successor of a rotation locks them too.
+            others = [] if restricted_to is None else [restricted_to.pk]
+            lock_rows(Organization, [*self._get_organization_ids(), *others], using)
             self._read_locked(["is_active", "shut_out_of", *EDITABLE_FIELDS], using)
             yield using
 
