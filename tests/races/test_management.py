@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.urls import include, path
 from rest_framework.test import APIClient
@@ -95,6 +97,7 @@ OWNERS = {
     "leave and demote": ((0, "delete", 0), (0, "patch", 1)),
     "leave both": ((0, "delete", 0), (1, "delete", 1)),
 }
+BODIES: dict[str, Any] = {"patch": {"role": "editor"}, "delete": None}
 # The losing Owner lost the role (403), lost the membership (404), or is now the last Owner (409).
 LOSES = {(403, "permission_denied"), (404, None), (409, "last_owner")}
 
@@ -106,7 +109,7 @@ def test_one_owner_stays_and_the_loser_is_told(send_at_once, name):
         pair = [first, MembershipFactory.create(organization=first.organization, role="owner")]
         members = f"/organizations/{first.organization_id}/members"
         requests = [
-            (pair[actor].user, method, f"{members}/{pair[target].pk}", {"role": "editor"})
+            (pair[actor].user, method, f"{members}/{pair[target].pk}", BODIES[method])
             for actor, method, target in OWNERS[name]
         ]
 
@@ -126,7 +129,7 @@ def test_one_of_two_removals_finds_nobody(send_at_once, owner, method):
         address = f"/organizations/{owner.organization_id}/members/{member.pk}"
 
         removal, other = send_at_once(
-            (owner.user, "delete", address, None), (second.user, method, address, {"role": "billing"})
+            (owner.user, "delete", address, None), (second.user, method, address, BODIES[method])
         )
 
         answers = {removal, other}
