@@ -59,7 +59,7 @@ class RestrictionField(models.JSONField):
 
     def normalize(self, text: str) -> str:
         """Return the usual spelling of an entry. Raise ``ValidationError`` for an invalid one."""
-        raise NotImplementedError
+        return str(text)
 
 
 class PermissionsField(RestrictionField):
@@ -70,7 +70,7 @@ class PermissionsField(RestrictionField):
             message = _("“%(name)s” is not a known permission. Choose from: %(known)s.")
             params = {"name": text[:MAX_QUOTED], "known": ", ".join(sorted(known))}
             raise ValidationError(message, code="unknown_permission", params=params)
-        return str(text)
+        return super().normalize(text)
 
 
 class NetworksField(RestrictionField):

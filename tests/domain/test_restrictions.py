@@ -345,3 +345,105 @@ def test_organizations_that_are_open_to_a_key(acme, globex):
     assert names(key) == []
     key.shut_out_of = []
     assert names(key) == ["acme"]
+
+
+@pytest.mark.parametrize("value", ["text", 5, {}, [5], ["acme"], [None]])
+def test_malformed_list_of_organizations_is_not_passed_on(member_key, value):
+    """The successor of a key that is refused everywhere would be accepted everywhere."""
+    ApiKey.objects.filter(pk=member_key.pk).update(shut_out_of=value)
+
+    with pytest.raises(ValidationError) as caught:
+        member_key.rotate()
+
+    assert caught.value.message_dict.keys() == {"shut_out_of"}
+    assert ApiKey.objects.get(pk=member_key.pk).is_active
+    assert not ApiKey.objects.filter(rotated_from=member_key).exists()
+
+
+# Who may suspend an organization, and close it to user keys.
+CLOSING = {
+    "trusted": (True, True),
+    "superuser": (True, True),
+    "staff in the admin": (True, True),
+    "owner": (False, True),
+    "manager": (False, True),
+    "billing": (False, False),
+    "editor": (False, False),
+    "bare superuser": (False, False),
+    "superuser with a key": (False, False),
+    "business key": (False, False),
+}
+
+
+@pytest.mark.parametrize(("who", "may_suspend", "may_close"), [(who, *may) for who, may in CLOSING.items()])
+def test_who_closes_an_organization(organization, globex, join, who, may_suspend, may_close):
+    superuser = UserFactory.create(is_superuser=True, is_staff=True)
+    actors: dict[str, Any] = {
+        "trusted": None,
+        "superuser": Actor(superuser, is_superuser=True),
+        "staff in the admin": Actor(UserFactory.create(is_staff=True), is_staff=True),
+        "bare superuser": superuser,
+        "superuser with a key": Actor(superuser, make_key("csu", user=superuser)[0], is_superuser=True),
+        "business key": Actor(api_key=make_key(organization=organization)[0]),
+    }
+    by = actors[who] if who in actors else join(who).user
+    suspended = OrganizationFactory.create()
+    suspended.suspend()
+    organization.allow_user_keys(True)
+
+    for may, operate in [
+        (may_suspend, organization.suspend),
+        (may_suspend, suspended.lift_suspension),
+    ]:
+        if may:
+            operate(by=by)
+        else:
+            with pytest.raises(PermissionDenied, match="Only staff can suspend an organization"):
+                operate(by=by)
+    stored = Organization.objects.in_bulk()
+    assert (stored[organization.pk].suspended_at is not None) == may_suspend
+    assert (stored[suspended.pk].suspended_at is None) == may_suspend
+    organization.lift_suspension()
+
+    if may_close:
+        organization.allow_user_keys(False, by=by)
+    else:
+        with pytest.raises(PermissionDenied, match=r"Your role does not allow|You are not a member"):
+            organization.allow_user_keys(False, by=by)
+    assert Organization.objects.get(pk=organization.pk).user_keys_allowed != may_close
+    neighbour = Organization.objects.get(pk=globex.pk)
+    assert (neighbour.suspended_at, neighbour.user_keys_allowed) == (None, True)
+
+
+def test_second_suspension_keeps_the_time(organization):
+    organization.suspend()
+    moment = Organization.objects.get(pk=organization.pk).suspended_at
+    stale = Organization.objects.get(pk=organization.pk)
+    stale.suspended_at = None
+
+    stale.suspend()
+
+    assert Organization.objects.get(pk=organization.pk).suspended_at == stale.suspended_at == moment
+
+
+def test_nobody_changes_a_suspended_organization(organization, join):
+    """Its members are refused as in a request, and trusted code is not."""
+    owner = join("owner").user
+    key, _ = make_key(organization=organization)
+    organization.suspend()
+
+    for refused in (
+        lambda: organization.rename(name="New", by=owner),
+        lambda: organization.allow_user_keys(False, by=owner),
+        lambda: key.change(permissions=None, by=owner),
+        lambda: key.rotate(by=owner),
+        lambda: key.revoke(by=owner),
+        lambda: ApiKey.objects.create_key(prefix="csb", organization=organization, by=owner),
+    ):
+        with pytest.raises(PermissionDenied, match="Your role does not allow"):
+            refused()
+    assert ApiKey.objects.get().is_active
+    key.revoke()
+    organization.lift_suspension(by=Actor(UserFactory.create(is_staff=True), is_staff=True))
+    organization.rename(name="New", by=owner)
+    assert Organization.objects.get(pk=organization.pk).name == "New"
