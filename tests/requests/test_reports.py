@@ -206,11 +206,13 @@ def require_report(response, lines, heard, caplog, pair, *, cause, level, status
     # No attribute of the record has the key, not even one that a handler does not print.
     assert raw_key[4:36] not in repr(vars(record))
     assert raw_key[4:36] not in caplog.text
+    # Whoever reads of a network wants to know from where.
+    address = " address=127.0.0.1" if cause == "network" else ""
     assert lines() == [
         (
             level,
             f"api_key=refused cause={cause} id={api_key.pk} organization={organization or '-'} method=GET "
-            "route=/items/<int:pk>/ request_id=req-1.a:b" + (" address=127.0.0.1" if cause == "network" else ""),
+            f"route=/items/<int:pk>/ request_id=req-1.a:b{address}",
         )
     ]
     ((_, sent),) = [(name, sent) for name, sent in heard if name == "api_key_refused"]
