@@ -130,7 +130,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
             rotated_from=rotated_from,
             family=rotated_from.family if rotated_from else uuid4(),
         )
-        api_key.clean_fields(exclude={*_RELATIONS, "shut_out_of"})
+        api_key.clean_fields(exclude=_RELATIONS)
         api_key.clean()
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         require_no_way_out(api_key, by)

@@ -42,6 +42,7 @@ class RestrictionField(models.JSONField):
 
     # Otherwise ``clean_fields()`` would accept ``{}``, an empty text and ``None`` without validation.
     empty_values = ()
+    maximum: int | None = MAX_ENTRIES
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         # Each request reads these columns, and nearly all of them are empty.
@@ -52,9 +53,9 @@ class RestrictionField(models.JSONField):
             return super().clean(value, model_instance)
         if not _is_list_of_texts(value):
             raise ValidationError(_("Write this as a list of texts."), code="not_a_list")
-        if len(value) > MAX_ENTRIES:
+        if self.maximum is not None and len(value) > self.maximum:
             message = _("This list has more than %(maximum)d entries.")
-            raise ValidationError(message, code="too_many", params={"maximum": MAX_ENTRIES})
+            raise ValidationError(message, code="too_many", params={"maximum": self.maximum})
         return super().clean(list(dict.fromkeys(map(self.normalize, value))), model_instance)
 
     def normalize(self, text: str) -> str:
@@ -103,7 +104,9 @@ class OriginsField(RestrictionField):
 
 
 class OrganizationIdsField(RestrictionField):
-    """Ids of organizations."""
+    """Ids of organizations. Their number is that of the organizations that do something about a key."""
+
+    maximum = None
 
     def normalize(self, text: str) -> str:
         try:

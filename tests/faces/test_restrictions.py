@@ -8,6 +8,7 @@ from http import HTTPStatus
 import pytest
 from django.utils import timezone
 
+from closient_auth.core.refusals import REFUSALS
 from closient_auth.models import ApiKey
 from tests.factories import MembershipFactory, UserFactory, make_key
 
