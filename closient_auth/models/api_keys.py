@@ -339,7 +339,7 @@ class ApiKey(RestrictedModel, AuditedModel):
                 setattr(self, name, value)
             others = {field.name for field in self._meta.fields} - values.keys()
             self.clean_fields(exclude=others | _RELATIONS)
-            self.validate_restrictions(KEY_RULES[self.prefix])
+            self.validate_restrictions(KEY_RULES[self.prefix], values.keys())
             if "expires_at" in values:
                 self.validate_expiry(self.expires_at)
             self._hold_to_policy(by, values.keys(), using)

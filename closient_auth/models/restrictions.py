@@ -5,6 +5,7 @@ from a row, where another program may have written it.
 """
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any, TypeAlias
@@ -270,14 +271,14 @@ class RestrictedModel(models.Model):
     class Meta:
         abstract = True
 
-    def validate_restrictions(self, rules: KeyRules) -> None:
-        """Raise ``ValidationError`` for a restriction that this type of key does not have."""
-        if self.restricted_to_id is not None and rules.holder != KeyHolder.USER:
+    def validate_restrictions(self, rules: KeyRules, names: Collection[str] = RESTRICTIONS) -> None:
+        """Raise ``ValidationError`` if one of these restrictions is not for this type of key."""
+        if "restricted_to" in names and self.restricted_to_id is not None and rules.holder != KeyHolder.USER:
             error = ValidationError(
                 _("A key of an organization works in this organization only."), code="not_a_user_key"
             )
             raise ValidationError({"restricted_to": error})
-        if self.allowed_origins and not rules.is_public:
+        if "allowed_origins" in names and self.allowed_origins and not rules.is_public:
             error = ValidationError(_("Only publishable keys can have allowed origins."), code="not_publishable")
             raise ValidationError({"allowed_origins": error})
 

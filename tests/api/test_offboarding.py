@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership
 from tests.factories import MembershipFactory, make_invitation, make_key
@@ -227,3 +229,28 @@ def test_demotion_names_the_keys(send, tree, acme, people, whom, role, is_demoti
 
     assert response.json()["role"] == role
     assert [row["id"] for row in response.json()["live_keys"]] == [str(key.pk)] * is_demotion
+
+
+def test_number_of_queries_does_not_grow(send, route, people, acme, django_assert_max_num_queries):
+    with CaptureQueriesContext(connection) as queries:
+        send("owner", "get", f"{route}/offboarding")
+    for number in range(10):
+        make_key("csu", user=people["manager"])
+        make_key(organization=acme, created_by=people["manager"])
+        make_invitation(acme, f"{number}@example.org", by=people["manager"])
+
+    with django_assert_max_num_queries(len(queries)):
+        response = send("owner", "get", f"{route}/offboarding")
+
+    assert {name: len(rows) for name, rows in response.json().items()} == {
+        "user_keys": 10,
+        "live_keys": 10,
+        "invitations": 10,
+    }
+
+
+def test_leaving_member_learns_no_keys(send, tree, acme, people):
+    make_key(organization=acme, created_by=people["editor"], name="Secret project")
+    own = Membership.objects.get(user=people["editor"])
+
+    assert send("editor", "delete", f"{tree}/members/{own.pk}").json() == {"live_keys": []}

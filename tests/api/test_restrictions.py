@@ -206,3 +206,58 @@ def test_who_creates_organizations(send, settings, people, value, statuses):
 
 def is_outsider(user):
     return user.username == "outsider"
+
+
+@pytest.mark.parametrize("value", [5, True, "text", {"a": 1}, [["a"]], [{}], ["unknown"]])
+@pytest.mark.parametrize("field", ["permissions", "allowed_networks", "allowed_origins"])
+def test_malformed_row_can_be_found_and_ended(send, tree, acme, people, field, value):
+    """Another program has written it."""
+    key = make_key(organization=acme, created_by=people["manager"])[0]
+    ApiKey.objects.update(**{field: value})
+    member = people["manager"].closient_auth_memberships.get()
+
+    assert send("manager", "get", f"{tree}/keys").json()["results"][0]["id"] == str(key.pk)
+    assert send("manager", "get", f"{tree}/keys/{key.pk}").status_code == HTTPStatus.OK
+    assert send("owner", "get", f"{tree}/members/{member.pk}/offboarding").status_code == HTTPStatus.OK
+    # An innocent change does not make the key work.
+    renamed = send("manager", "patch", f"{tree}/keys/{key.pk}", {"rate_limit_per_day": 5})
+    assert renamed.status_code == HTTPStatus.OK
+    key.refresh_from_db()
+    assert (getattr(key, field), key.rate_limit_per_day) == (value, 5)
+    assert send("manager", "post", f"{tree}/keys/{key.pk}/rotate").status_code == HTTPStatus.BAD_REQUEST
+    assert send("owner", "delete", f"{tree}/members/{member.pk}").json()["live_keys"][0]["id"] == str(key.pk)
+    assert send("owner", "delete", f"{tree}/keys/{key.pk}").status_code == HTTPStatus.NO_CONTENT
+
+
+@pytest.mark.parametrize("body", [5, True, 1.5, "user_keys_allowed", ["user_keys_allowed"], [{}]])
+def test_organization_is_changed_by_an_object_alone(send, tree, body):
+    assert send("owner", "patch", tree, body).status_code == HTTPStatus.BAD_REQUEST
+    assert send("manager", "patch", tree, body).status_code == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize("prefix", ["csb", "csu"])
+def test_leaked_key_revokes_itself_from_everywhere(call, acme, people, prefix):
+    holder = {"user": people["owner"]} if prefix == "csu" else {"organization": acme}
+    restrictions = {"permissions": [], "allowed_networks": ["203.0.113.0/24"]}
+    key, raw_key = make_key(prefix, **holder, **restrictions)
+    acme.suspend()
+    assert call("/me", raw_key).status_code == HTTPStatus.FORBIDDEN
+
+    assert call("/me/key", raw_key, method="delete").status_code == HTTPStatus.NO_CONTENT
+
+    key.refresh_from_db()
+    assert not key.is_active
+
+
+def test_organizations_that_refuse_a_key_are_not_offered(call, people, acme):
+    user = people["editor"]
+    closed = MembershipFactory.create(user=user, organization__user_keys_allowed=False).organization
+    open_ = MembershipFactory.create(user=user).organization
+    key, raw_key = make_key("csu", user=user)
+    key.shut_out(acme)
+
+    response = call(f"/organizations/{closed.pk}", raw_key)
+    assert response.json()["detail"] == "This organization accepts no user keys."
+    response = call(f"/organizations/{acme.pk}", raw_key)
+    assert response.json()["detail"] == "This organization has shut out this user key."
+    assert [row["id"] for row in call("/organizations", raw_key).json()["results"]] == [str(open_.pk)]
