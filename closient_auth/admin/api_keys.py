@@ -24,8 +24,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from closient_auth.actors import acting, get_actor
-from closient_auth.admin.audit import AuditedAdmin
+from closient_auth.actors import Actor, acting, get_actor
+from closient_auth.admin.audit import AuditedAdmin, get_staff
 from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
 from closient_auth.admin.forms import (
     ApiKeyCreationForm,
@@ -34,13 +34,15 @@ from closient_auth.admin.forms import (
     LinesField,
     PermissionsField,
     RotationForm,
+    add_errors,
     get_permission_label,
     get_pk,
     list_texts,
 )
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
-from closient_auth.models import ApiKey
+from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
+from closient_auth.models.organizations import read_uuid
 from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.roles import KEY_RULES, KeyHolder
 
@@ -48,6 +50,8 @@ LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
 FORM_FIELDS = {"permissions": PermissionsField, "allowed_networks": LinesField, "allowed_origins": LinesField}
 # By restriction: how the page shows it to staff who may not change it.
 SHOWN = {name: f"shown_{name.removeprefix('allowed_')}" for name in FORM_FIELDS}
+# The attribute of a request with the error of a form that was valid, but could not be saved.
+REFUSAL = "_closient_auth_refusal"
 # This matches a key as shown on the pages, or the beginning of a key.
 SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,{HINT_LENGTH}}})\S*")
 
@@ -77,10 +81,13 @@ class ApiKeyAdmin(AuditedAdmin):
 
     @admin.display(description=_("state"))
     def state(self, api_key: ApiKey) -> str:
-        label = str(api_key.state.label)
+        state, organization, notes = api_key.state, api_key.organization, []
         # In its grace period, a rotated key is still active.
-        is_ending = api_key.state == KeyState.ACTIVE and hasattr(api_key, "successor")
-        return gettext("%s (rotated)") % label if is_ending else label
+        if state == KeyState.ACTIVE and hasattr(api_key, "successor"):
+            notes.append(gettext("rotated"))
+        if state == KeyState.ACTIVE and organization is not None and organization.suspended_at is not None:
+            notes.append(gettext("organization suspended"))
+        return f"{state.label} ({', '.join(notes)})" if notes else str(state.label)
 
     @admin.display(description=_("rotated to"))
     def rotated_to(self, api_key: ApiKey) -> str:
@@ -101,6 +108,15 @@ class ApiKeyAdmin(AuditedAdmin):
     @admin.display(description=_("allowed origins"))
     def shown_origins(self, api_key: ApiKey) -> str:
         return _show_lines(list_texts(api_key.allowed_origins)) or gettext("All")
+
+    @admin.display(description=_("shut out of"))
+    def shut_out(self, api_key: ApiKey) -> str:
+        ids = list_texts(api_key.shut_out_of)
+        organizations = Organization.objects.using(router.db_for_write(Organization))
+        found = organizations.filter(pk__in=[uuid for text in ids if (uuid := read_uuid(text))])
+        names = {str(pk): name for pk, name in found.values_list("pk", "name")}
+        # A deleted organization has no name.
+        return _show_lines(sorted(names.get(text, text) for text in ids))
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_holders().select_related("rotated_from", "successor")
@@ -125,6 +141,8 @@ class ApiKeyAdmin(AuditedAdmin):
         restrictions = [name for name in RESTRICTIONS if _has_restriction(obj, name)]
         if not self.has_change_permission(request, obj):
             restrictions = [SHOWN.get(name, name) for name in restrictions]
+        if obj.shut_out_of != []:
+            restrictions.append("shut_out")
         main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]
         history = ["id", "last_used", "created_at", "created_by", "rotated_from", "rotated_to"]
         return [
@@ -136,7 +154,7 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
         names = ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
-        return [] if obj is None else [*names, "rotated_from", "rotated_to", *SHOWN.values()]
+        return [] if obj is None else [*names, "rotated_from", "rotated_to", "shut_out", *SHOWN.values()]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if form_field := FORM_FIELDS.get(db_field.name):
@@ -146,7 +164,9 @@ class ApiKeyAdmin(AuditedAdmin):
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
         kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
-        return super().get_form(request, obj, change, **kwargs)
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.refusal = getattr(request, REFUSAL, None)
+        return form
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         # If a replica lacked the organization of ``restricted_to``, the form would be empty there, and remove it.
@@ -180,9 +200,10 @@ class ApiKeyAdmin(AuditedAdmin):
         try:
             return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
         except ValidationError as error:
-            # The form was valid, but the key was rotated before it was saved.
-            self.message_user(request, " ".join(error.messages), messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
+            # The form was valid, but the key was rotated before it was saved, or staff may not grant that much. All is rolled
+            # back. Show the form again, with the error.
+            setattr(request, REFUSAL, error)
+            return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
         except IntegrityError:
             api_key = self.get_queryset(request).filter(pk=get_pk(request.user, request.POST)).first()
             if api_key is None:
@@ -198,7 +219,11 @@ class ApiKeyAdmin(AuditedAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
             # Write only the changed fields, to keep concurrent changes of the others.
-            obj.change(**{name: form.cleaned_data[name] for name in form.changed_data})
+            values = {name: form.cleaned_data[name] for name in form.changed_data}
+            try:
+                obj.change(by=self._get_limited(request, obj), **values)
+            except PermissionDenied as error:
+                raise ValidationError(str(error), code="permission_denied") from error
             return
         values = {name: value for name, value in form.cleaned_data.items() if name != "nonce"}
         user: Any = request.user
@@ -206,6 +231,12 @@ class ApiKeyAdmin(AuditedAdmin):
         # Django's views continue with ``obj``. As its attribute, the raw key is not part of any ``repr()`` on the way to
         # the template.
         vars(obj).update(vars(api_key), raw_key=raw_key)
+
+    def _get_limited(self, request: HttpRequest, api_key: ApiKey) -> Actor | None:
+        """Return the actor whose permissions limit what this form can grant, or ``None`` for no limit."""
+        # Staff who may add keys can grant everything to a new one. The role of its user limits each user key.
+        is_limited = api_key.organization_id is not None and not self.has_add_permission(request)
+        return get_staff(request) if is_limited else None
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         return self._render_created(request, obj, _("API key created"))
@@ -253,7 +284,7 @@ class ApiKeyAdmin(AuditedAdmin):
                 successor = self._rotate(request, copy(api_key), **form.cleaned_data)
                 return self._render_created(request, successor, _("API key rotated"), old_key=successor.rotated_from)
             except ValidationError as error:
-                form.add_error(None, error)
+                add_errors(form, error)
         # Look after the attempt: another request may have rotated the key at the same time.
         if rotated_to := self.get_queryset(request).filter(rotated_from=api_key.pk).first():
             return self._render_created(request, rotated_to, _("API key already rotated"), status=409, old_key=api_key)

@@ -30,6 +30,20 @@ GRACES = {
 }
 
 
+# By holder: what is missing in the form if neither an organization nor a user is chosen.
+CHOOSE_HOLDER = {
+    KeyHolder.ORGANIZATION: _("Choose an organization."),
+    KeyHolder.USER: _("Choose a user."),
+}
+
+
+def add_errors(form: forms.BaseForm, error: ValidationError) -> None:
+    """Show the errors of a model in a form: at their fields, or above the form if it does not have the field."""
+    # ``BaseForm.add_error()`` fails for an unknown field.
+    for name, errors in getattr(error, "error_dict", {NON_FIELD_ERRORS: error}).items():
+        form.add_error(name if name in form.fields else None, errors)
+
+
 def list_texts(value: Any) -> list[str]:
     """Return the texts in a restriction of a row, or a malformed value as one text."""
     if isinstance(value, list) and all(isinstance(text, str) for text in value):
@@ -42,10 +56,25 @@ def get_permission_label(name: str) -> str:
     return str(Permission(name).label) if name in Permission else name
 
 
+class HiddenTexts(forms.HiddenInput):
+    """A list of texts in one hidden input.
+
+    ``MultipleHiddenInput`` is no input at all for an empty list. When the form is shown again with an error, Django would
+    then take what was posted for what the first page showed, and a new restriction would seem unchanged.
+    """
+
+    def format_value(self, value: Any) -> str:
+        return "\n".join(value or [])
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        return (data.get(name) or "").splitlines()
+
+
 class PermissionsField(forms.MultipleChoiceField):
     """Check boxes: none checked is ``None`` (no restriction), and ``NOTHING`` an empty list."""
 
     widget = forms.CheckboxSelectMultiple
+    hidden_widget = HiddenTexts
 
     def clean(self, value: Any) -> list[str] | None:
         names = super().clean(value)
@@ -55,11 +84,14 @@ class PermissionsField(forms.MultipleChoiceField):
             raise ValidationError(_("Choose either permissions or nothing."), code="permissions_and_nothing")
         return []
 
-    def show(self, stored: Any) -> list[str]:
-        """Offer all permissions and those of a row, also unknown ones. Return the checked ones."""
+    def show(self, stored: Any, shown: list[str]) -> list[str]:
+        """Offer all permissions and those of a row, also unknown ones. Return the checked ones.
+
+        ``shown`` are the permissions that were checked when the page was shown. They are offered as well.
+        """
         checked = [] if stored is None else list_texts(stored) or [NOTHING]
         known = [*Permission.values, *sorted(get_all_permissions() - set(Permission))]
-        unknown = [name for name in checked if name not in (*known, NOTHING)]
+        unknown = [name for name in dict.fromkeys(checked + shown) if name not in (*known, NOTHING)]
         self.choices = [
             *((name, get_permission_label(name)) for name in known),
             *((name, _("%s (unknown)") % name) for name in unknown),
@@ -73,7 +105,7 @@ class LinesField(forms.CharField):
 
     widget = forms.Textarea(attrs={"cols": 60, "rows": 4, "spellcheck": "false"})
 
-    def show(self, stored: Any) -> str:
+    def show(self, stored: Any, shown: object) -> str:
         """Return the text for the value of a row."""
         return "\n".join(list_texts(stored))
 
@@ -88,6 +120,9 @@ class LinesField(forms.CharField):
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    # Why the model refused to save this form when it was valid.
+    refusal: ValidationError | None = None
+
     class Meta:
         model = ApiKey
         fields = [*EDITABLE_FIELDS]
@@ -110,11 +145,18 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
+            # On an old page, a restriction that somebody else has changed since must not count as changed by this form.
+            field.show_hidden_initial = name in RESTRICTIONS and not self.instance._state.adding
             if isinstance(field, PermissionsField | LinesField):
-                stored = field.show(getattr(self.instance, name))
+                stored = field.show(getattr(self.instance, name), self._get_shown(name))
                 # The address of the page can fill in the form of a new key.
                 self.initial[name] = (self.instance._state.adding and self.initial.get(name)) or stored
                 self._tell_if_malformed(name)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.refusal is not None and not self.errors:
+            add_errors(self, self.refusal)
 
     def clean(self) -> None:
         super().clean()
@@ -126,6 +168,10 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         # A key with a malformed restriction can still be renamed: only a changed one is checked.
         unchanged = set() if self.instance._state.adding else set(RESTRICTIONS) - set(self.changed_data)
         return unchanged | super()._get_validation_exclusions()  # type: ignore[misc, no-any-return]
+
+    def _get_shown(self, name: str) -> Any:
+        hidden: Any = self.fields[name].hidden_widget()
+        return hidden.value_from_datadict(self.data, self.files, self.add_initial_prefix(name))
 
     def _tell_if_malformed(self, name: str) -> None:
         try:
@@ -165,6 +211,8 @@ class ApiKeyCreationForm(ApiKeyForm):
         holder = KEY_RULES[self.instance.prefix].holder
         other = next(name for name in KeyHolder if name != holder)
         name = holder if getattr(self.instance, f"{holder}_id") is None else other
+        if getattr(self.instance, f"{holder}_id") is getattr(self.instance, f"{other}_id") is None:
+            errors.data = [ValidationError(CHOOSE_HOLDER[holder], code="holder")]
         if name not in self.errors:
             self.add_error(name, errors.as_data())
 

@@ -122,8 +122,23 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
         return formset
 
 
+class OrganizationForm(ModelForm):  # type: ignore[type-arg]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if field := self.fields.get("user_keys_allowed"):
+            # On an old page, what somebody else has changed since must not count as changed by this form.
+            field.show_hidden_initial = True
+
+    def clean(self) -> None:
+        super().clean()
+        if "user_keys_allowed" not in self.changed_data:
+            # The row was read under its lock. The form has the value of an old page, or ``False`` without a check box.
+            self.cleaned_data["user_keys_allowed"] = self.instance.user_keys_allowed
+
+
 @admin.register(Organization)
 class OrganizationAdmin(AuditedAdmin):
+    form = OrganizationForm
     list_display = ["name", "slug", "created_at", "members", "api_keys", "suspended_at"]
     list_filter = [SuspendedFilter]
     search_fields = ["name", "slug"]

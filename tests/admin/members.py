@@ -26,6 +26,7 @@ def form_data(organization, changes=None, joins=(), members=None):
     data = {
         "name": organization.name,
         "slug": organization.slug,
+        "initial-user_keys_allowed": str(organization.user_keys_allowed),
         **({"user_keys_allowed": "on"} if organization.user_keys_allowed else {}),
         "memberships-TOTAL_FORMS": len(members) + len(joins),
         "memberships-INITIAL_FORMS": len(members),

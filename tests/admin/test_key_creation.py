@@ -189,11 +189,12 @@ OTHER_KEY = "A key of this type belongs to an organization, not to a user."
 @pytest.mark.parametrize(
     ("prefix", "holders", "field", "message"),
     [
-        ("csb", [], "organization", OTHER_KEY),
+        ("csb", [], "organization", "Choose an organization."),
+        ("cpk", [], "organization", "Choose an organization."),
         ("csb", ["user"], "organization", OTHER_KEY),
         ("csb", ["organization", "user"], "user", OTHER_KEY),
         ("cpk", ["user"], "organization", OTHER_KEY),
-        ("csu", [], "user", USER_KEY),
+        ("csu", [], "user", "Choose a user."),
         ("csu", ["organization"], "user", USER_KEY),
         ("csu", ["organization", "user"], "organization", USER_KEY),
     ],

@@ -42,6 +42,10 @@ def fill_in(page):
         address = page("apikey_change", api_key.pk) if api_key else page("apikey_add")
         form = get_form(client.get(address))
         data = {name: form[name].value() for name in form.fields}
+        # The page also tells what it showed.
+        hidden = [form[name] for name in form.fields if form[name].field.show_hidden_initial]
+        texts = {field.name: field.field.hidden_widget().format_value(field.value()) for field in hidden}
+        data |= {f"initial-{name}": text for name, text in texts.items()}
         return {name: value for name, value in {**data, **values}.items() if value is not None}
 
     return fill_in
@@ -313,7 +317,7 @@ def test_staff_are_not_limited(make_staff, change, settings):
     settings.CLOSIENT_AUTH = {"MAX_RATE_LIMIT_PER_DAY": 10}
     api_key, _ = make_key(permissions=[VIEW])
 
-    client = make_staff("change_apikey")
+    client = make_staff("change_apikey", "add_apikey")
     permission = "organization.delete_organization"
 
     assert change(client, api_key, permissions=[permission], rate_limit_per_day=100).status_code == HTTPStatus.FOUND
@@ -353,3 +357,37 @@ def test_change_beside_a_replica(root, page, change, organization, replica):
     assert (api_key.permissions, api_key.restricted_to_id) == ([VIEW], organization.pk)
     assert "Acme Foods" in root.get(page("apikey_change", api_key.pk)).content.decode()
     assert root.get(page("apikey_changelist")).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("permission", ["view_apikey", "change_apikey"])
+def test_page_names_who_has_shut_out_a_key(page, make_staff, organization, count_queries, permission):
+    client = make_staff(permission)
+    other = OrganizationFactory.create(name="Other <Foods>")
+    api_key, _ = make_key("csu")
+    neighbour, _ = make_key("csu")
+    address = page("apikey_change", api_key.pk)
+    free = count_queries(client, address)
+    for row in (other, organization):
+        api_key.shut_out(row)
+    write(neighbour, shut_out_of=["of nobody", str(organization.pk).replace("-", "0")])
+
+    content = client.get(address).content.decode()
+
+    assert '<div class="readonly">Acme Foods<br>Other &lt;Foods&gt;</div>' in content
+    assert count_queries(client, address) == free + 1
+    content = client.get(page("apikey_change", neighbour.pk)).content.decode()
+    assert "of nobody" in content
+    assert "Acme Foods" not in content
+    write(neighbour, shut_out_of={"all": True})
+    assert "{&quot;all&quot;: true}" in client.get(page("apikey_change", neighbour.pk)).content.decode()
+    write(neighbour, shut_out_of=[])
+    assert "Shut out of" not in client.get(page("apikey_change", neighbour.pk)).content.decode()
+
+
+def test_page_does_not_let_a_key_in(root, change, organization):
+    api_key, _ = make_key("csu")
+    api_key.shut_out(organization)
+    before = stored(api_key)
+
+    assert change(root, api_key, name="Renamed", shut_out_of="[]", shut_out="").status_code == HTTPStatus.FOUND
+    assert stored(api_key) == {**before, "name": "Renamed"}

@@ -374,3 +374,31 @@ def test_rotation_beside_a_replica(root, rotate, page, replica):
     assert root.get(page("apikey_rotate", old.pk)).status_code == HTTPStatus.OK
     assert "raw-key" in rotate(root, old).content.decode()
     assert rotate(root, old).status_code == HTTPStatus.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("permissions", '["catalogue.publish"]', "“catalogue.publish” is not a known permission."),
+        ("allowed_networks", '["anywhere"]', "“anywhere” is not a network"),
+        ("allowed_origins", '["https://a.example"]', "Only publishable keys can have allowed origins."),
+    ],
+)
+@pytest.mark.parametrize("grace", [0, DAY])
+def test_key_with_a_row_that_does_not_validate(root, rotate, field, value, message, grace):
+    api_key, _ = make_key(name="Server")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE closient_auth_apikey SET {field} = %s WHERE hashed_key = %s", [value, api_key.hashed_key]
+        )
+    before = stored(api_key)
+
+    response = rotate(root, api_key, grace)
+
+    errors = get_errors(response)
+    assert list(errors) == ["__all__"]
+    assert message in errors["__all__"][0]
+    assert message in response.content.decode()
+    assert stored(api_key) == before
+    assert not ApiKey.objects.filter(rotated_from=api_key).exists()
+    assert not LogEntry.objects.exists()

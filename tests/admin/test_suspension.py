@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
@@ -192,3 +193,25 @@ def test_suspension_beside_a_replica(root, page, organization, replica):
     assert root.post(page("organization_suspend", organization.pk)).status_code == HTTPStatus.FOUND
     organization.refresh_from_db(using="default")
     assert organization.suspended_at is not None
+
+
+def test_state_of_a_key_tells_of_the_suspension(root, page, organization, count_queries):
+    def states():
+        rows = root.get(page("apikey_changelist")).content.decode().split('<td class="field-state">')[1:]
+        return sorted(row.partition("</td>")[0] for row in rows)
+
+    api_key, _ = make_key(organization=organization)
+    make_key(organization=organization)[0].revoke()
+    make_key(organization=organization)[0].rotate(grace=timedelta(hours=1))
+    make_key()
+    make_key("csu")
+    few = count_queries(root, page("apikey_changelist"))
+    assert states() == ["Active", "Active", "Active", "Active", "Active (rotated)", "Revoked"]
+
+    organization.suspend()
+
+    suspended = "Active (organization suspended)"
+    assert states() == ["Active", "Active", suspended, suspended, "Active (rotated, organization suspended)", "Revoked"]
+    content = root.get(page("apikey_change", api_key.pk)).content.decode()
+    assert f'<div class="readonly">{suspended}</div>' in content
+    assert count_queries(root, page("apikey_changelist")) == few

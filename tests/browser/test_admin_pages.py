@@ -83,7 +83,7 @@ def test_key_from_creation_to_revocation(tab, picture, organization):
     picture("key-add")
     tab.select_option("#id_prefix", "csb")
     save(tab)
-    assert "belongs to an organization, not to a user" in tab.inner_text(".errorlist")
+    assert "Choose an organization." in tab.inner_text(".errorlist")
     picture("key-add-error")
     tab.click(".field-organization .select2-selection")
     tab.fill(".select2-search__field", "acme")
