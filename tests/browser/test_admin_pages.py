@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -244,3 +245,28 @@ def test_demotion_names_live_keys(tab, picture, organization):
 
     assert tab.locator("#result_list tbody tr").count() == 2
     picture("keys-of-creator")
+
+
+def test_old_page_keeps_new_restrictions(tab, organization):
+    api_key = ApiKey.objects.get(name="Product widget")
+    api_key.change(allowed_networks=["203.0.113.0/24", "2001:db8::/32"], allowed_origins=["https://www.example.com"])
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    narrow: dict[str, Any] = {
+        "permissions": [],
+        "allowed_networks": ["203.0.113.7/32"],
+        "allowed_origins": ["https://example.com"],
+    }
+    api_key.change(**narrow)
+    tab.fill("#id_name", "Renamed")
+    save(tab)
+    tab.wait_for_selector(".messagelist")
+
+    api_key.refresh_from_db()
+    assert {name: getattr(api_key, name) for name in ("name", *narrow)} == {"name": "Renamed", **narrow}
+    tab.goto(f"closient_auth/apikey/{api_key.pk}/change/")
+    tab.get_by_label("Nothing: the key has no permission at all").uncheck()
+    tab.fill("#id_allowed_networks", "")
+    save(tab)
+    tab.wait_for_selector(".messagelist")
+    api_key.refresh_from_db()
+    assert (api_key.permissions, api_key.allowed_networks) == (None, [])
