@@ -1,6 +1,7 @@
 """What people may grant with the API keys that they create, change and rotate.
 
-The rules bind the actors of ``by=``. Trusted code (``by=None``) and staff in the admin may grant everything.
+The rules bind the actors of ``by=``. Trusted code (``by=None``), and staff in the admin with the permission ``add_apikey``, may
+grant everything.
 """
 
 from collections.abc import Collection
