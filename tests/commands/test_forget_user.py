@@ -142,3 +142,17 @@ def test_account_and_keys_stay(run, person, keys):
 
     assert get_user_model().objects.filter(pk=person.pk).values().get() == before
     assert list(ApiKey.objects.order_by("pk").values()) == rows
+
+
+def test_address_of_an_account_is_not_enough(refuse, person):
+    """The entries of the account would stay as they are."""
+    before = list(AuditEntry.objects.values())
+
+    refused = refuse("forget_user", "Vigdis@example.com")
+
+    assert refused.error == "An account has this e-mail address. Pass its username or id."
+    assert list(AuditEntry.objects.values()) == before
+
+
+def test_number_that_is_no_id(refuse, db):
+    assert "has this name or id" in refuse("forget_user", "9" * 30).error
