@@ -128,8 +128,13 @@ class DatabaseCommand(BaseCommand):
 
     def note(self, text: str, style: Callable[[str], str] | None = None) -> None:
         """Write a line to stderr, if possible: a closed stderr does not make the command fail after its work."""
-        with suppress(OutputError):
+        try:
             _send(self.stderr, text, style)
+            _flush(self.stderr)
+        except OutputError:
+            # Python would try again at exit, and then exit with 120.
+            with suppress(Exception):
+                self.stderr.close()
 
     def write_new_key(self, make: Callable[[], tuple[ApiKey, str]], *, as_json: bool) -> ApiKey:
         """Make a key and write its raw key to stdout. Return the key."""
