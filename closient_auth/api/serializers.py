@@ -96,6 +96,15 @@ class SlugField(TextField, serializers.RegexField):
         super().__init__(regex=SLUG, max_length=SLUG_LENGTH, **kwargs)
 
 
+class BooleanField(serializers.BooleanField):
+    """Accept only booleans. REST framework would convert numbers and words."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=type(data).__name__)
+        return data
+
+
 class EmailField(TextField, serializers.EmailField):
     pass
 
@@ -152,7 +161,7 @@ class OwnOrganizationField(TextField):
         return instance.restricted_to_id
 
 
-class ShutOutField(serializers.BooleanField):
+class ShutOutField(BooleanField):
     def get_attribute(self, instance: ApiKey) -> bool:
         return instance.is_shut_out_of(self.context["view"].organization)
 
@@ -247,7 +256,7 @@ class OrganizationSerializer(Serializer):
 
 
 class OrganizationChangeSerializer(OrganizationSerializer):
-    user_keys_allowed = serializers.BooleanField(required=False)
+    user_keys_allowed = BooleanField(required=False)
 
 
 class MembershipSerializer(Serializer):

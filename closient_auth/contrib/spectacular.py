@@ -12,6 +12,7 @@ from closient_auth import exceptions
 from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
+from closient_auth.roles import get_all_permissions
 
 # REST framework refuses NUL, because PostgreSQL cannot store it.
 TEXT = r"^[^\x00]+$"
@@ -65,6 +66,8 @@ class Serializer(extensions.OpenApiSerializerExtension):  # type: ignore[no-unty
         schema["additionalProperties"] = False
         for name, example in self.target.examples.items():
             schema["properties"][name]["example"] = example
+        if isinstance(self.target, serializers.ApiKeySerializer):
+            schema["properties"]["permissions"]["items"]["enum"] = sorted(get_all_permissions())
         if isinstance(self.target, serializers.NewApiKeySerializer) and "prefix" in schema["properties"]:
             # drf-spectacular warns about a second enum for ``prefix``, so a pattern excludes user keys.
             schema["properties"]["prefix"]["pattern"] = f"^({'|'.join(serializers.ORGANIZATION_KEYS)})$"
