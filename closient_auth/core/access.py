@@ -146,11 +146,9 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     if len(found) != 1 or not own:
         # Do not ask users without a membership to name an organization: any name would return 404.
         text = None if own or is_superuser else NO_ORGANIZATION
-        welcoming = [
-            membership.organization for membership in own if not _refuses_key(membership.organization, api_key)
-        ]
-        organizations = sorted(map(_describe, welcoming), key=itemgetter("name"))
-        raise Refused("organization_required", text, organizations=organizations)
+        organizations = [row.organization for row in own if _find_key_refusal(row.organization, api_key) is None]
+        described = sorted(map(_describe, organizations), key=itemgetter("name"))
+        raise Refused("organization_required", text, organizations=described)
     return _get_member_access(own[0], is_superuser, api_key)
 
 
@@ -158,15 +156,17 @@ def _get_member_access(membership: Membership, is_superuser: bool, api_key: ApiK
     organization = membership.organization
     if organization.suspended_at is not None and not is_superuser:
         raise Refused("organization_suspended")
-    if api_key is not None and not organization.user_keys_allowed:
-        raise Refused("user_key_not_allowed", _("This organization accepts no user keys."))
-    if api_key is not None and api_key.is_shut_out_of(organization):
-        raise Refused("user_key_not_allowed", _("This organization has shut out this user key."))
+    if refused := _find_key_refusal(organization, api_key):
+        raise refused
     return Access(organization, membership.get_permissions(api_key), is_superuser)
 
 
-def _refuses_key(organization: Organization, api_key: ApiKey | None) -> bool:
-    return api_key is not None and (not organization.user_keys_allowed or api_key.is_shut_out_of(organization))
+def _find_key_refusal(organization: Organization, api_key: ApiKey | None) -> Refused | None:
+    if api_key is not None and not organization.user_keys_allowed:
+        return Refused("user_key_not_allowed", _("This organization accepts no user keys."))
+    if api_key is not None and api_key.is_shut_out_of(organization):
+        return Refused("user_key_not_allowed", _("This organization has shut out this user key."))
+    return None
 
 
 def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Access, permission: str) -> Refused:
