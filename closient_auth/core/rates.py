@@ -87,7 +87,9 @@ def require_rate(request: HttpRequest, api_key: ApiKey, verdict: Verdict | None)
 def get_headers(verdict: Verdict) -> dict[str, str]:
     """Return the headers of draft-ietf-httpapi-ratelimit-headers-06 and their older ``X-`` aliases.
 
-    With ``RATE_LIMIT_POLICY`` set to ``"structured"``, ``RateLimit-Policy`` has the syntax of draft 11. The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
+    With ``RATE_LIMIT_POLICY`` set to ``"structured"``, ``RateLimit-Policy`` has the syntax of draft 11.
+
+    The values are those of the window with the fewest requests left. ``RateLimit-Reset`` is in seconds from now,
     ``X-RateLimit-Reset`` is a Unix timestamp. ``RateLimit`` lists all windows, as later drafts do: ``r`` is the number of
     requests left, ``t`` the seconds until the window ends.
     """

@@ -22,11 +22,10 @@ from django.db.models import Model, QuerySet
 from closient_auth.core.responses import format_utc
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey, Organization
+from closient_auth.models.key_policies import MAX_DAYS
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import read_uuid
 
-# The maximum in days (about 100 years); adding more could overflow ``datetime``.
-MOST_DAYS = 36_500
 PAGE_SIZE = 1000
 # Match a prefix with nine characters of a key. The hints in the admin and in lists are shorter.
 RAW_KEY = re.compile(rf"(?:{'|'.join(KeyType.values)})_[a-z0-9]{{9}}", re.IGNORECASE)
@@ -209,9 +208,9 @@ def find_user(text: str) -> AbstractBaseUser:
 
 
 def read_days(days: int, option: str, *, least: int = 0) -> timedelta:
-    """Return a number of days between ``least`` and ``MOST_DAYS`` as a ``timedelta``."""
-    if not least <= days <= MOST_DAYS:
-        raise CommandError(f"{option} should be between {least} and {MOST_DAYS} days.")
+    """Return a number of days between ``least`` and ``MAX_DAYS`` as a ``timedelta``."""
+    if not least <= days <= MAX_DAYS:
+        raise CommandError(f"{option} should be between {least} and {MAX_DAYS} days.")
     return timedelta(days=days)
 
 
