@@ -112,6 +112,10 @@ class AppSettings:
         'Who may create organizations: ``"anyone"``, ``"staff"``, or the dotted path of a function that takes a user and '
         "returns a ``bool``.",
     )
+    MEMBERSHIPS = _Setting(
+        "closient_auth.models.memberships.RoleMemberships",
+        "The dotted path of a subclass of ``closient_auth.memberships.Memberships``, for projects with teams of their own.",
+    )
     ACCEPT_BEARER = _Setting(
         False, "Also accept a key from ``Authorization: Bearer``. Other bearer tokens are left to other classes."
     )

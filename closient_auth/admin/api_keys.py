@@ -40,9 +40,9 @@ from closient_auth.admin.forms import (
     list_texts,
 )
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
+from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
-from closient_auth.models.organizations import read_uuid
 from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.roles import KEY_RULES, KeyHolder
 

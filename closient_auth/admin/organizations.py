@@ -21,10 +21,10 @@ from closient_auth.actors import Actor
 from closient_auth.admin.audit import AuditedAdmin, get_staff
 from closient_auth.admin.filters import SuspendedFilter
 from closient_auth.admin.live_keys import warn_about_live_keys
+from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
-from closient_auth.models.organizations import read_uuid
 from closient_auth.models.people import has_active_user, with_users
 from closient_auth.roles import Role, get_role_permissions, may_change_role
 

@@ -29,9 +29,10 @@ from closient_auth.core.access import refuse_permission
 from closient_auth.exceptions import Conflict, PermissionDenied, add_code, get_conflict, raise_api_exceptions
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
+from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
-from closient_auth.models.organizations import NotAMemberError, read_uuid
+from closient_auth.models.organizations import NotAMemberError
 from closient_auth.organizations import get_access, get_organization
 from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 from closient_auth.throttling import ApiKeyRateThrottle, WindowThrottle

@@ -21,10 +21,10 @@ from django.db.models import Model, QuerySet
 
 from closient_auth.core.responses import format_utc
 from closient_auth.keys import KeyType
+from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.key_policies import MAX_DAYS
 from closient_auth.models.locks import is_deadlock
-from closient_auth.models.organizations import read_uuid
 
 PAGE_SIZE = 1000
 # Match a prefix with nine characters of a key. The hints in the admin and in lists are shorter.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.memberships import Member, Memberships, get_organizations, read_uuid
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.api_keys import EDITABLE_FIELDS, ApiKey, ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
@@ -231,6 +234,33 @@ class Membership(AuditedModel):
         except BaseException:
             setattr(self, name, value)
             raise
+
+
+class RoleMemberships(Memberships):
+    """The default of the setting ``MEMBERSHIPS``: the rows of ``Membership``, with the four roles."""
+
+    uses_roles = True
+
+    def get_organizations(self, user: Any) -> models.QuerySet[Organization]:
+        return get_organizations().filter(memberships__user=user.pk)
+
+    def get_permissions(self, user: Any, organization: Organization) -> frozenset[str]:
+        membership = organization.memberships.filter(user_id=user.pk).first()
+        return membership.permissions if membership else frozenset()
+
+    def get_users(self, organization: Organization) -> models.QuerySet[Any]:
+        return get_user_model()._base_manager.filter(closient_auth_memberships__organization=organization)
+
+    def find(self, user: Any, names: Sequence[str] = (), *, limit: int | None = None) -> list[Member]:
+        # One query for the organizations and the roles.
+        memberships = Membership.objects.using(router.db_for_write(Membership)).filter(user_id=user.pk)
+        if names:
+            ids = [read_uuid(name) for name in names]
+            memberships = memberships.filter(organization__in=self._filter_named(get_organizations(), names, ids))
+        return [
+            Member(membership.organization, partial(get_role_permissions, membership.role))
+            for membership in memberships.select_related("organization")[:limit]
+        ]
 
 
 @receiver(pre_delete, sender=Membership, dispatch_uid="closient_auth.guard_owners")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,6 +22,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
+from closient_auth.memberships import read_uuid
 from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key_of, get_restricted_key
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import held, is_held, lock_rows
@@ -83,14 +84,6 @@ def _may_create(by: Actor | AbstractBaseUser) -> bool:
     if get_restricted_key(by) is not None or (actor.api_key is not None and conf.ORGANIZATION_CREATION == "staff"):
         return False
     return may_create_organizations(actor.user)
-
-
-def read_uuid(text: str) -> UUID | None:
-    """Return the UUID in any notation accepted by ``uuid.UUID``, or ``None``."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def validate_slug(slug: str) -> None:

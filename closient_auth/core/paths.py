@@ -1,0 +1,63 @@
+"""The lookup paths from the models of a project to their organization."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Model, Q
+
+from closient_auth.memberships import get_memberships
+from closient_auth.models import Organization
+
+# Longer paths have not been seen, and a project with hundreds of models has many.
+MAX_LENGTH = 4
+
+
+def get_organization_paths(model: type[Model]) -> tuple[str, ...]:
+    """Return the shortest lookup paths from rows of a model to the id of their organization.
+
+    There are several if a model has two foreign keys to an organization, and none if its rows belong to nobody. A path follows
+    foreign keys, also through the project's own model of teams (``Memberships.model``), but not through users: a user may be
+    in several organizations.
+    """
+    memberships = get_memberships()
+    team = memberships.get_model()
+    return _find_paths(model, team if memberships.get_anchor_field() is None else None)
+
+
+def within(organization: Organization, paths: tuple[str, ...]) -> Q:
+    """Return the condition for rows of which one of these paths leads to the organization."""
+    condition = Q()
+    for path in paths:
+        condition |= Q(**{path: organization.pk})
+    return condition
+
+
+@cache
+def _find_paths(model: type[Model], same: type[Model] | None) -> tuple[str, ...]:
+    """Return the paths; ``same`` is a model whose primary keys are those of the organizations."""
+    if _is_organization(model, same):
+        return ("pk",)
+    level: dict[str, type[Model]] = {"": model}
+    seen = {model, get_user_model()}
+    for _ in range(MAX_LENGTH):
+        following = {
+            f"{path}{field.name}": field.related_model for path, at in level.items() for field in _iter_links(at)
+        }
+        if found := tuple(path for path, related in following.items() if _is_organization(related, same)):
+            return found
+        level = {f"{path}__": related for path, related in following.items() if related not in seen}
+        seen.update(level.values())
+    return ()
+
+
+def _is_organization(model: type[Model], same: type[Model] | None) -> bool:
+    return issubclass(model, Organization if same is None else (Organization, same))
+
+
+def _iter_links(model: type[Model]) -> Iterator[Any]:
+    for field in (*model._meta.concrete_fields, *model._meta.many_to_many):
+        # The model of a generic foreign key is not known.
+        if isinstance(field.related_model, type):
+            yield field

@@ -1,0 +1,194 @@
+"""Who belongs to which organization, and what each person may do there.
+
+By default, the rows of ``Membership`` decide. A project with teams of its own names a subclass of ``Memberships`` in
+``CLOSIENT_AUTH["MEMBERSHIPS"]``: then its rows decide, at each request. Each of its teams has an *anchor*, the row of
+``Organization`` that keys belong to.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import models, router
+from django.utils.module_loading import import_string
+
+from closient_auth.conf import conf
+
+
+class Member(NamedTuple):
+    """One organization of a user. ``get_permissions`` reads what the user may do there."""
+
+    organization: Any
+    get_permissions: Callable[[], Iterable[str]]
+
+
+class Memberships:
+    """The members of organizations, as a project stores them. Subclass it and name the class in the setting ``MEMBERSHIPS``.
+
+    ``get_organizations()`` and ``get_permissions()`` are required. The instance is shared by all threads.
+    """
+
+    # The project's own permissions. System checks, forms and business keys know these, and those of this package.
+    permissions: Collection[str] = ()
+    # The model of the teams, such as "teams.Team". By default, the only model with a OneToOneField to Organization. Name it if the
+    # teams have the same primary key as their organizations.
+    model: str = ""
+    # Whether the members are rows of ``Membership``, with its roles.
+    uses_roles = False
+
+    def get_organizations(self, user: Any) -> models.QuerySet[Any]:
+        """Return the organizations that have this user as a member, as a queryset of ``Organization``."""
+        raise NotImplementedError(f"{type(self).__qualname__} should have a method get_organizations().")
+
+    def get_permissions(self, user: Any, organization: Any) -> Iterable[str]:
+        """Return the names of the permissions that this member has in the organization."""
+        raise NotImplementedError(f"{type(self).__qualname__} should have a method get_permissions().")
+
+    def get_users(self, organization: Any) -> models.QuerySet[Any] | None:
+        """Return the members of the organization as a queryset of users, or ``None`` if nobody can list them.
+
+        This is optional. The list of the members' user keys and the reminders to the members who manage keys need it.
+        """
+        return None
+
+    def named(self, organizations: models.QuerySet[Any], name: str) -> models.QuerySet[Any]:
+        """Filter organizations by what a URL or ``X-Organization`` calls them, by default the slug or the id.
+
+        The id of an organization always names it, whatever this method does.
+        """
+        found: models.QuerySet[Any] = organizations.named(name)  # type: ignore[attr-defined]
+        return found
+
+    def get_anchor(self, obj: Any) -> Any:
+        """Return the organization behind an object, such as a team of the project, or ``None`` for anything else."""
+        organization_model = _get_organization_model()
+        if isinstance(obj, organization_model):
+            return obj
+        model = self.get_model()
+        if model is None or not isinstance(obj, model):
+            return None
+        if field := self.get_anchor_field():
+            return getattr(obj, field)
+        using = router.db_for_write(organization_model)
+        return organization_model._default_manager.using(using).filter(pk=obj.pk).first()
+
+    def get_name(self, obj: Any) -> str:
+        """Return the name of the organization of a team, by default the text of the team."""
+        return str(obj)
+
+    def get_model(self) -> type[models.Model] | None:
+        """Return the model of the teams, or ``None`` if the project has none.
+
+        Raise ``ImproperlyConfigured`` if ``model`` is not the name of one.
+        """
+        if self.model:
+            try:
+                return apps.get_model(self.model)
+            except (LookupError, ValueError) as error:
+                raise ImproperlyConfigured(f"{type(self).__qualname__}.model does not name a model: {error}") from error
+        linked = [model for model in apps.get_models() if not self.uses_roles and _find_link(model)]
+        return linked[0] if len(linked) == 1 else None
+
+    def get_anchor_field(self) -> str | None:
+        """Return the name of the teams' ``OneToOneField`` to ``Organization``; ``None`` if the primary keys are the same."""
+        model = self.get_model()
+        return _find_link(model) if model is not None else None
+
+    def find(self, user: Any, names: Sequence[str] = (), *, limit: int | None = None) -> list[Member]:
+        """Return the organizations of a user that have all these names, from the primary database."""
+        rows = self.find_named(self._get_organizations(user), names, limit=limit)
+        return [Member(organization, partial(self.get_permissions, user, organization)) for organization in rows]
+
+    def find_permissions(self, user: Any, organization: Any) -> frozenset[str] | None:
+        """Return what the user may do in the organization, or ``None`` for a user who is not a member."""
+        found = self._get_organizations(user).filter(pk=organization.pk).first()
+        return None if found is None else read_permissions(partial(self.get_permissions, user, found))
+
+    def find_named(
+        self, organizations: models.QuerySet[Any], names: Sequence[str], *, limit: int | None = None
+    ) -> list[Any]:
+        """Return those of the organizations that have all these names, each once."""
+        ids = [read_uuid(name) for name in names]
+        found = list(self._filter_named(organizations, names, ids)[:limit])
+        # A project may have names that look like an id.
+        if not found and any(ids) and self.names_by_itself():
+            found = list(self._filter_named(organizations, names, [None] * len(names))[:limit])
+        return found
+
+    def is_named(self, organization: Any, name: str) -> bool:
+        """Return whether a URL or header with this name means the organization."""
+        if read_uuid(name) == organization.pk or not self.names_by_itself():
+            return bool(organization.is_named(name))
+        one = get_organizations().filter(pk=organization.pk)
+        return self.named(one, name).exists()
+
+    def names_by_itself(self) -> bool:
+        return type(self).named is not Memberships.named
+
+    def _get_organizations(self, user: Any) -> models.QuerySet[Any]:
+        # A person with several roles has several rows in most joins.
+        return get_organizations().filter(pk__in=self.get_organizations(user).order_by().values("pk"))
+
+    def _filter_named(
+        self, organizations: models.QuerySet[Any], names: Sequence[str], ids: Sequence[UUID | None]
+    ) -> models.QuerySet[Any]:
+        for name, pk in zip(names, ids, strict=True):
+            organizations = self.named(organizations, name) if pk is None else organizations.filter(pk=pk)
+        return (
+            get_organizations().filter(pk__in=organizations.values("pk")) if self.names_by_itself() else organizations
+        )
+
+
+def get_memberships() -> Memberships:
+    """Return the ``Memberships`` of this project. Raise ``ImproperlyConfigured`` if ``MEMBERSHIPS`` names none."""
+    return _load(conf.MEMBERSHIPS)
+
+
+def read_permissions(get_permissions: Callable[[], Iterable[str]]) -> frozenset[str]:
+    """Return the permissions of a member. Raise ``ImproperlyConfigured`` for a string: each letter would be a permission."""
+    permissions = get_permissions()
+    if isinstance(permissions, str):
+        raise ImproperlyConfigured("get_permissions() should return a collection of names, not a string.")
+    return frozenset(map(str, permissions))
+
+
+def read_uuid(text: str) -> UUID | None:
+    """Return the UUID in any notation accepted by ``uuid.UUID``, or ``None``."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+@cache
+def _load(path: str) -> Memberships:
+    try:
+        cls = import_string(path)
+    except (ImportError, AttributeError) as error:
+        raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] cannot be imported: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Memberships)):
+        raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] should name a subclass of Memberships, not {path!r}.")
+    return cls()
+
+
+def _get_organization_model() -> type[models.Model]:
+    return apps.get_model("closient_auth", "Organization")
+
+
+def get_organizations() -> models.QuerySet[Any]:
+    """Return all organizations, from the primary database."""
+    # A lagging replica would return what was true before.
+    model = _get_organization_model()
+    return model._default_manager.using(router.db_for_write(model))
+
+
+def _find_link(model: type[models.Model]) -> str | None:
+    """Return the name of a model's ``OneToOneField`` to ``Organization``, or ``None``."""
+    for field in model._meta.concrete_fields:
+        is_own = field.one_to_one and not getattr(field.remote_field, "parent_link", False)
+        if is_own and field.related_model is _get_organization_model():
+            return field.name
+    return None
