@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ClosientAuthConfig(AppConfig):
-    """Register the system checks, and the extension of ``drf_spectacular`` if it is installed."""
+    """Register the system checks, the signals of a project's own teams, and the extension of ``drf_spectacular`` if it is installed."""
 
     name = "closient_auth"
     verbose_name = _("Organizations and API keys")
@@ -16,7 +16,9 @@ class ClosientAuthConfig(AppConfig):
     def ready(self) -> None:
         # The checks import the models, so the app registry should be ready.
         from closient_auth.checks import register_checks
+        from closient_auth.models.anchors import connect_signals
 
         register_checks()
+        connect_signals()
         if apps.is_installed("drf_spectacular"):
             import_module("closient_auth.contrib.spectacular")

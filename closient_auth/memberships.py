@@ -19,10 +19,22 @@ from closient_auth.conf import conf
 
 
 class Member(NamedTuple):
-    """One organization of a user. ``get_permissions`` reads what the user may do there."""
+    """A user in one of their organizations. ``get_names`` returns the names of the user's permissions there.
+
+    ``role`` is that of a ``Membership``; a project with members of its own has none.
+    """
 
     organization: Any
-    get_permissions: Callable[[], Iterable[str]]
+    get_names: Callable[[], Iterable[str]]
+    role: str | None = None
+
+    def get_permissions(self) -> frozenset[str]:
+        """Return the permissions of the user. Raise ``ImproperlyConfigured`` if the project returns no collection of names."""
+        names = self.get_names()
+        # Each letter of a string would be a permission.
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise ImproperlyConfigured(f"get_permissions() should return names of permissions, not {names!r}.")
+        return frozenset(map(str, names))
 
 
 class Memberships:
@@ -64,16 +76,19 @@ class Memberships:
 
     def get_anchor(self, obj: Any) -> Any:
         """Return the organization behind an object, such as a team of the project, or ``None`` for anything else."""
-        organization_model = _get_organization_model()
-        if isinstance(obj, organization_model):
+        if isinstance(obj, _get_organization_model()):
             return obj
         model = self.get_model()
         if model is None or not isinstance(obj, model):
             return None
         if field := self.get_anchor_field():
             return getattr(obj, field)
-        using = router.db_for_write(organization_model)
-        return organization_model._default_manager.using(using).filter(pk=obj.pk).first()
+        return get_organizations().filter(pk=obj.pk).first()
+
+    def is_organization(self, obj: Any) -> bool:
+        """Return whether an object is an organization or a team, even one without an organization."""
+        model = self.get_model()
+        return (model is not None and isinstance(obj, model)) or self.get_anchor(obj) is not None
 
     def get_name(self, obj: Any) -> str:
         """Return the name of the organization of a team, by default the text of the team."""
@@ -84,12 +99,14 @@ class Memberships:
 
         Raise ``ImproperlyConfigured`` if ``model`` is not the name of one.
         """
+        if self.uses_roles:
+            return None
         if self.model:
             try:
                 return apps.get_model(self.model)
             except (LookupError, ValueError) as error:
                 raise ImproperlyConfigured(f"{type(self).__qualname__}.model does not name a model: {error}") from error
-        linked = [model for model in apps.get_models() if not self.uses_roles and _find_link(model)]
+        linked = _find_linked_models()
         return linked[0] if len(linked) == 1 else None
 
     def get_anchor_field(self) -> str | None:
@@ -97,15 +114,33 @@ class Memberships:
         model = self.get_model()
         return _find_link(model) if model is not None else None
 
-    def find(self, user: Any, names: Sequence[str] = (), *, limit: int | None = None) -> list[Member]:
-        """Return the organizations of a user that have all these names, from the primary database."""
-        rows = self.find_named(self._get_organizations(user), names, limit=limit)
+    def find(
+        self,
+        user: Any,
+        names: Sequence[str] = (),
+        *,
+        within: models.QuerySet[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Member]:
+        """Return the user in each of their organizations that have all these names, from the primary database.
+
+        ``within`` are the organizations to choose from, by default all.
+        """
+        organizations = self.find_organizations(user)
+        if within is not None:
+            organizations = organizations.filter(pk__in=within.values("pk"))
+        rows = self.find_named(organizations, names, limit=limit)
         return [Member(organization, partial(self.get_permissions, user, organization)) for organization in rows]
 
-    def find_permissions(self, user: Any, organization: Any) -> frozenset[str] | None:
-        """Return what the user may do in the organization, or ``None`` for a user who is not a member."""
-        found = self._get_organizations(user).filter(pk=organization.pk).first()
-        return None if found is None else read_permissions(partial(self.get_permissions, user, found))
+    def find_member(self, user: Any, organization: Any) -> Member | None:
+        """Return the user in this organization, read again, or ``None`` for a user who is not a member."""
+        found = self.find_organizations(user).filter(pk=organization.pk).first()
+        return None if found is None else Member(found, partial(self.get_permissions, user, found))
+
+    def find_organizations(self, user: Any) -> models.QuerySet[Any]:
+        """Return the same as ``get_organizations()`` from the primary database, each organization once."""
+        # A person with several roles has several rows in most joins.
+        return get_organizations().filter(pk__in=self.get_organizations(user).order_by().values("pk"))
 
     def find_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], *, limit: int | None = None
@@ -114,45 +149,38 @@ class Memberships:
         ids = [read_uuid(name) for name in names]
         found = list(self._filter_named(organizations, names, ids)[:limit])
         # A project may have names that look like an id.
-        if not found and any(ids) and self.names_by_itself():
+        if not found and any(ids) and self.names_by_itself:
             found = list(self._filter_named(organizations, names, [None] * len(names))[:limit])
         return found
 
     def is_named(self, organization: Any, name: str) -> bool:
         """Return whether a URL or header with this name means the organization."""
-        if read_uuid(name) == organization.pk or not self.names_by_itself():
+        if read_uuid(name) == organization.pk or not self.names_by_itself:
             return bool(organization.is_named(name))
         one = get_organizations().filter(pk=organization.pk)
         return self.named(one, name).exists()
 
-    def names_by_itself(self) -> bool:
-        return type(self).named is not Memberships.named
+    @property
+    def lists_users(self) -> bool:
+        """Whether the project can list the members of an organization."""
+        return type(self).get_users is not Memberships.get_users
 
-    def _get_organizations(self, user: Any) -> models.QuerySet[Any]:
-        # A person with several roles has several rows in most joins.
-        return get_organizations().filter(pk__in=self.get_organizations(user).order_by().values("pk"))
+    @property
+    def names_by_itself(self) -> bool:
+        """Whether the project has names of its own for organizations."""
+        return type(self).named is not Memberships.named
 
     def _filter_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], ids: Sequence[UUID | None]
     ) -> models.QuerySet[Any]:
         for name, pk in zip(names, ids, strict=True):
             organizations = self.named(organizations, name) if pk is None else organizations.filter(pk=pk)
-        return (
-            get_organizations().filter(pk__in=organizations.values("pk")) if self.names_by_itself() else organizations
-        )
+        return get_organizations().filter(pk__in=organizations.values("pk")) if self.names_by_itself else organizations
 
 
 def get_memberships() -> Memberships:
     """Return the ``Memberships`` of this project. Raise ``ImproperlyConfigured`` if ``MEMBERSHIPS`` names none."""
     return _load(conf.MEMBERSHIPS)
-
-
-def read_permissions(get_permissions: Callable[[], Iterable[str]]) -> frozenset[str]:
-    """Return the permissions of a member. Raise ``ImproperlyConfigured`` for a string: each letter would be a permission."""
-    permissions = get_permissions()
-    if isinstance(permissions, str):
-        raise ImproperlyConfigured("get_permissions() should return a collection of names, not a string.")
-    return frozenset(map(str, permissions))
 
 
 def read_uuid(text: str) -> UUID | None:
@@ -183,6 +211,11 @@ def get_organizations() -> models.QuerySet[Any]:
     # A lagging replica would return what was true before.
     model = _get_organization_model()
     return model._default_manager.using(router.db_for_write(model))
+
+
+@cache
+def _find_linked_models() -> list[type[models.Model]]:
+    return [model for model in apps.get_models() if _find_link(model)]
 
 
 def _find_link(model: type[models.Model]) -> str | None:

@@ -12,6 +12,7 @@ from django.db.models import Manager
 from django.db.models.manager import EmptyManager
 
 from closient_auth.backends import OrganizationBackend
+from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.actors import API_KEY
 from closient_auth.roles import KEY_RULES
@@ -66,7 +67,12 @@ class OrganizationPrincipal:
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Return whether the key has the permission in the organization ``obj``; ``False`` without ``obj``."""
-        return obj == self.organization and perm in self.permissions
+        return self._is_own(obj) and perm in self.permissions
+
+    def _is_own(self, obj: object) -> bool:
+        """Return whether an object is the organization, or the project's team that stands for it."""
+        anchor = get_memberships().get_anchor(obj)
+        return anchor is not None and bool(anchor.pk == self.organization.pk)
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
         """Return whether the key has all permissions. Raise ``ValueError`` if ``perm_list`` is a string."""
@@ -79,7 +85,7 @@ class OrganizationPrincipal:
 
     def get_user_permissions(self, obj: object = None) -> set[str]:
         """Return the permissions of the key in the organization ``obj``, or an empty set."""
-        return set(self.permissions) if obj == self.organization else set()
+        return set(self.permissions) if self._is_own(obj) else set()
 
     def get_group_permissions(self, obj: object = None) -> set[str]:
         return set()
@@ -132,7 +138,7 @@ def get_principal(api_key: ApiKey) -> AbstractBaseUser | OrganizationPrincipal:
 
 
 def _has_perm(user: Any, perm: str, obj: object = None) -> bool:
-    if isinstance(obj, Organization):
+    if get_memberships().is_organization(obj):
         return perm in OrganizationBackend().get_user_permissions(user, obj)
     return bool(type(user).has_perm(user, perm, obj))
 

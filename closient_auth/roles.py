@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
 from closient_auth.keys import KeyType
+from closient_auth.memberships import get_memberships
 
 
 class Role(TextChoices):
@@ -67,13 +68,17 @@ def get_role_permissions(role: str) -> frozenset[str]:
 
 
 def get_all_permissions() -> frozenset[str]:
-    """Return all permissions, including ``EXTRA_ROLE_PERMISSIONS`` of all roles. Business keys have all of them."""
-    own = ROLE_PERMISSIONS[Role.OWNER]
-    return own.union(*map(_extra_permissions, Role)) if conf.EXTRA_ROLE_PERMISSIONS else own
+    """Return all permissions, including those of the project: ``EXTRA_ROLE_PERMISSIONS`` and ``MEMBERSHIPS``.
+
+    Business keys have all of them.
+    """
+    return ROLE_PERMISSIONS[Role.OWNER].union(*map(_extra_permissions, Role))
 
 
 def _extra_permissions(role: str) -> frozenset[str]:
     extra = conf.EXTRA_ROLE_PERMISSIONS.get(role, ())
+    if role == Role.OWNER:
+        extra = (*extra, *get_memberships().permissions)
     return frozenset(permission for permission in extra if not permission.startswith(RESERVED_NAMESPACE))
 
 

@@ -3,11 +3,13 @@
 The paths use ``str`` instead of ``uuid``, so that an invalid id returns a JSON 404 instead of Django's HTML page.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.urls import include, path
+from django.urls import URLPattern, include, path
 
 from closient_auth.api.audit import AuditViewSet
+from closient_auth.api.base import ApiViewSet
 from closient_auth.api.invitations import AcceptanceViewSet, InvitationViewSet
 from closient_auth.api.keys import OrganizationApiKeyViewSet, OrganizationUserKeyViewSet, UserApiKeyViewSet
 from closient_auth.api.me import MeViewSet, OwnKeyViewSet
@@ -23,29 +25,36 @@ PREVIEW: dict[str, Any] = {"get": "offboarding"}
 ROTATE: dict[str, Any] = {"post": "rotate"}
 DETAIL: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
+
+def _route(route: str, viewset: type[ApiViewSet], actions: Mapping[str, str], name: str) -> list[URLPattern]:
+    """Return the route of a viewset, or none if this project has none of the actions (setting ``MEMBERSHIPS``)."""
+    kept: dict[str, Any] = {method: action for method, action in actions.items() if viewset.has_action(action)}
+    return [path(route, viewset.as_view(kept), name=name)] if kept else []
+
+
 organization_urlpatterns = [
-    path("keys", OrganizationApiKeyViewSet.as_view(LIST), name="organization-key-list"),
-    path("keys/<str:id>", OrganizationApiKeyViewSet.as_view(DETAIL), name="organization-key-detail"),
-    path("keys/<str:id>/rotate", OrganizationApiKeyViewSet.as_view(ROTATE), name="organization-key-rotate"),
-    path("user-keys", OrganizationUserKeyViewSet.as_view({"get": "list"}), name="member-key-list"),
-    path("user-keys/<str:id>", OrganizationUserKeyViewSet.as_view(READ_CHANGE), name="member-key-detail"),
-    path("members", MembershipViewSet.as_view({"get": "list"}), name="member-list"),
-    path("members/<str:id>", MembershipViewSet.as_view(DETAIL), name="member-detail"),
-    path("members/<str:id>/offboarding", MembershipViewSet.as_view(PREVIEW), name="member-offboarding"),
-    path("invitations", InvitationViewSet.as_view(LIST), name="invitation-list"),
-    path("invitations/<str:id>", InvitationViewSet.as_view(READ_DELETE), name="invitation-detail"),
-    path("invitations/<str:id>/resend", InvitationViewSet.as_view({"post": "resend"}), name="invitation-resend"),
-    path("audit", AuditViewSet.as_view({"get": "list"}), name="audit-list"),
+    *_route("keys", OrganizationApiKeyViewSet, LIST, "organization-key-list"),
+    *_route("keys/<str:id>", OrganizationApiKeyViewSet, DETAIL, "organization-key-detail"),
+    *_route("keys/<str:id>/rotate", OrganizationApiKeyViewSet, ROTATE, "organization-key-rotate"),
+    *_route("user-keys", OrganizationUserKeyViewSet, {"get": "list"}, "member-key-list"),
+    *_route("user-keys/<str:id>", OrganizationUserKeyViewSet, READ_CHANGE, "member-key-detail"),
+    *_route("members", MembershipViewSet, {"get": "list"}, "member-list"),
+    *_route("members/<str:id>", MembershipViewSet, DETAIL, "member-detail"),
+    *_route("members/<str:id>/offboarding", MembershipViewSet, PREVIEW, "member-offboarding"),
+    *_route("invitations", InvitationViewSet, LIST, "invitation-list"),
+    *_route("invitations/<str:id>", InvitationViewSet, READ_DELETE, "invitation-detail"),
+    *_route("invitations/<str:id>/resend", InvitationViewSet, {"post": "resend"}, "invitation-resend"),
+    *_route("audit", AuditViewSet, {"get": "list"}, "audit-list"),
 ]
 
 urlpatterns = [
-    path("me", MeViewSet.as_view({"get": "retrieve"}), name="me"),
-    path("me/key", OwnKeyViewSet.as_view({"delete": "destroy"}), name="own-key"),
-    path("me/keys", UserApiKeyViewSet.as_view(LIST), name="user-key-list"),
-    path("me/keys/<str:id>", UserApiKeyViewSet.as_view(DETAIL), name="user-key-detail"),
-    path("me/keys/<str:id>/rotate", UserApiKeyViewSet.as_view(ROTATE), name="user-key-rotate"),
-    path("organizations", OrganizationsViewSet.as_view(LIST), name="organization-list"),
-    path("organizations/<str:organization_id>", OrganizationViewSet.as_view(DETAIL), name="organization-detail"),
+    *_route("me", MeViewSet, {"get": "retrieve"}, "me"),
+    *_route("me/key", OwnKeyViewSet, {"delete": "destroy"}, "own-key"),
+    *_route("me/keys", UserApiKeyViewSet, LIST, "user-key-list"),
+    *_route("me/keys/<str:id>", UserApiKeyViewSet, DETAIL, "user-key-detail"),
+    *_route("me/keys/<str:id>/rotate", UserApiKeyViewSet, ROTATE, "user-key-rotate"),
+    *_route("organizations", OrganizationsViewSet, LIST, "organization-list"),
+    *_route("organizations/<str:organization_id>", OrganizationViewSet, DETAIL, "organization-detail"),
     path("organizations/<str:organization_id>/", include(organization_urlpatterns)),
-    path("invitations/accept", AcceptanceViewSet.as_view({"post": "create"}), name="invitation-accept"),
+    *_route("invitations/accept", AcceptanceViewSet, {"post": "create"}, "invitation-accept"),
 ]

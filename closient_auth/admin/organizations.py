@@ -21,7 +21,7 @@ from closient_auth.actors import Actor
 from closient_auth.admin.audit import AuditedAdmin, get_staff
 from closient_auth.admin.filters import SuspendedFilter
 from closient_auth.admin.live_keys import warn_about_live_keys
-from closient_auth.memberships import read_uuid
+from closient_auth.memberships import get_memberships, read_uuid
 from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
@@ -161,6 +161,20 @@ class OrganizationAdmin(AuditedAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [name for name in super().get_list_display(request) if name != "members" or get_memberships().uses_roles]
+
+    def get_inlines(self, request: HttpRequest, obj: Organization | None) -> Any:
+        return super().get_inlines(request, obj) if get_memberships().uses_roles else []
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
+        names = list(super().get_readonly_fields(request, obj))
+        # The names are those of the project's teams.
+        return names if get_memberships().uses_roles else ["name", "slug", *names]
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Organization | None = None) -> dict[str, Any]:
+        return super().get_prepopulated_fields(request, obj) if get_memberships().uses_roles else {}
+
     def get_fields(self, request: HttpRequest, obj: Organization | None = None) -> list[Any]:
         names = ["name", "slug"]
         return names if obj is None else [*names, "user_keys_allowed", "suspended_at", "id", "created_at"]
@@ -177,7 +191,12 @@ class OrganizationAdmin(AuditedAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # A new organization needs an Owner, so staff must also be allowed to add memberships.
-        return super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
+        may_add = super().has_add_permission(request) and request.user.has_perm("closient_auth.add_membership")
+        return may_add and get_memberships().uses_roles
+
+    def has_delete_permission(self, request: HttpRequest, obj: Organization | None = None) -> bool:
+        # A team of the project would lose its organization. Deleting the team deletes it.
+        return super().has_delete_permission(request, obj) and get_memberships().uses_roles
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         # Look before the save, which deletes memberships.
@@ -203,6 +222,8 @@ class OrganizationAdmin(AuditedAdmin):
             filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
             return HttpResponseRedirect(add_preserved_filters(filters, page))
         using = router.db_for_write(ApiKey)
+        # A project with members of its own may be unable to list them.
+        members = get_memberships().get_users(organization)
         title = _("Lift suspension") if is_lifted else _("Suspend organization")
         request.current_app = self.admin_site.name
         context = {
@@ -216,7 +237,7 @@ class OrganizationAdmin(AuditedAdmin):
             "preserved_filters": self.get_preserved_filters(request),
             "organization": organization,
             "is_lifted": is_lifted,
-            "member_count": organization.member_count,
+            "member_count": None if members is None else members.distinct().count(),
             "key_count": organization.api_keys.using(using).active().count(),
             "user_key_count": ApiKey.objects.using(using).able_in(organization).count(),
         }

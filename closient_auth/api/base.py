@@ -1,6 +1,7 @@
 """Shared code of the management API. It does not depend on the project's ``REST_FRAMEWORK`` setting."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -29,7 +30,7 @@ from closient_auth.core.access import refuse_permission
 from closient_auth.exceptions import Conflict, PermissionDenied, add_code, get_conflict, raise_api_exceptions
 from closient_auth.headers import forbid_storing, vary_on
 from closient_auth.limits.windows import Window
-from closient_auth.memberships import read_uuid
+from closient_auth.memberships import get_memberships, read_uuid
 from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.organizations import NotAMemberError
@@ -105,10 +106,19 @@ class ApiViewSet(GenericViewSet[Any]):
     tag = noun = nouns = ""
     verbs: dict[str, str] = {}
     operations: dict[str, dict[str, Any]] = {}
+    # The actions about roles: a project with members of its own (setting ``MEMBERSHIPS``) has pages for them.
+    role_actions: Collection[str] = ()
     user: Any
     actor: Actor
 
+    @classmethod
+    def has_action(cls, action: str) -> bool:
+        """Return whether this project has an action of the viewset."""
+        return action not in cls.role_actions or get_memberships().uses_roles
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if not self.has_action(self.action):
+            raise NotFound
         forbid_storing(request)
         # The authenticator sets it too, but a 406 is raised before authentication.
         vary_on(request, conf.HEADER)

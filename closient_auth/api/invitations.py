@@ -22,6 +22,7 @@ class InvitationViewSet(OrganizationScopedViewSet):
     filter_serializer_class = serializers.InvitationFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
     kind = "invitation"
+    role_actions = ("list", "create", "retrieve", "destroy", "resend")
 
     def get_queryset(self) -> QuerySet[Invitation]:
         invitations = Invitation.objects.filter(organization=self.organization)
@@ -52,6 +53,7 @@ class AcceptanceViewSet(ApiViewSet):
     serializer_class = serializers.AcceptanceSerializer
     permission_classes = [IsAuthenticated, SessionOnly]
     kind = "acceptance"
+    role_actions = ("create",)
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from closient_auth.api import serializers
 from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
 from closient_auth.keys import KeyType
+from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey
 from closient_auth.permissions import SessionOnly
 from closient_auth.roles import Permission
@@ -93,6 +94,10 @@ class OrganizationUserKeyViewSet(OrganizationScopedViewSet):
     serializer_class = serializers.OrganizationUserKeySerializer
     required_permissions = Permission.MANAGE_API_KEYS
     kind = "api_key"
+
+    @classmethod
+    def has_action(cls, action: str) -> bool:
+        return get_memberships().lists_users
 
     def get_queryset(self) -> QuerySet[ApiKey]:
         return ApiKey.objects.able_in(self.organization).select_related("user").order_by("-created_at", "pk")

@@ -1,6 +1,5 @@
 from typing import Any
 
-from django.db import router
 from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -14,7 +13,8 @@ from closient_auth.decorators import publishable
 from closient_auth.exceptions import ApiKeyRequired
 from closient_auth.limits.counter import read_windows
 from closient_auth.limits.windows import StoreUnavailable
-from closient_auth.models import ApiKey, Membership, Organization
+from closient_auth.memberships import Member, get_memberships
+from closient_auth.models import ApiKey, Organization
 from closient_auth.models.restrictions import filter_open
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KEY_RULES
@@ -32,13 +32,16 @@ class MeViewSet(ApiViewSet):
         For a publishable key, `key` is null: everybody who opens a page can read its key, and should not learn from it how
         many requests the page gets.
         """
-        me: dict[str, Any] = {"type": "organization", "username": None, "organizations": [self.user]}
-        if not isinstance(self.user, OrganizationPrincipal):
-            memberships = Membership.objects.using(router.db_for_write(Membership)).select_related("organization")
-            organizations = filter_open(Organization.objects.all(), self.actor.api_key)
-            memberships = memberships.filter(user=self.user.pk, organization__in=organizations)
-            memberships = memberships.order_by("organization__name", "pk")
-            me = {"type": "user", "username": self.user.get_username(), "organizations": memberships}
+        me: dict[str, Any] = {"type": "organization", "username": None}
+        if isinstance(self.user, OrganizationPrincipal):
+            permissions = sorted(self.user.permissions)
+            me["organizations"] = [{"organization": self.user.organization, "role": None, "permissions": permissions}]
+        else:
+            api_key = self.actor.api_key
+            members = get_memberships().find(self.user, within=filter_open(Organization.objects.all(), api_key))
+            members.sort(key=lambda member: (member.organization.name.casefold(), member.organization.pk))
+            organizations = [_describe_member(member, api_key) for member in members]
+            me = {"type": "user", "username": self.user.get_username(), "organizations": organizations}
         alone = filter_open(Organization.objects.owned_alone_by(self.user), self.actor.api_key).order_by("name", "pk")
         key = None
         if isinstance(request.auth, ApiKey) and not KEY_RULES[request.auth.prefix].is_public:
@@ -64,6 +67,11 @@ class OwnKeyViewSet(ApiViewSet):
         with acting(self.actor):
             request.auth.revoke()
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _describe_member(member: Member, api_key: ApiKey | None) -> dict[str, Any]:
+    permissions = member.organization.get_effective_permissions(member.get_permissions(), api_key)
+    return {"organization": member.organization, "role": member.role, "permissions": sorted(permissions)}
 
 
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
     serializer_class = serializers.MembershipSerializer
     filter_serializer_class = serializers.MembershipFilterSerializer
     kind = "member"
+    role_actions = ("list", "retrieve", "partial_update", "destroy", "offboarding")
     required_permissions = {
         "list": Permission.VIEW_ORGANIZATION,
         "retrieve": Permission.VIEW_ORGANIZATION,

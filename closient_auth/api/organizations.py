@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from closient_auth.api import serializers
 from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
+from closient_auth.memberships import get_memberships
 from closient_auth.models import Organization
 from closient_auth.models.restrictions import filter_open
 from closient_auth.principals import OrganizationPrincipal
@@ -21,11 +22,15 @@ class OrganizationsViewSet(ApiViewSet):
     tag, noun, nouns = "organizations", "an organization", "your organizations"
     serializer_class = serializers.OrganizationSerializer
     kind = "organization"
+    role_actions = ("create",)
 
     def get_queryset(self) -> QuerySet[Organization]:
-        is_key = isinstance(self.user, OrganizationPrincipal)
-        own = {"pk": self.user.organization.pk} if is_key else {"memberships__user": self.user.pk}
-        return filter_open(Organization.objects.filter(**own), self.actor.api_key).order_by("name", "pk")
+        own: Any
+        if isinstance(self.user, OrganizationPrincipal):
+            own = Organization.objects.filter(pk=self.user.organization.pk)
+        else:
+            own = get_memberships().find_organizations(self.user)
+        return filter_open(own, self.actor.api_key).order_by("name", "pk")
 
     def create(self, request: Request, **kwargs: str) -> Response:
         organization = Organization.objects.create_organization(owner=self.user, by=self.actor, **self.get_values())
@@ -36,6 +41,7 @@ class OrganizationViewSet(OrganizationScopedViewSet):
     tag, noun = "organizations", "an organization"
     serializer_class = serializers.OrganizationSerializer
     kind = "organization"
+    role_actions = ("destroy",)
     required_permissions = {
         "retrieve": Permission.VIEW_ORGANIZATION,
         # The body decides.
@@ -47,14 +53,19 @@ class OrganizationViewSet(OrganizationScopedViewSet):
         return self.organization
 
     def get_serializer_class(self) -> Any:
-        is_change = self.action == "partial_update"
-        return serializers.OrganizationChangeSerializer if is_change else self.serializer_class
+        if self.action != "partial_update":
+            return self.serializer_class
+        # A project with teams of its own names them itself.
+        uses_roles = get_memberships().uses_roles
+        return serializers.OrganizationChangeSerializer if uses_roles else serializers.OrganizationPolicySerializer
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         """Change the name or slug, or whether user keys are allowed. The latter needs `organization.manage_api_keys`."""
         organization = self.get_object()
         names = set(request.data) if isinstance(request.data, Mapping) else set()
-        if not (self.allows(Permission.MANAGE_API_KEYS) and names == {"user_keys_allowed"}):
+        if not get_memberships().uses_roles:
+            self.require(Permission.MANAGE_API_KEYS)
+        elif not (self.allows(Permission.MANAGE_API_KEYS) and names == {"user_keys_allowed"}):
             self.require(Permission.DELETE_ORGANIZATION)
         values = self.get_values(partial=True)
         with transaction.atomic(using=router.db_for_write(Organization)):

@@ -6,21 +6,19 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
-from django.db import router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from closient_auth.keys import KeyType
+from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Membership, Organization
-from closient_auth.models.actors import get_api_key_of
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
 from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
 from closient_auth.models.restrictions import MAX_ENTRIES
-from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import KeyHolder, Role, get_key_types
 
 ORGANIZATION_KEYS = get_key_types(KeyHolder.ORGANIZATION)
@@ -150,11 +148,10 @@ class OwnOrganizationField(TextField):
     default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id or slug.")}
 
     def to_internal_value(self, data: Any) -> Organization:  # type: ignore[override]
-        rows = Organization.objects.using(router.db_for_write(Organization)).named(self.text.run_validation(data))
-        found = rows.filter(memberships__user=self.context["request"].user.pk).first()
-        if found is None:
+        found = get_memberships().find(self.context["request"].user, [self.text.run_validation(data)], limit=1)
+        if not found:
             self.fail("does_not_exist")
-        return found
+        return found[0].organization  # type: ignore[no-any-return]
 
     def get_attribute(self, instance: ApiKey) -> Any:
         # The id is enough, and loading the organization would take a query for each key.
@@ -257,6 +254,11 @@ class OrganizationSerializer(Serializer):
 
 class OrganizationChangeSerializer(OrganizationSerializer):
     user_keys_allowed = BooleanField(required=False)
+
+
+class OrganizationPolicySerializer(OrganizationChangeSerializer):
+    name = TextField(read_only=True)
+    slug = SlugField(read_only=True)
 
 
 class MembershipSerializer(Serializer):
@@ -368,12 +370,7 @@ class OwnOrganizationSerializer(Serializer):
     name = serializers.CharField(read_only=True, source="organization.name")
     slug = serializers.SlugField(read_only=True, source="organization.slug")
     role = ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
-    permissions = serializers.SerializerMethodField()
-
-    def get_permissions(self, access: Membership | OrganizationPrincipal) -> list[str]:
-        if isinstance(access, OrganizationPrincipal):
-            return sorted(access.permissions)
-        return sorted(access.get_permissions(get_api_key_of(self.context["request"].user)))
+    permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
 
 
 class OwnedOrganizationSerializer(Serializer):

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from django.db import router
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.core.refusals import Refused
 from closient_auth.core.reports import report_refusal
-from closient_auth.models import ApiKey, Membership, Organization
+from closient_auth.memberships import Member, get_memberships, get_organizations
+from closient_auth.models import ApiKey, Organization
 from closient_auth.models.actors import Actor
-from closient_auth.models.organizations import OrganizationQuerySet
 from closient_auth.principals import OrganizationPrincipal
 from closient_auth.roles import Permission
 
@@ -120,26 +119,22 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     restricted; ``organization_required`` without names for a user who does not have exactly one membership;
     ``organization_suspended``; ``user_key_not_allowed``.
     """
+    memberships = get_memberships()
     if isinstance(user, OrganizationPrincipal):
-        if not all(user.organization.is_named(name) for name in names):
+        if not all(memberships.is_named(user.organization, name) for name in names):
             raise Refused("not_found")
         return Access(user.organization, user.permissions)
     # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
     if not user or not user.is_authenticated or not user.is_active:
         raise Refused("not_authenticated")
     if names and is_superuser:
-        organization = _named(names).first()
-        if organization is None:
+        organizations = memberships.find_named(get_organizations(), names, limit=1)
+        if not organizations:
             raise Refused("not_found")
-        return Access(organization, is_superuser=True)
-    # Read from the primary database: a lagging replica would return the old role of a demoted member.
-    memberships = Membership.objects.using(router.db_for_write(Membership))
-    memberships = memberships.select_related("organization").filter(user_id=user.pk)
-    if names:
-        memberships = memberships.filter(organization__in=_named(names))
-    found = list(memberships[:MAX_ORGANIZATIONS])
+        return Access(organizations[0], is_superuser=True)
+    found = memberships.find(user, names, limit=MAX_ORGANIZATIONS)
     restricted_to = api_key and api_key.restricted_to_id
-    own = [membership for membership in found if restricted_to in (None, membership.organization_id)]
+    own = [member for member in found if restricted_to in (None, member.organization.pk)]
     if names and not own:
         raise Refused("not_found")
     # A restricted key chooses no organization for its user: it would then be allowed what the unrestricted key is not.
@@ -152,13 +147,14 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     return _get_member_access(own[0], is_superuser, api_key)
 
 
-def _get_member_access(membership: Membership, is_superuser: bool, api_key: ApiKey | None) -> Access:
-    organization = membership.organization
+def _get_member_access(member: Member, is_superuser: bool, api_key: ApiKey | None) -> Access:
+    organization: Organization = member.organization
     if organization.suspended_at is not None and not is_superuser:
         raise Refused("organization_suspended")
     if refused := _find_key_refusal(organization, api_key):
         raise refused
-    return Access(organization, membership.get_permissions(api_key), is_superuser)
+    permissions = organization.get_effective_permissions(member.get_permissions(), api_key)
+    return Access(organization, permissions, is_superuser)
 
 
 def _find_key_refusal(organization: Organization, api_key: ApiKey | None) -> Refused | None:
@@ -179,13 +175,6 @@ def refuse_permission(request: HttpRequest, api_key: ApiKey | None, access: Acce
 def get_default_permission(method: str | None) -> str:
     """Return the permission that a view requires for an HTTP method if it does not declare one."""
     return Permission.VIEW_ORGANIZATION if method in SAFE_METHODS else Permission.CONTRIBUTE_ORGANIZATION
-
-
-def _named(names: Sequence[str]) -> OrganizationQuerySet:
-    organizations = Organization.objects.using(router.db_for_write(Organization))
-    for name in names:
-        organizations = organizations.named(name)
-    return organizations
 
 
 def _describe(organization: Organization) -> dict[str, str]:

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
 from closient_auth.keys import HINT_LENGTH, KeyType, generate_api_key, get_hint, hash_api_key
+from closient_auth.memberships import get_memberships
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.key_policies import (
@@ -169,9 +170,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
         The organization may have shut some out: see ``ApiKey.is_shut_out_of()``.
         """
-        members = organization.memberships.using(self.db).values("user")
+        members = get_memberships().get_users(organization)
+        if members is None:
+            return self.none()
         anywhere_or_here = Q(restricted_to=None) | Q(restricted_to=organization)
-        return self.active().filter(anywhere_or_here, prefix=KeyType.USER, user__in=members)
+        return self.active().filter(anywhere_or_here, prefix=KeyType.USER, user__in=members.order_by().values("pk"))
 
     def beyond_policy(self) -> ApiKeyQuerySet:
         """Return the keys that live longer than ``MAX_KEY_LIFETIME_DAYS`` allows; none without this setting."""

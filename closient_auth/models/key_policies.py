@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
-from closient_auth.models.actors import By, as_actor, get_restricted_key
+from closient_auth.memberships import get_memberships
+from closient_auth.models.actors import By, get_restricted_key
 from closient_auth.models.restrictions import MalformedError, read_permissions
 from closient_auth.roles import KEY_RULES, Role, get_role_permissions
 
@@ -68,7 +69,7 @@ def require_within_maximums(api_key: Any, by: By, names: Collection[str], using:
             message = _("The highest limit is %(maximum)d requests.")
             raise ValidationError({name: ValidationError(message, code="ceiling", params={"maximum": maximum})})
     organization = api_key.restricted_to if "restricted_to" in names else None
-    if organization is not None and not organization.memberships.using(using).filter(user_id=api_key.user_id).exists():
+    if organization is not None and get_memberships().find_member(api_key.user, organization) is None:
         message = _("The user of the key is not a member of this organization.")
         raise ValidationError({"restricted_to": ValidationError(message, code="not_a_member")})
 
@@ -121,8 +122,8 @@ def limit_permissions(api_key: Any, by: By, *, are_chosen: bool = False) -> list
     # A user key never has more than the role of its user, at each request.
     if by is None or get_all is None or _is_malformed(chosen):
         return chosen
-    rank = api_key.organization.require_rank(by)
-    own: frozenset[str] = api_key.organization.get_permissions(as_actor(by), rank)
+    own: frozenset[str]
+    rank, own = api_key.organization.require_standing(by)
     # The key of an Owner may lack some.
     if rank == Role.OWNER and own >= get_role_permissions(rank):
         return chosen

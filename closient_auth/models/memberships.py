@@ -245,22 +245,45 @@ class RoleMemberships(Memberships):
         return get_organizations().filter(memberships__user=user.pk)
 
     def get_permissions(self, user: Any, organization: Organization) -> frozenset[str]:
-        membership = organization.memberships.filter(user_id=user.pk).first()
-        return membership.permissions if membership else frozenset()
+        member = self.find_member(user, organization)
+        return frozenset() if member is None else member.get_permissions()
 
     def get_users(self, organization: Organization) -> models.QuerySet[Any]:
-        return get_user_model()._base_manager.filter(closient_auth_memberships__organization=organization)
+        return get_user_model()._base_manager.filter(closient_auth_memberships__organization=organization.pk)
 
-    def find(self, user: Any, names: Sequence[str] = (), *, limit: int | None = None) -> list[Member]:
-        # One query for the organizations and the roles.
-        memberships = Membership.objects.using(router.db_for_write(Membership)).filter(user_id=user.pk)
+    # The parent's methods would take two queries, one for the organizations and one for the role.
+
+    def find(
+        self,
+        user: Any,
+        names: Sequence[str] = (),
+        *,
+        within: models.QuerySet[Any] | None = None,
+        limit: int | None = None,
+    ) -> list[Member]:
+        memberships = self._get_memberships(user)
+        if within is not None:
+            memberships = memberships.filter(organization__in=within)
         if names:
             ids = [read_uuid(name) for name in names]
             memberships = memberships.filter(organization__in=self._filter_named(get_organizations(), names, ids))
-        return [
-            Member(membership.organization, partial(get_role_permissions, membership.role))
-            for membership in memberships.select_related("organization")[:limit]
-        ]
+        return [_as_member(membership) for membership in memberships[:limit]]
+
+    def find_member(self, user: Any, organization: Organization) -> Member | None:
+        membership = self._get_memberships(user).filter(organization=organization.pk).first()
+        return None if membership is None else _as_member(membership)
+
+    def find_organizations(self, user: Any) -> models.QuerySet[Organization]:
+        return self.get_organizations(user)
+
+    def _get_memberships(self, user: Any) -> models.QuerySet[Membership]:
+        # A lagging replica would return the old role of a demoted member.
+        memberships = Membership.objects.using(router.db_for_write(Membership))
+        return memberships.select_related("organization").filter(user_id=user.pk)
+
+
+def _as_member(membership: Membership) -> Member:
+    return Member(membership.organization, partial(get_role_permissions, membership.role), membership.role)
 
 
 @receiver(pre_delete, sender=Membership, dispatch_uid="closient_auth.guard_owners")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
-from uuid import uuid4
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,7 +22,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
-from closient_auth.memberships import read_uuid
+from closient_auth.memberships import get_memberships, read_uuid
 from closient_auth.models.actors import Actor, By, acting, as_actor, get_api_key_of, get_restricted_key
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import held, is_held, lock_rows
@@ -50,6 +50,13 @@ SLUG_INVALID = _(
 
 # The audit log names at most this many (newest) keys and members of a deleted organization.
 AUDITED_ROWS = 1000
+
+
+class Standing(NamedTuple):
+    """The rank of an actor in an organization, if any, and what the actor may do there."""
+
+    rank: str | None
+    permissions: frozenset[str]
 
 
 class NotAMemberError(PermissionDenied):
@@ -80,6 +87,9 @@ def may_create_organizations(user: Any) -> bool:
 
 def _may_create(by: Actor | AbstractBaseUser) -> bool:
     actor = as_actor(by)
+    # The project has organizations of its own, and its code makes those of this package.
+    if not get_memberships().uses_roles:
+        return False
     # A key has no staff status, and the user of a restricted one would have all permissions in the new organization.
     if get_restricted_key(by) is not None or (actor.api_key is not None and conf.ORGANIZATION_CREATION == "staff"):
         return False
@@ -135,20 +145,29 @@ class OrganizationQuerySet(models.QuerySet["Organization"]):
         # The constraint repeats the validator of the slug with a query.
         organization.full_clean(validate_unique=False, validate_constraints=False)
         with acting(by), transaction.atomic(using=using):
-            try:
+            if slug:
                 organization.save_slug(using, force_insert=True)
-            except ValidationError:
-                if slug:
-                    raise
-                # Another request took the free slug in the meantime.
-                organization.slug = _add_suffix(organization.slug)
-                organization.save(using=using, force_insert=True)
+            else:
+                organization._insert(using)
             organization.memberships.using(using).create(organization=organization, user=owner, role=Role.OWNER)  # type: ignore[misc]
+        return organization
+
+    def create_anchor(self, name: str, pk: UUID | None = None) -> Organization:
+        """Create the organization that stands for a team of the project, with the primary key of the team if it has ``pk``.
+
+        It has no members: the setting ``MEMBERSHIPS`` names the class that knows them. Raise ``IntegrityError`` if an
+        organization with this primary key exists.
+        """
+        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+        organization = self.model(name=name, slug=self.using(using)._free_slug(name))
+        organization.pk = pk or organization.pk
+        with transaction.atomic(using=using):
+            organization._insert(using)
         return organization
 
     def owned_alone_by(self, user: object) -> OrganizationQuerySet:
         """Return the organizations whose only active Owner is this user: deleting the user would raise ``LastOwnerError``."""
-        if not isinstance(user, get_user_model()) or not is_active(user):
+        if not get_memberships().uses_roles or not isinstance(user, get_user_model()) or not is_active(user):
             return self.none()
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         memberships: Any = self.model._meta.get_field("memberships").related_model
@@ -237,7 +256,8 @@ class Organization(AuditedModel):
         if actor.is_superuser and actor.api_key is None:
             return Role.OWNER
         role = None
-        if isinstance(actor.user, get_user_model()):
+        # The rows of ``Membership`` mean nothing in a project with members of its own.
+        if get_memberships().uses_roles and isinstance(actor.user, get_user_model()):
             membership = self.memberships.select_for_update().filter(user_id=actor.user.pk).first()
             role = membership.role if membership else None
         return Role.MANAGER if actor.is_staff and not own and role != Role.OWNER else role
@@ -251,12 +271,26 @@ class Organization(AuditedModel):
             return frozenset()
         return granted if api_key is None else frozenset(api_key.narrow(granted, self))
 
-    def get_permissions(self, actor: Actor, rank: str) -> frozenset[str]:
-        """Return what an actor with this rank may do here: the permissions of the rank, less what their key takes away."""
-        granted = get_role_permissions(rank)
+    def require_standing(self, by: Actor | AbstractBaseUser, *, own: bool = False) -> Standing:
+        """Return the rank of ``by`` here, and what ``by`` may do: the permissions of the rank, less what a key takes away.
+
+        With a project's own ``MEMBERSHIPS``, a member has no rank, and the project returns the permissions. Raise
+        ``NotAMemberError`` for an actor with neither. ``own`` is that of ``get_rank()``.
+        """
+        actor, memberships = as_actor(by), get_memberships()
+        rank = self.get_rank(actor, own=own)
+        granted = None if rank is None else get_role_permissions(rank)
+        if not memberships.uses_roles and isinstance(actor.user, get_user_model()):
+            member = memberships.find_member(actor.user, self)
+            granted = granted if member is None else (granted or frozenset()) | member.get_permissions()
+        if granted is None:
+            raise NotAMemberError(_("You are not a member of this organization."))
+        # The organization may have been suspended since this instance was loaded.
+        self.refresh_from_db(using=router.db_for_write(type(self), instance=self), fields=[*self.guarded_fields])
         if actor.api_key is None and (actor.is_superuser or actor.is_staff):
-            return granted
-        return self.get_effective_permissions(granted, actor.api_key or get_api_key_of(actor.user))
+            return Standing(rank, granted)
+        api_key = actor.api_key or get_api_key_of(actor.user)
+        return Standing(rank, self.get_effective_permissions(granted, api_key))
 
     @contextmanager
     def authorize(self, by: By, permission: str) -> Iterator[None]:
@@ -266,7 +300,7 @@ class Organization(AuditedModel):
         ``LastOwnerError`` like ``keep_owner()``.
         """
         with self.keep_owner():
-            if by is not None and permission not in self.get_permissions(as_actor(by), self.require_rank(by)):
+            if by is not None and permission not in self.require_standing(by).permissions:
                 raise PermissionDenied(_("Your role does not allow this."))
             with acting(by):
                 yield
@@ -275,23 +309,13 @@ class Organization(AuditedModel):
         """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
         if by is None:
             return
-        rank = self.require_rank(by, own=own)
-        permissions = self.get_permissions(as_actor(by), rank)
+        rank, permissions = self.require_standing(by, own=own)
         # A key of an Owner that lacks a permission of Owners must not make other Owners.
         if rank == Role.OWNER and not permissions >= get_role_permissions(rank):
             rank = Role.MANAGER
         needed = Permission.VIEW_ORGANIZATION if own and new is None else Permission.MANAGE_MEMBERS
-        if needed not in permissions or not may_change_role(rank, old, new, own=own):
+        if needed not in permissions or not may_change_role(rank or "", old, new, own=own):
             raise PermissionDenied(_("Your role does not allow this change to members."))
-
-    def require_rank(self, by: Actor | AbstractBaseUser, *, own: bool = False) -> str:
-        """Return the same as ``get_rank()``. Raise ``NotAMemberError`` for an actor without a rank."""
-        rank = self.get_rank(as_actor(by), own=own)
-        if rank is None:
-            raise NotAMemberError(_("You are not a member of this organization."))
-        # The organization may have been suspended since this instance was loaded.
-        self.refresh_from_db(using=router.db_for_write(type(self), instance=self), fields=[*self.guarded_fields])
-        return rank
 
     def rename(self, *, name: str | None = None, slug: str | None = None, by: By = None) -> None:
         """Change the name, the slug or both, on behalf of ``by``.
@@ -340,6 +364,14 @@ class Organization(AuditedModel):
             if (self.suspended_at is None) != (moment is None):
                 self.suspended_at = moment
                 self.save(using=using, update_fields=["suspended_at"])
+
+    def _insert(self, using: str) -> None:
+        try:
+            self.save_slug(using, force_insert=True)
+        except ValidationError:
+            # Another request took the free slug in the meantime.
+            self.slug = _add_suffix(self.slug)
+            self.save(using=using, force_insert=True)
 
     def save_slug(self, using: str, **kwargs: Any) -> None:
         """Save. Raise ``ValidationError`` for a duplicate slug; the unique constraint decides, as a replica may lag."""

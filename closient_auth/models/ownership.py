@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import connections, models
 
+from closient_auth.memberships import get_memberships
 from closient_auth.models.locks import is_held, lock_rows
 from closient_auth.models.people import get_users, has_active_user, with_users
 from closient_auth.roles import Role
@@ -57,7 +58,9 @@ class OwnerGuard:
         # An Owner locked by other code is not counted; the change is then refused.
         skip_locked = connections[using].features.has_select_for_update_skip_locked
         self.owners_now = self.owners.select_for_update(skip_locked=skip_locked)
-        self.had_owner = self._has_active(self.owners) or self._has_active(self.owners_now)
+        # A project with members of its own has its own rule.
+        uses_roles = get_memberships().uses_roles
+        self.had_owner = uses_roles and (self._has_active(self.owners) or self._has_active(self.owners_now))
 
     def check(self) -> None:
         """Raise ``LastOwnerError`` if the organization still exists and has lost its last active Owner."""
@@ -89,7 +92,8 @@ def cascade_unless_last_owner(collector: Any, field: Any, sub_objs: models.Query
 
 
 def _is_last(membership: Any, going: set[UUID]) -> bool:
-    if membership.role != Role.OWNER or not has_active_user(membership):
+    is_owner = get_memberships().uses_roles and membership.role == Role.OWNER
+    if not is_owner or not has_active_user(membership):
         return False
     owners = membership.organization.memberships.using(membership._state.db).filter(role=Role.OWNER)
     return not any(has_active_user(other) for other in with_users(owners.exclude(pk__in=going)))

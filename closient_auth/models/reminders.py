@@ -15,13 +15,15 @@ from django.db import IntegrityError, OperationalError, models, router, transact
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.memberships import get_memberships
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import ApiKey, ApiKeyQuerySet, KeyState
 from closient_auth.models.locks import is_deadlock, is_timeout
 from closient_auth.models.mails import render_mail, to_line
 from closient_auth.models.memberships import Membership
+from closient_auth.models.organizations import Organization
 from closient_auth.models.people import filter_active
-from closient_auth.roles import Role
+from closient_auth.roles import Permission, Role
 
 logger = logging.getLogger("closient_auth")
 
@@ -167,11 +169,25 @@ def _iter_due(now: datetime, using: str) -> Iterator[ApiKey]:
 def _get_recipients(api_key: ApiKey, using: str) -> list[Any]:
     """Return the active users with an address who are reminded of this key, each once."""
     users: list[Any] = [api_key.user, api_key.created_by]
-    if api_key.organization_id is not None:
-        members = Membership.objects.using(using).filter(organization=api_key.organization_id, role__in=ROLES)
-        users += [member.user for member in members.select_related("user").order_by("pk")]
+    if api_key.organization is not None:
+        users += _get_managers(api_key.organization, using)
     found = {user.pk: user for user in users if user is not None and _get_address(user)}
     return filter_active(found.values(), using)
+
+
+def _get_managers(organization: Organization, using: str) -> list[Any]:
+    """Return the members who may manage the keys of an organization."""
+    memberships = get_memberships()
+    if memberships.uses_roles:
+        members = Membership.objects.using(using).filter(organization=organization.pk, role__in=ROLES)
+        return [member.user for member in members.select_related("user").order_by("pk")]
+    users = memberships.get_users(organization)
+    return [
+        user
+        for user in (users.distinct().order_by("pk") if users is not None else ())
+        if (member := memberships.find_member(user, organization))
+        and Permission.MANAGE_API_KEYS in member.get_permissions()
+    ]
 
 
 def _get_address(user: Any) -> str:

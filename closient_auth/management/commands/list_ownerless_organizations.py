@@ -4,6 +4,7 @@ from django.core.management import CommandError
 from django.db.models import Prefetch
 
 from closient_auth.management.base import DatabaseCommand, iter_pages
+from closient_auth.memberships import get_memberships
 from closient_auth.models import Membership, Organization
 from closient_auth.models.people import has_active_user, with_users
 from closient_auth.roles import Role
@@ -16,6 +17,10 @@ class Command(DatabaseCommand):
     )
 
     def handle(self, *args: object, **options: Any) -> None:
+        if not get_memberships().uses_roles:
+            raise CommandError(
+                "Your project has members of its own (CLOSIENT_AUTH['MEMBERSHIPS']), and so its own rule."
+            )
         owners = with_users(Membership.objects.filter(role=Role.OWNER))
         organizations = Organization.objects.prefetch_related(Prefetch("memberships", owners, to_attr="owners"))
         # Check in Python, as a custom user model may compute ``is_active``. Find all before writing, so that a reader
