@@ -27,3 +27,7 @@ class Note(models.Model):
 
     def __str__(self) -> str:
         return self.text
+
+
+# Django finds the models of an app in this module.
+from tests.memberships import models as _membership_models  # noqa: E402, F401

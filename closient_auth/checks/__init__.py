@@ -12,6 +12,7 @@ from django.db import router
 from closient_auth.checks.accounts import find_accounts
 from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
 from closient_auth.checks.declarations import find_declarations, find_gates, find_lost_headers, find_misspellings
+from closient_auth.checks.memberships import find_unanchored
 from closient_auth.checks.policies import find_policies
 from closient_auth.checks.routes import get_routes
 from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
@@ -39,12 +40,13 @@ def check_settings(**kwargs: object) -> list[CheckMessage]:
 
 
 def check_rows(databases: Sequence[str] | None = None, **kwargs: object) -> list[CheckMessage]:
-    """Check that the networks of keys can be told apart. This check sends a query to the database of the keys."""
+    """Check the networks of keys and the organizations of a project's teams. This sends queries to the database of the keys."""
     alias = router.db_for_write(ApiKey)
     if alias not in (databases or ()) or not has_valid_settings():
         return []
-    findings = list(find_proxies())
-    return report(findings) if findings and has_networks(alias) else []
+    of_proxies = list(find_proxies())
+    findings = of_proxies if of_proxies and has_networks(alias) else []
+    return report([*findings, *find_unanchored(alias)])
 
 
 def check_views(**kwargs: object) -> list[CheckMessage]:

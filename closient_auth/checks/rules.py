@@ -20,6 +20,28 @@ RULES = {
         "Use letters, digits and single hyphens, such as {default!r}. For Authorization, set ACCEPT_BEARER instead.",
     ),
     "E005": ("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
+    "E014": ("CLOSIENT_AUTH['MEMBERSHIPS']{problem}.", "{advice}"),
+    "W034": (
+        "The model of your teams is not known to {name}.",
+        "Set model = 'app.Model' there. Until then, has_perm() does not know your teams, and no check or command finds those "
+        "without an organization.",
+    ),
+    "W035": (
+        "CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS'] is not read for members, because {name} decides what they may do.",
+        "Remove it, and name these permissions in {name}.permissions.",
+    ),
+    "W036": (
+        "{field} should have on_delete=PROTECT and null=True.",
+        "Deleting an organization must not delete a team, and a team is stored before its organization.",
+    ),
+    "W032": (
+        "{count} rows of {model} have no organization, so nobody can use API keys there.",
+        "Run manage.py sync_organizations. QuerySet.bulk_create() and other programs do not create organizations.",
+    ),
+    "W033": (
+        "{count} organizations belong to no row of {model}, and their API keys work.",
+        "Run manage.py sync_organizations --dry-run to list them, and --delete-orphans to delete them with their keys.",
+    ),
     "W025": (
         "CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] names {name!r}, which is not a module.",
         "Correct the name. Until then, the views of the module that you mean accept API keys.",

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.http.request import HttpHeaders
 from django.utils.module_loading import import_string
 
+from closient_auth.checks.memberships import find_doubtful_class, find_invalid_class
 from closient_auth.checks.rules import Finding
 from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
 from closient_auth.models.api_keys import MAX_LIMIT
@@ -45,6 +46,7 @@ def find_settings() -> Iterator[Finding]:
         return
     if lacking := sorted(get_all_permissions() - get_role_permissions(Role.OWNER)):
         yield Finding("W015", values={"permissions": ", ".join(lacking)})
+    yield from find_doubtful_class()
     if 0 < conf.MAX_KEY_LIFETIME_DAYS < conf.KEY_LIFETIME_DAYS:
         yield Finding("W027", values={"days": conf.KEY_LIFETIME_DAYS, "maximum": conf.MAX_KEY_LIFETIME_DAYS})
     if conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE:
@@ -85,6 +87,8 @@ def _find_invalid() -> Iterator[Finding]:
             yield Finding("E001", values={"name": name, "suggestion": suggest(name, NAMES)})
         elif name == "EXTRA_ROLE_PERMISSIONS":
             yield from _find_extra_permissions(value)
+        elif name == "MEMBERSHIPS" and isinstance(value, str):
+            yield from find_invalid_class()
         elif wanted := _get_wanted(name, default := getattr(Defaults(), name), value):
             # The list of the known packages is long.
             shown = "closient_auth.conf.ACCOUNT_PACKAGES" if isinstance(default, tuple) else default
@@ -108,6 +112,8 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
         return None if is_list else "a list of modules"
     if name == "RATE_LIMIT_POLICY":
         return None if value in POLICIES else " or ".join(map(repr, POLICIES))
+    if name == "MEMBERSHIPS":
+        return "the dotted path of a class"
     if name == "ORGANIZATION_CREATION":
         return None if _names_function(value) else "'anyone', 'staff' or the dotted path of a function"
     # HEADER is the only other string.

@@ -1,0 +1,57 @@
+"""The classes that these projects name in ``CLOSIENT_AUTH["MEMBERSHIPS"]``."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user_model
+
+from closient_auth.memberships import Memberships
+from closient_auth.models import Organization
+from closient_auth.models.memberships import RoleMemberships
+from tests.memberships.models import TeamRole
+
+PERMISSIONS = {
+    "lead": [
+        "organization.view_organization",
+        "organization.contribute_organization",
+        "organization.manage_api_keys",
+        "organization.manage_members",
+    ],
+    "clerk": ["organization.view_organization", "orders.refund"],
+    "guest": [],
+}
+
+
+class TeamMemberships(Memberships):
+    permissions = ["orders.refund", "organization.view_organization"]
+
+    def get_organizations(self, user):
+        return Organization.objects.filter(team__roles__user=user)
+
+    def get_permissions(self, user, organization):
+        roles = TeamRole.objects.filter(team__organization=organization, user=user).values_list("name", flat=True)
+        return {permission for role in roles for permission in PERMISSIONS[role]}
+
+    def named(self, organizations, name):
+        return organizations.filter(team__code=name)
+
+
+class CompanyMemberships(Memberships):
+    model = "tests.Company"
+
+    def get_organizations(self, user):
+        return Organization.objects.filter(pk__in=user.employments.exclude(joined_at=None).values("company"))
+
+    def get_permissions(self, user, organization):
+        return ["organization.view_organization", "organization.manage_api_keys"]
+
+    def get_users(self, organization):
+        return get_user_model().objects.filter(
+            employments__company=organization.pk, employments__joined_at__isnull=False
+        )
+
+
+class NamedRoles(RoleMemberships):
+    """Our own members, with other names in URLs."""
+
+    def named(self, organizations, name):
+        return organizations.filter(name__iexact=name)
