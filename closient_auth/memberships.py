@@ -69,7 +69,8 @@ class Memberships:
     def named(self, organizations: models.QuerySet[Any], name: str) -> models.QuerySet[Any]:
         """Filter organizations by what a URL or ``X-Organization`` calls them, by default the slug or the id.
 
-        The id of an organization always names it, whatever this method does.
+        A client can send any text. A ``ValueError`` means that no organization has this name. The id of an organization
+        always names it, whatever this method does.
         """
         found: models.QuerySet[Any] = organizations.named(name)  # type: ignore[attr-defined]
         return found
@@ -85,14 +86,11 @@ class Memberships:
             return getattr(obj, field)
         return get_organizations().filter(pk=obj.pk).first()
 
-    def is_organization(self, obj: Any) -> bool:
-        """Return whether an object is an organization or a team, even one without an organization."""
-        model = self.get_model()
-        return (model is not None and isinstance(obj, model)) or self.get_anchor(obj) is not None
-
     def get_name(self, obj: Any) -> str:
         """Return the name of the organization of a team, by default the text of the team."""
         return str(obj)
+
+    # A project overrides what stands above. The package asks what stands below.
 
     def get_model(self) -> type[models.Model] | None:
         """Return the model of the teams, or ``None`` if the project has none.
@@ -113,6 +111,11 @@ class Memberships:
         """Return the name of the teams' ``OneToOneField`` to ``Organization``; ``None`` if the primary keys are the same."""
         model = self.get_model()
         return _find_link(model) if model is not None else None
+
+    def is_organization(self, obj: Any) -> bool:
+        """Return whether an object is an organization or a team, even one without an organization."""
+        model = self.get_model()
+        return (model is not None and isinstance(obj, model)) or self.get_anchor(obj) is not None
 
     def find(
         self,
@@ -158,7 +161,7 @@ class Memberships:
         if read_uuid(name) == organization.pk or not self.names_by_itself:
             return bool(organization.is_named(name))
         one = get_organizations().filter(pk=organization.pk)
-        return self.named(one, name).exists()
+        return self._named(one, name).exists()
 
     @property
     def lists_users(self) -> bool:
@@ -170,11 +173,21 @@ class Memberships:
         """Whether the project has names of its own for organizations."""
         return type(self).named is not Memberships.named
 
+    def _named(self, organizations: models.QuerySet[Any], name: str) -> models.QuerySet[Any]:
+        # PostgreSQL refuses the text, which a client can send in a URL.
+        if "\0" in name:
+            return organizations.none()
+        try:
+            return self.named(organizations, name)
+        except ValueError:
+            # The project compares the name with a number or a date.
+            return organizations.none()
+
     def _filter_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], ids: Sequence[UUID | None]
     ) -> models.QuerySet[Any]:
         for name, pk in zip(names, ids, strict=True):
-            organizations = self.named(organizations, name) if pk is None else organizations.filter(pk=pk)
+            organizations = self._named(organizations, name) if pk is None else organizations.filter(pk=pk)
         return get_organizations().filter(pk__in=organizations.values("pk")) if self.names_by_itself else organizations
 
 
