@@ -21,7 +21,7 @@ from django.db.models import Model, QuerySet
 
 from closient_auth.core.responses import format_utc
 from closient_auth.keys import KeyType
-from closient_auth.memberships import read_uuid
+from closient_auth.memberships import get_memberships, get_organizations, read_uuid
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.key_policies import MAX_DAYS
 from closient_auth.models.locks import is_deadlock
@@ -184,11 +184,13 @@ class KeyCommand(DatabaseCommand):
 
 
 def find_organization(text: str) -> Organization:
-    """Return the organization with this id or slug."""
-    organization = Organization.objects.using(router.db_for_write(Organization)).named(text).first()
-    if organization is None:
+    """Return the organization with this id, or the name that URLs use for it. Raise ``CommandError`` if two match."""
+    found: list[Organization] = get_memberships().find_named(get_organizations(), [text], limit=2)
+    if not found:
         raise CommandError(f"Organization {text!r} does not exist. Use an id or slug shown in the admin.")
-    return organization
+    if len(found) > 1:
+        raise CommandError(f"Several organizations are named {text!r}. Use an id shown in the admin.")
+    return found[0]
 
 
 def find_user(text: str) -> AbstractBaseUser:
