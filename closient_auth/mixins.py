@@ -43,6 +43,12 @@ class OrganizationMixin:
     # named by its path: ``"items__seller"``.
     shared_fields: Collection[str] = ()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "afilter_queryset"):
+            # The async methods of adrf call neither ``filter_queryset()`` nor ``save()``.
+            raise TypeError(f"{cls.__qualname__}: OrganizationMixin does not support adrf.")
+
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
         self._organization_rows.find_parents()

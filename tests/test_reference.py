@@ -29,13 +29,16 @@ MODULES = [
     "authentication",
     "backends",
     "contrib.django",
+    "contrib.django_filters",
     "contrib.ninja",
     "core.access",
     "core.callers",
     "decorators",
     "exceptions",
+    "fields",
     "filters",
     "middleware",
+    "mixins",
     "organizations",
     "permissions",
     "principals",
@@ -79,6 +82,7 @@ INTERNAL = {
     },
     "models.reminders": {"ExpiryReminder.send"},
     "models.audit": {"AppendOnlyError", "AuditEntryQuerySet", "AuditJSONEncoder", "AuditedModel"},
+    "contrib.django_filters": {"OrganizationChoices", "OrganizationDjangoFilterBackend.get_filterset"},
     "contrib.ninja": {"OrganizationAuthError"},
     "core.access": {
         "admitted",
@@ -100,6 +104,7 @@ INTERNAL = {
         "raise_api_exceptions",
         "raise_django_exceptions",
     },
+    "fields": {"OrganizationRelation", "get_owner"},
     "organizations": {"get_organization_field"},
     "permissions": {"get_required_permission"},
     "principals": {"get_principal"},
@@ -107,7 +112,7 @@ INTERNAL = {
 }
 # Django, REST framework or ``logging`` calls these; ``by`` of ``Organization.delete()`` is documented.
 OVERRIDES = {"clean", "save", "delete", "get_user_permissions", "has_permission", "has_object_permission"}
-OVERRIDES |= {"filter", "filter_queryset", "allow_request", "wait", "Meta"}
+OVERRIDES |= {"filter", "filter_queryset", "get_queryset", "get_serializer", "initial", "allow_request", "wait", "Meta"}
 # Classes with the interface of another one, so their methods are not listed.
 WHOLE = {"OrganizationPrincipal"}
 

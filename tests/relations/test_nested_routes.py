@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -59,7 +60,7 @@ class Attachments(OrganizationMixin, ModelViewSet):
     organization_field = "document__organization"
     parent_lookup_kwargs = {"document_pk": "document__pk"}
     queryset = Attachment.objects.order_by("pk")
-    serializer_class = AttachmentSerializer
+    serializer_class: Any = AttachmentSerializer
 
 
 class AttachmentsByColumn(Attachments):
@@ -242,17 +243,18 @@ def test_parent_takes_one_query(call, mount, attachments, own):
 
 @pytest.mark.parametrize("has_mixin", [False, True])
 def test_drf_extensions(send, mount, compare, attachments, own, foreign, has_mixin):
+    # The package requires a Django before 6.0.
     routers = pytest.importorskip("rest_framework_extensions.routers")
-    mixins = pytest.importorskip("rest_framework_extensions.mixins")
+    extension: Any = pytest.importorskip("rest_framework_extensions.mixins").NestedViewSetMixin
 
-    class Extended(mixins.NestedViewSetMixin, PlainAttachments):
+    class Extended(extension, PlainAttachments):
         def get_queryset(self):
             return self.filter_queryset_by_parents_lookups(Attachment.objects.order_by("pk"))
 
         def perform_create(self, serializer):
             serializer.save(document_id=self.kwargs["parent_lookup_document"])
 
-    class Cured(OrganizationMixin, mixins.NestedViewSetMixin, ModelViewSet):
+    class Cured(OrganizationMixin, extension, ModelViewSet):
         throttle_classes = []
         organization_field = "document__organization"
         parent_lookup_kwargs = {"parent_lookup_document": "document__pk"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from django.core.exceptions import FieldError, ImproperlyConfigured
@@ -305,7 +306,7 @@ def test_row_of_several_organizations_is_found_once(rf, own, foreign):
 
 
 def as_acme(rf, own):
-    request = Request(rf.get("/"))
+    request: Any = Request(rf.get("/"))
     request.user = OrganizationPrincipal(make_key("csb", organization=own.organization)[0])
     return request
 
@@ -324,7 +325,7 @@ def test_read_only_field_needs_no_request(own):
         folder = OrganizationRelatedField(read_only=True)
         tags = OrganizationRelatedField(read_only=True, many=True)
 
-    serializer = ReadOnlySerializer(own.document)
+    serializer: Any = ReadOnlySerializer(own.document)
 
     assert serializer.data["folder"] == own.folder.pk
     assert serializer.data["tags"] == [own.tag.pk]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from rest_framework import serializers
@@ -74,7 +75,7 @@ class Tools(OrganizationMixin, ModelViewSet):
     throttle_classes = []
     organization_field = "crew__anchor"
     queryset = Tool.objects.order_by("pk")
-    serializer_class = CrewSerializer
+    serializer_class: Any = CrewSerializer
 
 
 class GuildTools(Tools):
@@ -87,7 +88,7 @@ def kind(request, settings, acme, globex):
     """Return the kind of teams with which the test runs, and their view."""
     settings.CLOSIENT_AUTH = {"MEMBERSHIPS": f"{__name__}.{request.param.__name__}"}
     if request.param is CrewMemberships:
-        teams = [Crew.objects.create(anchor=each, name=each.name) for each in (acme, globex)]
+        teams: Any = [Crew.objects.create(anchor=each, name=each.name) for each in (acme, globex)]
         return "crew", Tools, teams, 987_654_321
     teams = [Guild.objects.create(pk=each.pk, name=each.name) for each in (acme, globex)]
     return "guild", GuildTools, teams, "00000000-0000-4000-8000-000000000000"
@@ -142,11 +143,10 @@ def test_new_row_gets_the_team(call, mount, kind, raw_key):
 def test_row_of_another_team_is_refused(call, mount, kind, raw_key):
     name, view, (own, foreign), _ = kind
 
-    class Moving(view):
-        def perform_create(self, serializer):
-            serializer.save(**{name: foreign})
+    def perform_create(self, serializer):
+        serializer.save(**{name: foreign})
 
-    mount(route(Moving))
+    mount(route(type("Moving", (view,), {"perform_create": perform_create})))
 
     assert call("/documents/", raw_key, method="post", data={"name": "Saw"}).status_code == HTTPStatus.NOT_FOUND
     assert Tool.objects.count() == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import pytest
+from adrf.viewsets import ModelViewSet as AsyncModelViewSet
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -158,7 +160,14 @@ def test_many_to_many_that_the_project_writes(send, mount, compare, own, foreign
     Document.objects.filter(title="New").delete()
 
     mount(route(with_serializer(DocumentViewSet, TagIdsSerializer)))
-    assert compare(lambda pk: post(tag_ids=[own.tag.pk, pk]), foreign.tag.pk) == (404, MISSING)
+    if connection.vendor == "mysql":
+        # Django writes the links with INSERT IGNORE, which drops a link to a missing row.
+        response = send(**post(tag_ids=[own.tag.pk, foreign.tag.pk]))
+        assert (response.status_code, response.content.decode()) == (404, MISSING)
+        assert send(**post(tag_ids=[NEVER_WAS])).status_code == HTTPStatus.CREATED
+        assert not Document.objects.get(title="New").tags.exists()
+    else:
+        assert compare(lambda pk: post(tag_ids=[own.tag.pk, pk]), foreign.tag.pk) == (404, MISSING)
     assert send(**post(tag_ids=[own.tag.pk])).status_code == HTTPStatus.CREATED
 
 
@@ -259,7 +268,7 @@ class AttachmentIdSerializer(serializers.ModelSerializer):
 
 
 class NestingSerializer(DocumentSerializer):
-    attachments = AttachmentSerializer(many=True)
+    attachments: Any = AttachmentSerializer(many=True)
 
     class Meta(DocumentSerializer.Meta):
         fields = ["id", "title", "attachments"]
@@ -339,11 +348,11 @@ class PartsSerializer(NestingSerializer):
     """A part of the same row, with rows of its own, and fields that are no relations."""
 
     part = PartSerializer(source="*")
-    data = PartSerializer(required=False, source="folder.name")
+    words = PartSerializer(required=False, source="folder.name")
     folder_attachments = AttachmentIdSerializer(many=True, source="folder.documents", required=False)
 
     class Meta(DocumentSerializer.Meta):
-        fields = ["id", "part", "data", "folder_attachments"]
+        fields = ["id", "part", "words", "folder_attachments"]
 
 
 def test_part_of_the_same_row(send, mount, compare, own, foreign):
@@ -483,6 +492,11 @@ def test_organization_as_the_object(mount, send, compare, acme, globex):
     assert send("/documents/", method="post", data={"name": "New"}).status_code == HTTPStatus.NOT_FOUND
     globex.refresh_from_db()
     assert globex.name == "Globex"
+
+
+def test_async_views_are_not_supported():
+    with pytest.raises(TypeError, match="OrganizationMixin does not support adrf"):
+        type("AsyncViewSet", (OrganizationMixin, AsyncModelViewSet), {})
 
 
 def test_shared_fields_should_be_a_list(mount, call, acme):

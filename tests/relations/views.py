@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.urls import include, path
 from rest_framework import serializers
 from rest_framework.routers import SimpleRouter
@@ -33,8 +35,8 @@ class PlainViewSet(ModelViewSet):
     throttle_classes = []
     permission_classes = [HasOrganizationPermission]
     filter_backends = [OrganizationFilterBackend]
-    queryset = Document.objects.order_by("pk")
-    serializer_class = DocumentSerializer
+    queryset: Any = Document.objects.order_by("pk")
+    serializer_class: Any = DocumentSerializer
 
     def perform_create(self, serializer):
         serializer.save(organization=get_organization(self.request))
@@ -42,14 +44,14 @@ class PlainViewSet(ModelViewSet):
 
 class DocumentViewSet(OrganizationMixin, ModelViewSet):
     throttle_classes = []
-    queryset = Document.objects.order_by("pk")
-    serializer_class = DocumentSerializer
+    queryset: Any = Document.objects.order_by("pk")
+    serializer_class: Any = DocumentSerializer
 
 
 class FolderViewSet(OrganizationMixin, ModelViewSet):
     throttle_classes = []
-    queryset = Folder.objects.order_by("pk")
-    serializer_class = FolderSerializer
+    queryset: Any = Folder.objects.order_by("pk")
+    serializer_class: Any = FolderSerializer
 
 
 def route(viewset):
