@@ -8,6 +8,7 @@ import time
 from ast import literal_eval
 from datetime import UTC, datetime
 from types import ModuleType
+from typing import Any
 
 import pytest
 import time_machine
@@ -47,6 +48,8 @@ def host(db, settings, monkeypatch, mount):
     add("models", Product=Project)
     for name in ("serializers", "views"):
         add(name, **run(get_block(f"# {name}.py")))
+    view: Any = sys.modules["shop.views"].ProductViewSet
+    view.required_permissions = run(get_block("# in ProductViewSet"))["required_permissions"]
     urlpatterns = run(get_block("# urls.py"), urlpatterns=[])["urlpatterns"]
     mount(*urlpatterns, path("invoices", run(get_block("@api_view()"))["invoices"]))
 
