@@ -10,7 +10,7 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import ForeignKey, Manager, Model, QuerySet
 from rest_framework.exceptions import NotFound
 from rest_framework.fields import Field
-from rest_framework.generics import get_object_or_404
+from rest_framework.generics import GenericAPIView, get_object_or_404
 from rest_framework.relations import RelatedField
 from rest_framework.serializers import BaseSerializer, Serializer
 
@@ -48,6 +48,8 @@ class OrganizationMixin:
         if hasattr(cls, "afilter_queryset"):
             # The async methods of adrf call neither ``filter_queryset()`` nor ``save()``.
             raise TypeError(f"{cls.__qualname__}: OrganizationMixin does not support adrf.")
+        if GenericAPIView in cls.__mro__[: cls.__mro__.index(OrganizationMixin)]:
+            raise TypeError(f"{cls.__qualname__}: put OrganizationMixin before the classes of REST framework.")
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)  # type: ignore[misc]

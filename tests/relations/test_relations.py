@@ -19,7 +19,15 @@ from closient_auth.principals import OrganizationPrincipal
 from tests.factories import make_key
 from tests.models import Document, Folder, Tag
 from tests.relations.conftest import NEVER_WAS
-from tests.relations.views import DocumentSerializer, DocumentViewSet, PlainViewSet, route, with_serializer
+from tests.relations.views import (
+    DocumentSerializer,
+    DocumentViewSet,
+    FolderSerializer,
+    FolderViewSet,
+    PlainViewSet,
+    route,
+    with_serializer,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -258,6 +266,33 @@ def test_relation_to_organizations(send, mount, compare, own, foreign):
     created = send(**post(seller=str(own.organization.pk), **organizations))
     assert created.json()["organization"] == str(own.organization.pk)
     assert "Globex" not in send("/documents/", accept="text/html").content.decode()
+
+
+class FolderWithDocuments(FolderSerializer):
+    class Meta(FolderSerializer.Meta):
+        fields = ["id", "name", "documents"]
+
+
+def test_reverse_relation(send, mount, compare, own, foreign):
+    """A body that names documents moves them into the folder."""
+
+    def make(pk):
+        return {
+            "path": "/documents/",
+            "method": "post",
+            "data": {"name": "New", "documents": [pk], "organization": str(own.organization.pk)},
+        }
+
+    mount(route(with_serializer(PlainViewSet, FolderWithDocuments, queryset=Folder.objects.order_by("pk"))))
+    assert send(**make(foreign.document.pk)).status_code == HTTPStatus.CREATED
+    Document.objects.filter(pk=foreign.document.pk).update(folder=foreign.folder)
+    Folder.objects.filter(name="New").delete()
+
+    mount(route(with_serializer(FolderViewSet, FolderWithDocuments)))
+    status, body = compare(make, foreign.document.pk)
+    assert (status, body) == (400, '{"documents":["Invalid pk \\"ID\\" - object does not exist."]}')
+    assert send(**make(own.document.pk)).status_code == HTTPStatus.CREATED
+    assert Document.objects.get(pk=own.document.pk).folder == Folder.objects.get(name="New")
 
 
 def test_shared_relation_leads_elsewhere(send, mount, own, foreign):

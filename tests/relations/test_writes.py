@@ -14,6 +14,7 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.generics import CreateAPIView
 from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
 
 from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
@@ -497,6 +498,14 @@ def test_organization_as_the_object(mount, send, compare, acme, globex):
 def test_async_views_are_not_supported():
     with pytest.raises(TypeError, match="OrganizationMixin does not support adrf"):
         type("AsyncViewSet", (OrganizationMixin, AsyncModelViewSet), {})
+
+
+@pytest.mark.parametrize("base", [ModelViewSet, CreateAPIView])
+def test_mixin_comes_first(base):
+    """Otherwise it would have no effect."""
+    with pytest.raises(TypeError, match="Last: put OrganizationMixin before the classes of REST framework"):
+        type("Last", (base, OrganizationMixin), {})
+    type("First", (OrganizationMixin, base), {})
 
 
 def test_shared_fields_should_be_a_list(mount, call, acme):
