@@ -1,7 +1,7 @@
 """Keep a view to the rows of the request's organization."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from closient_auth.core.paths import get_organization_paths
 from closient_auth.core.rows import are_own, is_missing_row, is_owner, narrow, narrow_to_own
 from closient_auth.fields import OrganizationRelation, get_owner
+from closient_auth.models import Organization
 from closient_auth.organizations import get_organization, get_organization_field
 from closient_auth.permissions import HasOrganizationPermission
 
@@ -84,9 +85,14 @@ class _OrganizationRows:
         return get_organization(self.view.request)
 
     @cached_property
-    def model(self) -> type[Model]:
-        queryset = self.view.queryset if self.view.queryset is not None else self.view.get_queryset()
-        return queryset.model  # type: ignore[no-any-return]
+    def model(self) -> type[Model] | None:
+        view = self.view
+        if view.queryset is not None:
+            return view.queryset.model  # type: ignore[no-any-return]
+        if type(view).get_queryset is not GenericAPIView.get_queryset:
+            return view.get_queryset().model  # type: ignore[no-any-return]
+        # A view that only creates rows needs no queryset.
+        return _get_model(view.get_serializer_class())
 
     @cached_property
     def parents(self) -> dict[str, Model]:
@@ -111,24 +117,26 @@ class _OrganizationRows:
 
     def save(self, serializer: BaseSerializer[Any], save: Callable[..., Any], **kwargs: Any) -> Any:
         """Call ``serializer.save()`` in a transaction. Raise ``NotFound`` if it writes what belongs to others."""
-        model = _get_model(serializer) or self.model
-        if serializer.instance is None and _is_same(_get_model(serializer), self.model):
-            kwargs = {**self._get_owner(), **self.parents, **kwargs}
+        model = _get_model(serializer)
+        if serializer.instance is None and model is not None and _is_same(model, self.model):
+            kwargs = {**self._get_owner(model), **self.parents, **kwargs}
+        model = model or self.model
+        # The text of ``get_object_or_404()``, as for any missing row.
+        missing = NotFound(f"No {model._meta.object_name} matches the given query." if model else None)
         try:
-            with transaction.atomic(using=router.db_for_write(model)):
+            with transaction.atomic(using=router.db_for_write(model or Organization)):
                 saved = save(**kwargs)
-                if not self._are_own(serializer, saved if isinstance(saved, Iterable) else [saved]):
-                    # The text of ``get_object_or_404()``, as for any missing row.
-                    raise NotFound(f"No {model._meta.object_name} matches the given query.")
+                if not self._are_own(serializer, saved):
+                    raise missing
         except IntegrityError as error:
             # Some databases refuse an unknown id before the rows are judged.
             if is_missing_row(error):
-                raise NotFound(f"No {model._meta.object_name} matches the given query.") from error
+                raise missing from error
             raise
         return saved
 
     def _get_parent(self, name: str, values: dict[str, Any]) -> tuple[str, Model]:
-        field = self.model._meta.get_field(name)
+        field = self.model and self.model._meta.get_field(name)
         if not isinstance(field, ForeignKey):
             raise ImproperlyConfigured(
                 f"{type(self.view).__qualname__}.parent_lookup_kwargs should begin with a foreign key, not with {name!r}."
@@ -144,25 +152,27 @@ class _OrganizationRows:
             rows = rows.all()
         return narrow_to_own(rows, self.organization) if isinstance(rows, QuerySet) else rows
 
-    def _get_owner(self) -> dict[str, Any]:
+    def _get_owner(self, model: type[Model]) -> dict[str, Any]:
         try:
-            field = self.model._meta.get_field(get_organization_field(self.view).partition("__")[0])
+            field = model._meta.get_field(get_organization_field(self.view).partition("__")[0])
         except FieldDoesNotExist:
             return {}
         is_direct = isinstance(field, ForeignKey) and is_owner(field.related_model)
         return {field.name: get_owner(field.related_model, self.organization)} if is_direct else {}
 
-    def _are_own(self, serializer: Any, saved: Iterable[Any]) -> bool:
+    def _are_own(self, serializer: Any, saved: Any) -> bool:
         rows: dict[type[Model], set[Any]] = defaultdict(set)
-        for row in saved:
-            # A serializer for an action may save something else, or nothing.
-            if isinstance(row, Model) and row.pk is not None and not row._state.adding:
-                rows[type(row)].add(row.pk)
+        # A ``save()`` of the project may return nothing.
+        for result in (saved, serializer.instance):
+            for row in result if isinstance(result, list | tuple | QuerySet) else [result]:
+                # A serializer for an action may save something else.
+                if isinstance(row, Model) and row.pk is not None and not row._state.adding:
+                    rows[type(row)].add(row.pk)
         return all(self._judge(serializer, model, pks) for model, pks in rows.items())
 
     def _judge(self, serializer: Any, model: type[Model], pks: Collection[Any], prefix: str = "") -> bool:
         """Return whether these rows and those written by nested serializers are the organization's own."""
-        is_own = issubclass(model, self.model)
+        is_own = self.model is not None and issubclass(model, self.model)
         paths = (get_organization_field(self.view),) if is_own else get_organization_paths(model)
         shared = {name.removeprefix(prefix) for name in self.view.shared_fields if name.startswith(prefix)}
         rows = model._base_manager.using(router.db_for_write(model))
@@ -180,8 +190,8 @@ def _get_model(serializer: Any) -> type[Model] | None:
     return getattr(meta, "model", None)
 
 
-def _is_same(model: type[Model] | None, other: type[Model]) -> bool:
-    return model is not None and model._meta.concrete_model is other._meta.concrete_model
+def _is_same(model: type[Model], other: type[Model] | None) -> bool:
+    return other is not None and model._meta.concrete_model is other._meta.concrete_model
 
 
 def _iter_relations(field: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

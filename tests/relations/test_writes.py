@@ -10,6 +10,7 @@ from adrf.viewsets import ModelViewSet as AsyncModelViewSet
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.urls import path
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.generics import CreateAPIView
@@ -467,6 +468,60 @@ def test_view_without_a_queryset_attribute(mount, send, compare, own, foreign):
     mount(route(Computed))
 
     assert compare(lambda pk: post(folder_id=pk), foreign.folder.pk) == (404, MISSING)
+    assert send(**post(folder_id=own.folder.pk)).status_code == HTTPStatus.CREATED
+
+
+def test_view_without_a_queryset(mount, send, compare, own, foreign):
+    """``CreateAPIView`` needs only a serializer."""
+
+    class Create(OrganizationMixin, CreateAPIView):
+        throttle_classes = []
+        serializer_class = IdSerializer
+
+    mount(path("documents/", Create.as_view()))
+
+    assert compare(lambda pk: post(folder_id=pk), foreign.folder.pk) == (404, MISSING)
+    assert send(**post(folder_id=own.folder.pk)).status_code == HTTPStatus.CREATED
+    assert Document.objects.get(title="New").organization == own.organization
+
+
+def test_view_without_a_model(mount, send, acme, globex):
+    class Create(OrganizationMixin, CreateAPIView):
+        throttle_classes = []
+        serializer_class = SomethingSerializer
+        other = globex.pk
+
+    mount(path("", Create.as_view()))
+
+    refused = send(method="post", data={"what": "globex"})
+    assert (refused.status_code, refused.json()) == (404, {"detail": "Not found."})
+    assert Tag.objects.count() == 0
+    assert send(method="post", data={"what": "acme"}).status_code == HTTPStatus.CREATED
+
+
+def test_parents_need_a_model(mount, call, acme):
+    class Create(OrganizationMixin, CreateAPIView):
+        serializer_class = SomethingSerializer
+        parent_lookup_kwargs = {"pk": "folder__pk"}
+
+    mount(path("<pk>/", Create.as_view()))
+
+    with pytest.raises(ImproperlyConfigured, match="parent_lookup_kwargs should begin with a foreign key"):
+        call("/1/", make_key("csb", organization=acme)[1], method="post", data={"what": "acme"})
+
+
+class SilentSerializer(IdSerializer):
+    """A serializer whose ``save()`` returns nothing."""
+
+    def save(self, **kwargs):
+        super().save(**kwargs)
+
+
+def test_save_that_returns_nothing(mount, send, compare, own, foreign):
+    mount(route(with_serializer(DocumentViewSet, SilentSerializer)))
+
+    assert compare(lambda pk: post(folder_id=pk), foreign.folder.pk) == (404, MISSING)
+    assert compare(lambda pk: change(own, folder_id=pk), foreign.folder.pk) == (404, MISSING)
     assert send(**post(folder_id=own.folder.pk)).status_code == HTTPStatus.CREATED
 
 
