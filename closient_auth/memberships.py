@@ -45,8 +45,8 @@ class Memberships:
 
     # The project's own permissions. System checks, forms and business keys know these, and those of this package.
     permissions: Collection[str] = ()
-    # The model of the teams, such as "teams.Team". By default, the only model with a OneToOneField to Organization. Name it if the
-    # teams have the same primary key as their organizations.
+    # The model of the teams, such as "teams.Team". By default, the only model with a OneToOneField to Organization and
+    # on_delete=PROTECT. Name it if the teams have the same primary key as their organizations.
     model: str = ""
     # Whether the members are rows of ``Membership``, with its roles.
     uses_roles = False
@@ -228,7 +228,14 @@ def get_organizations() -> models.QuerySet[Any]:
 
 @cache
 def _find_linked_models() -> list[type[models.Model]]:
-    return [model for model in apps.get_models() if _find_link(model)]
+    # A row that the deletion of an organization deletes as well is no team, but for example its address.
+    links = [(model, _find_link(model)) for model in apps.get_models()]
+    return [model for model, name in links if name and _get_on_delete(model, name) is models.PROTECT]
+
+
+def _get_on_delete(model: type[models.Model], name: str) -> Any:
+    field: Any = model._meta.get_field(name)
+    return field.remote_field.on_delete
 
 
 def _find_link(model: type[models.Model]) -> str | None:
