@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ModelSerializer
 from rest_framework.views import APIView
-from rest_framework.viewsets import ModelViewSet
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 
 from closient_auth.decorators import publishable
 from closient_auth.filters import OrganizationFilterBackend
@@ -79,7 +79,7 @@ class ProjectViewSet(ModelViewSet[Project]):
         serializer.save(organization=get_organization(self.request))
 
 
-class NoteViewSet(ModelViewSet[Note]):
+class NoteViewSet(ReadOnlyModelViewSet[Note]):
     """Notes of one project of one organization; the URL names both."""
 
     permission_classes = [HasOrganizationPermission]

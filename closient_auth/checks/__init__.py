@@ -12,11 +12,14 @@ from django.db import router
 from closient_auth.checks.accounts import find_accounts
 from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
 from closient_auth.checks.declarations import find_declarations, find_gates, find_lost_headers, find_misspellings
+from closient_auth.checks.filtersets import find_open_filters
 from closient_auth.checks.memberships import find_unanchored
+from closient_auth.checks.parents import find_parents
 from closient_auth.checks.policies import find_policies
 from closient_auth.checks.routes import get_routes
-from closient_auth.checks.rows import find_open_fields, find_rows, get_writable_fields
+from closient_auth.checks.rows import find_rows
 from closient_auth.checks.rules import report
+from closient_auth.checks.serializers import clear_fields, find_open_fields
 from closient_auth.checks.settings import find_proxies, find_settings, has_valid_settings
 from closient_auth.checks.stores import find_caches, find_connections, find_databases, has_networks
 from closient_auth.checks.versions import find_versions
@@ -53,8 +56,9 @@ def check_views(**kwargs: object) -> list[CheckMessage]:
     """Check the views of the URLconf, the defaults of REST framework, the cache of the limits and the connections."""
     routes = get_routes()
     views, guarded = get_views(routes), get_guarded_views(routes)
+    of_rows = [find_rows, find_open_fields, find_open_filters, find_parents]
     rules, of_guards = (
-        [find_misspellings, find_rows, find_open_fields, find_cached_views, find_accounts],
+        [find_misspellings, *of_rows, find_cached_views, find_accounts],
         [find_cached_guards, find_lost_headers],
     )
     # Permissions are compared with those of ``CLOSIENT_AUTH``, which has its own messages.
@@ -71,4 +75,4 @@ def check_views(**kwargs: object) -> list[CheckMessage]:
     try:
         return report(findings)
     finally:
-        get_writable_fields.cache_clear()
+        clear_fields()

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from closient_auth.checks.rows import get_writable_fields
 from closient_auth.checks.rules import Finding
+from closient_auth.checks.serializers import get_writable_fields
 from closient_auth.checks.views import View, includes
 from closient_auth.models.addresses import get_address_field
 from closient_auth.permissions import SessionOnly

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import get_resolver
 
 # The attribute that ``closient_auth.contrib`` sets on a plain view that accepts API keys.
@@ -12,6 +13,8 @@ GATE = "closient_auth_gate"
 class Route(NamedTuple):
     path: str
     callback: Any
+    # The names of the arguments in the URL.
+    arguments: frozenset[str] = frozenset()
 
 
 def get_routes() -> list[Route]:
@@ -23,13 +26,22 @@ def get_routes() -> list[Route]:
         return []
 
 
-def _walk(patterns: Iterable[Any], prefix: str = "") -> Iterator[Route]:
+def _walk(patterns: Iterable[Any], prefix: str = "", outer: frozenset[str] = frozenset()) -> Iterator[Route]:
     for pattern in patterns:
-        path = f"{prefix}{getattr(pattern, 'pattern', '')}"
+        part = getattr(pattern, "pattern", "")
+        path, arguments = f"{prefix}{part}", outer.union(_get_arguments(part))
         if hasattr(pattern, "url_patterns"):
-            yield from _walk(pattern.url_patterns, path)
+            yield from _walk(pattern.url_patterns, path, arguments)
         else:
-            yield Route(path, getattr(pattern, "callback", None))
+            yield Route(path, getattr(pattern, "callback", None), arguments)
+
+
+def _get_arguments(part: Any) -> Iterable[str]:
+    try:
+        return frozenset(part.regex.groupindex)
+    except (AttributeError, ImproperlyConfigured):
+        # Django's own check of the URLconf reports an invalid pattern.
+        return ()
 
 
 def unwrap(callback: Any) -> Iterator[Any]:

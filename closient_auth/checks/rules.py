@@ -158,7 +158,24 @@ RULES = {
     ),
     "W016": (
         "The field {name!r} of {serializer} should be read-only in: {place}.",
-        "Set it from get_organization(request) in perform_create(), or check the organization in validate_{name}().",
+        "Set it from get_organization(request) in perform_create(), or with HiddenField(default=CurrentOrganizationDefault()). "
+        "If clients choose the row, use OrganizationRelatedField of closient_auth.fields. For a field that is not a relation, "
+        "check the organization in validate_{name}().",
+    ),
+    "W029": (
+        "The field {name!r} of {serializer} should accept only rows of the request's organization in: {place}.",
+        "Use closient_auth.fields.{cure}, or add closient_auth.mixins.OrganizationMixin to the view. A method "
+        "validate_<field>() is not enough: forms list the rows, and errors tell foreign rows from unknown ones.",
+    ),
+    "W030": (
+        "The filter {name!r} of {filterset} should offer only rows of the request's organization in: {place}.",
+        "Use OrganizationDjangoFilterBackend of closient_auth.contrib.django_filters, or {cure}. Forms list the rows, and "
+        "errors tell foreign rows from unknown ones.",
+    ),
+    "W031": (
+        "The argument {name!r} of the URL should name only rows of the request's organization in: {place}.",
+        "Add closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {{{name!r}: '{parent}__pk'}}. Otherwise, a "
+        "request could write below a row of another organization. If the view checks the row itself, silence this check.",
     ),
     "W018": (
         "HasOrganizationPermission should be one of the permission classes in: {place}.",

@@ -145,6 +145,29 @@ def _find_ninja_gates(callback: Any) -> Iterator[tuple[Any, Any]]:
             yield from ((gate, operation.view_func) for gate in gates)
 
 
+def takes_body(view: View) -> bool:
+    """Return whether the view has a method that writes what is in the request body."""
+    methods = {"post", "put", "patch"}.intersection(view.get("http_method_names") or ())
+    return any(method in view.actions if view.actions else hasattr(view.cls, method) for method in methods)
+
+
+def is_exposed(view: View) -> bool:
+    """Return whether callers of several organizations reach the view, so that it should return each their own rows."""
+    return (view.checks_organization or view.takes_keys) and not view.is_public
+
+
+def uses_mixin(view: View) -> bool:
+    """Return whether ``OrganizationMixin`` filters the rows of the view and judges what it writes."""
+    # These imports evaluate the classes in REST framework's settings, so they wait until the URLconf is loaded.
+    from rest_framework.generics import GenericAPIView
+
+    from closient_auth.mixins import OrganizationMixin
+
+    # The methods of a mixin after ``GenericAPIView`` are never called.
+    first = next((base for base in view.cls.__mro__ if base in (OrganizationMixin, GenericAPIView)), None)
+    return first is OrganizationMixin
+
+
 def _refuses_keys(cls: Any) -> bool:
     try:
         return is_session_only(cls)

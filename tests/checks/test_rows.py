@@ -105,7 +105,7 @@ def test_rows_for_whoever_has_a_credential(find, mount):
     message = find("W018")
     assert message.level == WARNING
     assert message.msg.endswith(
-        ": " + ", ".join(f"tests.checks.views.{name}" for name in ("Forgotten", "Readable", "Tenants")) + "."
+        ": " + ", ".join(f"tests.checks.views.{name}" for name in ("Forgotten", "Notes", "Readable", "Tenants")) + "."
     )
 
 
