@@ -10,7 +10,7 @@ from rest_framework.settings import api_settings
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.checks.routes import GATE, Route, unwrap
 from closient_auth.core.session_only import is_session_only
-from closient_auth.permissions import HasOrganizationPermission
+from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 
 POLICIES = {"authentication_classes", "permission_classes", "throttle_classes"}
 # A method of these packages is not a choice of the project.
@@ -152,8 +152,9 @@ def takes_body(view: View) -> bool:
 
 
 def is_exposed(view: View) -> bool:
-    """Return whether callers of several organizations reach the view, so that it should return each their own rows."""
-    return (view.checks_organization or view.takes_keys) and not view.is_public
+    """Return whether members or keys of several organizations reach the view, so that it should limit rows to each."""
+    takes_keys = view.takes_keys and not includes(view.permissions, SessionOnly)
+    return (view.checks_organization or takes_keys) and not view.is_public
 
 
 def uses_mixin(view: View) -> bool:

@@ -4,6 +4,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.core import checks
 
+from tests.checks.teams import Teams
+
 
 @pytest.fixture
 def run(db):
@@ -36,6 +38,13 @@ def find(run):
 def debug(settings):
     """Set ``DEBUG``, because W006 reports the local-memory cache of the test settings without it."""
     settings.DEBUG = True
+
+
+@pytest.fixture
+def teams(settings, monkeypatch):
+    """Let the teams of ``tests.checks.teams`` have the members, and return a function to choose the model of the teams."""
+    settings.CLOSIENT_AUTH = {"MEMBERSHIPS": f"{Teams.__module__}.Teams"}
+    return lambda model: monkeypatch.setattr(Teams, "team", model)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.checks import ERROR, WARNING
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.filters import SearchFilter
@@ -14,12 +15,15 @@ from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ModelViewSet
 
 from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
+from tests.checks.teams import Board, Card, Company, Country, Site, Team
 from tests.checks.views import PlainView, extend
 from tests.models import Note, Project
 
 HERE = __name__
+User = get_user_model()
 
 
 class CustomFilterBackend(OrganizationFilterBackend):
@@ -107,6 +111,53 @@ def test_rows_for_whoever_has_a_credential(find, mount):
     assert message.msg.endswith(
         ": " + ", ".join(f"tests.checks.views.{name}" for name in ("Forgotten", "Notes", "Readable", "Tenants")) + "."
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "team"), [(Team, Team), (Board, Team), (Card, Team), (Company, Company), (Site, Company)]
+)
+def test_rows_of_teams_for_whoever_has_a_credential(find, run, mount, teams, model, team):
+    teams(team)
+    cls = extend(ProjectDetail, "Rows", permission_classes=[IsAuthenticated], queryset=model.objects.all())
+    mount(cls.as_view())
+    find("W018")
+
+    mount(extend(cls, "Own", get_queryset=lambda view: model.objects.none()).as_view())
+    assert run() == []
+
+    mount(type("Mixed", (OrganizationMixin, cls), {}).as_view())
+    assert run() == []
+
+
+@pytest.mark.parametrize("model", [User, Company, Country])
+def test_rows_of_no_organization(run, mount, teams, model):
+    """Users may be in several organizations, and a company is not the model of the teams here."""
+    mount(
+        extend(
+            ProjectDetail, "Rows", permission_classes=[IsAuthenticated], queryset=model._default_manager.all()
+        ).as_view()
+    )
+
+    assert run() == []
+
+
+def test_list_with_the_mixin(run, mount):
+    mount(type("Mixed", (OrganizationMixin, ProjectList), {}).as_view())
+
+    assert run() == []
+
+
+def test_mixin_that_stands_too_late(find, mount):
+    mount(type("Late", (ProjectList, OrganizationMixin), {}).as_view())
+
+    find("W011")
+
+
+@pytest.mark.parametrize("queryset", [object(), [], type("Rows", (), {"model": "shop.Product"})()])
+def test_queryset_that_is_none(run, mount, queryset):
+    mount(extend(ProjectDetail, "Rows", permission_classes=[IsAuthenticated], queryset=queryset).as_view())
+
+    assert run() == []
 
 
 def test_viewset_whose_list_is_not_served(run, mount):

@@ -10,9 +10,12 @@ from rest_framework.permissions import AllowAny
 from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet
 
+from closient_auth.fields import CurrentOrganizationDefault, OrganizationRelatedField
 from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
+from tests.checks.teams import Board, Card, Company, Sale
 from tests.checks.views import extend
 from tests.models import Note, Project
 
@@ -85,6 +88,44 @@ class NarrowedSerializer(OpenSerializer):
     organization = NarrowedField()
 
 
+class BoardSerializer(serializers.ModelSerializer[Board]):
+    class Meta:
+        model = Board
+        fields = ["team"]
+
+
+class TeamIdSerializer(serializers.ModelSerializer[Board]):
+    team_id = serializers.IntegerField()
+
+    class Meta:
+        model = Board
+        fields = ["team_id"]
+
+
+class CardSerializer(serializers.ModelSerializer[Card]):
+    class Meta:
+        model = Card
+        fields = ["board"]
+
+
+class SaleSerializer(serializers.ModelSerializer[Sale]):
+    class Meta:
+        model = Sale
+        fields = ["buyer"]
+
+
+class DefaultedSerializer(OpenSerializer):
+    organization = serializers.HiddenField(default=CurrentOrganizationDefault())
+
+
+class OwnSerializer(OpenSerializer):
+    organization = OrganizationRelatedField(queryset=Organization.objects.all(), organization_field="pk")
+
+
+class ManyOwnSerializer(OpenSerializer):
+    organization = OrganizationRelatedField(queryset=Organization.objects.all(), organization_field="pk", many=True)
+
+
 class ProjectList(ListCreateAPIView[Project]):
     permission_classes = [HasOrganizationPermission]
     filter_backends = [OrganizationFilterBackend]
@@ -107,7 +148,9 @@ def test_body_that_says_whose_a_row_is(find, mount, base):
         WARNING,
         f"The field 'organization' of {HERE}.OpenSerializer should be read-only in: {VIEWS}.Own.",
     )
-    assert "get_organization(request) in perform_create()" in message.hint
+    assert "get_organization(request) in perform_create(), or with HiddenField(" in message.hint
+    assert "default=CurrentOrganizationDefault()" in message.hint
+    assert "OrganizationRelatedField of closient_auth.fields" in message.hint
     assert "validate_organization()" in message.hint
 
 
@@ -137,8 +180,65 @@ def test_field_on_the_way_to_the_organization(find, mount):
     mount(extend(ProjectList, "Notes", serializer_class=NoteSerializer, **attributes).as_view())
 
     message = find("W016")
+    assert "OrganizationRelatedField" in message.hint
     assert message.msg == f"The field 'project' of {HERE}.NoteSerializer should be read-only in: {VIEWS}.Notes."
     assert "validate_project()" in message.hint
+
+
+@pytest.mark.parametrize(
+    ("serializer", "attributes", "name"),
+    [
+        (BoardSerializer, {"organization_field": "team__organization"}, "team"),
+        (BoardSerializer, {"organization_field": "team"}, "team"),
+        (BoardSerializer, {}, "team"),
+        (TeamIdSerializer, {}, "team_id"),
+        (CardSerializer, {"organization_field": "board__team__organization"}, "board"),
+    ],
+)
+def test_field_on_the_way_through_a_team(run, mount, teams, serializer, attributes, name):
+    """Without ``organization_field``, the view filters the rows itself."""
+    queryset = (Card if serializer is CardSerializer else Board).objects.all()
+    attributes = {"queryset": queryset, "get_queryset": lambda view: queryset, **attributes}
+    if attributes.get("organization_field") == "team":
+        teams(Company)
+    mount(extend(ProjectList, "List", serializer_class=serializer, filter_backends=[], **attributes).as_view())
+
+    found = {message.id: message.msg for message in run()}
+    assert found.keys() == {"closient_auth.W016"}
+    assert found["closient_auth.W016"].startswith(f"The field {name!r} of {HERE}.{serializer.__name__} should be ")
+
+
+def test_default_path_is_the_only_one_where_it_exists(find, mount, teams):
+    """The other relation to an organization, such as a buyer, belongs to another rule."""
+    mount(extend(ProjectList, "List", queryset=Sale.objects.all(), serializer_class=SaleSerializer).as_view())
+
+    assert "The field 'buyer' of" in find("W029").msg
+
+
+@pytest.mark.parametrize("serializer", [DefaultedSerializer, OwnSerializer, ManyOwnSerializer])
+def test_field_of_this_package(run, mount, serializer):
+    mount(extend(ProjectList, "List", serializer_class=serializer).as_view())
+
+    assert run() == []
+
+
+def test_view_with_the_mixin(run, mount):
+    mount(type("List", (OrganizationMixin, ProjectList), {}).as_view())
+
+    assert run() == []
+
+
+def test_validation_that_silences_this_rule_alone(find, mount):
+    """The form still lists the organizations."""
+    mount(extend(ProjectList, "List", serializer_class=ValidatingSerializer).as_view())
+
+    find("W029")
+
+
+def test_path_that_only_a_request_knows(find, mount):
+    mount(extend(ProjectList, "List", organization_field=property(lambda view: "organization")).as_view())
+
+    find("W029")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +250,6 @@ def test_field_on_the_way_to_the_organization(find, mount):
         BrokenSerializer,
         ChoosingSerializer,
         ConstructedSerializer,
-        ValidatingSerializer,
         NarrowedSerializer,
         serializers.BaseSerializer,
         property(lambda view: OpenSerializer),
@@ -168,7 +267,6 @@ def test_serializer_that_is_not_known_to_take_it(run, mount, serializer):
     [
         {"permission_classes": [AllowAny]},
         {"http_method_names": ["get", "head", "options"]},
-        {"organization_field": property(lambda view: "organization")},
         {"get_serializer_class": lambda view: NamesSerializer},
         {"get_serializer": lambda view, *args, **kwargs: NamesSerializer(*args, **kwargs)},
     ],
