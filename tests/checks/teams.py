@@ -14,81 +14,49 @@ from closient_auth.models import Organization
 
 with isolate_apps("tests"):
 
-    class Team(models.Model):
+    class Row(models.Model):
+        objects: models.Manager[Any] = models.Manager()
+
+        class Meta:
+            abstract = True
+            app_label = "tests"
+
+        def __str__(self) -> str:
+            return str(self.pk)
+
+    class Team(Row):
         """A team with a link to its organization."""
 
         organization = models.OneToOneField(Organization, models.CASCADE, related_name="+")
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Board(models.Model):
+    class Board(Row):
         team = models.ForeignKey(Team, models.CASCADE, related_name="+")
         owner = models.ForeignKey(get_user_model(), models.CASCADE, related_name="+")
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Card(models.Model):
+    class Card(Row):
         board = models.ForeignKey(Board, models.CASCADE, related_name="+")
         parent = models.ForeignKey("self", models.CASCADE, related_name="+")
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Company(models.Model):
+    class Company(Row):
         """A team with the primary key of its organization."""
 
         id = models.UUIDField(primary_key=True, default=uuid4)
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Site(models.Model):
+    class Site(Row):
         company = models.ForeignKey(Company, models.CASCADE, related_name="+")
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Country(models.Model):
+    class Country(Row):
         """A row that all organizations share."""
 
         capital = models.ForeignKey("self", models.CASCADE, related_name="+")
 
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
-
-    class Sale(models.Model):
+    class Sale(Row):
         """A row between two organizations."""
 
         organization = models.ForeignKey(Organization, models.CASCADE, related_name="+")
         buyer = models.ForeignKey(Organization, models.CASCADE, related_name="+")
         country = models.ForeignKey(Country, models.CASCADE, related_name="+")
         boards = models.ManyToManyField(Board, related_name="+")
-
-        class Meta:
-            app_label = "tests"
-
-        def __str__(self) -> str:
-            return str(self.pk)
 
 
 class Teams(Memberships):

@@ -19,7 +19,7 @@ from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
 from tests.checks.teams import Board, Card, Company, Country, Site, Team
-from tests.checks.views import PlainView, extend
+from tests.checks.views import PlainView, extend, mix
 from tests.models import Note, Project
 
 HERE = __name__
@@ -125,7 +125,7 @@ def test_rows_of_teams_for_whoever_has_a_credential(find, run, mount, teams, mod
     mount(extend(cls, "Own", get_queryset=lambda view: model.objects.none()).as_view())
     assert run() == []
 
-    mount(type("Mixed", (OrganizationMixin, cls), {}).as_view())
+    mount(mix(OrganizationMixin, cls).as_view())
     assert run() == []
 
 
@@ -142,13 +142,13 @@ def test_rows_of_no_organization(run, mount, teams, model):
 
 
 def test_list_with_the_mixin(run, mount):
-    mount(type("Mixed", (OrganizationMixin, ProjectList), {}).as_view())
+    mount(mix(OrganizationMixin, ProjectList).as_view())
 
     assert run() == []
 
 
 def test_mixin_that_stands_too_late(find, mount):
-    mount(type("Late", (ProjectList, OrganizationMixin), {}).as_view())
+    mount(mix(ProjectList, OrganizationMixin).as_view())
 
     find("W011")
 

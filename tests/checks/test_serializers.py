@@ -16,7 +16,7 @@ from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
 from closient_auth.permissions import HasOrganizationPermission
 from tests.checks.teams import Board, Card, Company, Sale
-from tests.checks.views import extend
+from tests.checks.views import extend, mix
 from tests.models import Note, Project
 
 HERE = __name__
@@ -223,7 +223,7 @@ def test_field_of_this_package(run, mount, serializer):
 
 
 def test_view_with_the_mixin(run, mount):
-    mount(type("List", (OrganizationMixin, ProjectList), {}).as_view())
+    mount(mix(OrganizationMixin, ProjectList).as_view())
 
     assert run() == []
 

@@ -72,6 +72,11 @@ def extend(cls: Any, name: str, **attributes: object) -> Any:
     return type(name, (cls,), attributes)
 
 
+def mix(*bases: Any) -> Any:
+    """Return a view with these bases, in this order."""
+    return type("Mixed", bases, {})
+
+
 def routes(**attributes):
     router = SimpleRouter()
     router.register("reports", extend(ReportViewSet, "Reports", **attributes), basename="report")

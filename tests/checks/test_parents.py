@@ -1,0 +1,230 @@
+"""Checks of the parents in the URLs of nested routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import WARNING
+from django.urls import include, path, re_path
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.decorators import action
+from rest_framework.generics import (
+    CreateAPIView,
+    GenericAPIView,
+    ListCreateAPIView,
+    RetrieveUpdateDestroyAPIView,
+)
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.routers import SimpleRouter
+from rest_framework.serializers import ModelSerializer
+from rest_framework.versioning import URLPathVersioning
+from rest_framework.views import APIView
+from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
+from rest_framework_nested.routers import NestedSimpleRouter
+
+from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.mixins import OrganizationMixin
+from closient_auth.models import Membership
+from closient_auth.permissions import HasOrganizationPermission, SessionOnly
+from tests.checks.teams import Board, Card, Country, Sale, Team
+from tests.checks.views import extend, mix
+from tests.models import Note, Project
+
+HERE = __name__
+VIEWS = "tests.checks.views"
+
+
+class TextSerializer(ModelSerializer[Note]):
+    class Meta:
+        model = Note
+        fields = ["text"]
+
+
+ATTRIBUTES: dict[str, Any] = {
+    "permission_classes": [HasOrganizationPermission],
+    "filter_backends": [OrganizationFilterBackend],
+    "organization_field": "project__organization",
+    "queryset": Note.objects.all(),
+    "serializer_class": TextSerializer,
+}
+
+
+def own(base: Any, name: str = "Notes", **attributes: Any) -> Any:
+    return extend(base, name, **{**ATTRIBUTES, **attributes})
+
+
+def of(model: Any) -> dict[str, Any]:
+    """Return the attributes of a view that filters the rows of a model itself."""
+    rows = model._default_manager.all()
+    return {"queryset": rows, "get_queryset": lambda view: rows, "organization_field": None, "filter_backends": []}
+
+
+def test_parent_that_nobody_checks(find, mount):
+    mount(path("projects/<int:pk>/notes", own(ListCreateAPIView).as_view()))
+
+    message = find("W031")
+    assert (message.level, message.msg) == (
+        WARNING,
+        f"The argument 'pk' of the URL should name only rows of the request's organization in: {VIEWS}.Notes.",
+    )
+    assert "closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {'pk': 'project__pk'}." in message.hint
+    assert "silence this check" in message.hint
+
+
+def test_viewset_of_a_nested_router(find, run, mount):
+    def routes(cls):
+        projects = SimpleRouter()
+        projects.register("projects", ReadOnlyModelViewSet, basename="project")
+        notes = NestedSimpleRouter(projects, "projects", lookup="project")
+        notes.register("notes", cls, basename="note")
+        return notes.urls
+
+    mount(*routes(own(ModelViewSet)))
+    assert "The argument 'project_pk' of the URL" in find("W031").msg
+
+    mount(*routes(own(ReadOnlyModelViewSet)))
+    assert run() == []
+
+    mount(*routes(mix(OrganizationMixin, own(ModelViewSet))))
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("route", "names"),
+    [
+        (path("<a>/", include([path("<b>/<format>", own(CreateAPIView).as_view())])), ["a", "b"]),
+        (re_path(r"^(?P<project>\d+)/(?:notes)$", own(CreateAPIView).as_view()), ["project"]),
+        (path("<project_pk>/<pk>", own(RetrieveUpdateDestroyAPIView).as_view()), ["project_pk"]),
+        (path("<pk>/<id>", own(RetrieveUpdateDestroyAPIView, lookup_url_kwarg="id").as_view()), ["pk"]),
+        (path("<slug>/<id>", own(RetrieveUpdateDestroyAPIView, lookup_field="slug").as_view()), ["id"]),
+        (path("<pk>/<id>", own(GenericAPIView, post=lambda *args, **kwargs: None).as_view()), ["id"]),
+        (path("<pk>", own(ModelViewSet).as_view({"get": "list", "post": "create"})), ["pk"]),
+        (path("<pk>", own(ModelViewSet).as_view({"post": "create"}, detail=False)), ["pk"]),
+        (
+            path("<org>/<organization_id>", own(CreateAPIView, organization_url_kwarg="org").as_view()),
+            ["organization_id"],
+        ),
+    ],
+)
+def test_names_of_parents(run, mount, route, names):
+    mount(route)
+
+    assert [message.msg for message in run()] == [
+        f"The argument {name!r} of the URL should name only rows of the request's organization in: {VIEWS}.Notes."
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "model", "parent"),
+    [
+        ("project_id", Note, "project"),
+        ("board_pk", Sale, "boards"),
+        ("pk", Board, "team"),
+        ("parent_pk", Card, "parent"),
+        ("pk", Card, "board"),
+    ],
+)
+def test_parents_of_models(find, mount, teams, argument, model, parent):
+    mount(path(f"<{argument}>/rows", own(CreateAPIView, **of(model)).as_view()))
+
+    assert f"parent_lookup_kwargs = {{'{argument}': '{parent}__pk'}}" in find("W031").hint
+
+
+def test_model_of_the_serializer(find, mount):
+    mount(path("<pk>/notes", own(CreateAPIView, queryset=None).as_view()))
+
+    find("W031")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"permission_classes": [IsAuthenticated], "get_queryset": lambda view: Note.objects.none()},
+        {"authentication_classes": [SessionAuthentication]},
+    ],
+)
+def test_views_that_organizations_share(find, mount, attributes):
+    mount(path("<pk>/notes", own(CreateAPIView, **attributes).as_view()))
+
+    find("W031")
+
+
+@pytest.mark.parametrize("model", [Project, Team, Country, Membership])
+def test_model_without_a_parent(run, mount, teams, model):
+    mount(path("<pk>/rows", own(CreateAPIView, **of(model)).as_view()))
+
+    assert run() == []
+
+
+class Publishing(ModelViewSet[Note]):
+    @action(methods=["post"], detail=True)
+    def publish(self, request, pk):
+        raise AssertionError
+
+    def archive(self, request, pk):
+        raise AssertionError
+
+
+def routes(cls, prefix="notes"):
+    router = SimpleRouter()
+    router.register(prefix, cls, basename="note")
+    return router.urls
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        [path("notes", own(ListCreateAPIView).as_view())],
+        [path("notes/<pk>", own(RetrieveUpdateDestroyAPIView).as_view())],
+        [path("notes/<id>", own(RetrieveUpdateDestroyAPIView, lookup_url_kwarg="id").as_view())],
+        [path("notes/<text>", own(RetrieveUpdateDestroyAPIView, lookup_field="text").as_view())],
+        [path("notes/<pk>/publish", own(GenericAPIView, post=lambda *args, **kwargs: None).as_view())],
+        [path("<organization_id>/notes", own(CreateAPIView).as_view())],
+        [path("<org>/notes", own(CreateAPIView, organization_url_kwarg="org").as_view())],
+        [path("notes.<format>", own(CreateAPIView).as_view())],
+        [path("<version>/notes", own(CreateAPIView, versioning_class=URLPathVersioning).as_view())],
+        [path("<version>/notes", own(CreateAPIView).as_view())],
+        [path("notes", own(CreateAPIView).as_view(), {"project_pk": 1})],
+        routes(own(Publishing)),
+        [path("notes/<pk>", own(Publishing).as_view({"post": "archive"}))],
+        [path("notes/<pk>", own(Publishing).as_view({"put": "update"}))],
+        routes(own(ModelViewSet), prefix="<organization_id>/notes"),
+    ],
+)
+def test_route_without_a_parent(run, mount, patterns):
+    mount(*patterns)
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"permission_classes": [AllowAny]},
+        {"permission_classes": [IsAuthenticated, SessionOnly]},
+        {"http_method_names": ["get", "head", "options"]},
+        {"queryset": None, "serializer_class": None},
+    ],
+)
+def test_view_that_is_not_known_to_write(run, mount, attributes):
+    mount(path("<pk>/notes", own(ListCreateAPIView, **attributes).as_view()))
+
+    assert run() == []
+
+
+def test_view_with_the_mixin(run, find, mount):
+    cls = own(ListCreateAPIView)
+    mount(path("<pk>/notes", mix(OrganizationMixin, cls).as_view()))
+    assert run() == []
+
+    mount(path("<pk>/notes", mix(cls, OrganizationMixin).as_view()))
+    find("W031")
+
+
+def test_plain_view(run, mount):
+    """A view without a model says nothing about the rows that it writes."""
+    mount(path("<pk>", extend(APIView, "Plain", permission_classes=[HasOrganizationPermission], post=print).as_view()))
+
+    assert run() == []
