@@ -10,7 +10,7 @@ from rest_framework.permissions import IsAuthenticated, IsAuthenticatedOrReadOnl
 
 from closient_auth.checks.paths import get_model, get_paths
 from closient_auth.checks.rules import Finding
-from closient_auth.checks.views import View, includes
+from closient_auth.checks.views import View, includes, uses_mixin
 from closient_auth.filters import OrganizationFilterBackend
 
 CREDENTIAL = {IsAuthenticated, IsAuthenticatedOrReadOnly}
@@ -23,7 +23,7 @@ def find_rows(view: View) -> Iterator[Finding]:
         return
     is_filtered = isinstance(backends, Collection) and includes(backends, OrganizationFilterBackend)
     # The view's own methods may filter the rows.
-    if not view.overrides("get_queryset", "filter_queryset"):
+    if not (view.overrides("get_queryset", "filter_queryset") or uses_mixin(view)):
         # ``alist`` is the action of adrf.
         is_list = issubclass(view.cls, ListModelMixin) and {"list", "alist"}.intersection(
             view.actions.values() or ["list"]

@@ -13,8 +13,8 @@ from closient_auth.core.session_only import is_session_only
 from closient_auth.permissions import HasOrganizationPermission, SessionOnly
 
 POLICIES = {"authentication_classes", "permission_classes", "throttle_classes"}
-# A method of these packages is not a choice of the project.
-FRAMEWORKS = ("rest_framework.", "adrf.")
+# A method of these packages is not a choice of the project. ``uses_mixin()`` knows the effect of ``OrganizationMixin``.
+FRAMEWORKS = ("rest_framework.", "adrf.", "closient_auth.mixins")
 
 
 class View:
@@ -44,7 +44,7 @@ class View:
         return classes if isinstance(classes, Collection) and not self.overrides(method) else None
 
     def overrides(self, *methods: str) -> bool:
-        """Return whether the view has methods other than those of REST framework's and adrf's classes.
+        """Return whether the view has methods other than those of REST framework, adrf and this package.
 
         A method that adrf calls instead, such as ``afilter_queryset``, counts as well.
         """
@@ -164,9 +164,10 @@ def uses_mixin(view: View) -> bool:
 
     from closient_auth.mixins import OrganizationMixin
 
-    # The methods of a mixin after ``GenericAPIView`` are never called.
+    # The methods of a mixin after ``GenericAPIView`` are never called, and adrf calls methods with other names.
     first = next((base for base in view.cls.__mro__ if base in (OrganizationMixin, GenericAPIView)), None)
-    return first is OrganizationMixin
+    is_called = hasattr(OrganizationMixin, "afilter_queryset") or not hasattr(view.cls, "afilter_queryset")
+    return first is OrganizationMixin and is_called
 
 
 def _refuses_keys(cls: Any) -> bool:

@@ -19,15 +19,22 @@ from rest_framework.serializers import ModelSerializer
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.decorators import publishable
 from closient_auth.filters import OrganizationFilterBackend
+from closient_auth.mixins import OrganizationMixin
 from closient_auth.permissions import HasOrganizationPermission
-from tests.checks.views import BILLING, VIEW, extend
-from tests.models import Project
+from tests.checks.views import BILLING, VIEW, extend, mix
+from tests.models import Note, Project
 
 
 class ProjectSerializer(ModelSerializer[Project]):
     class Meta:
         model = Project
         fields = ["id", "name", "organization"]
+
+
+class NoteSerializer(ModelSerializer[Note]):
+    class Meta:
+        model = Note
+        fields = ["text"]
 
 
 class ReadOnlySerializer(ProjectSerializer):
@@ -161,6 +168,26 @@ def test_generic_view_with_a_fault(find, mount, base, attributes, id):
     mount(path("<pk>/", extend(base, "View", **{**common, **attributes}).as_view()))
 
     find(id)
+
+
+def test_mixin_whose_methods_are_not_called(find, mount):
+    """adrf calls ``afilter_queryset()`` and ``asave()``, so the mixin limits nothing."""
+    cls = mix(OrganizationMixin, extend(ProjectViewSet, "Reports", filter_backends=[]))
+    mount(*routes(cls))
+    find("W011")
+
+    mount(*routes(mix(OrganizationMixin, ProjectViewSet), serializer_class=ProjectSerializer))
+    find("W016")
+
+
+def test_parent_that_nobody_checks(run, find, mount):
+    attributes = {"queryset": Note.objects.all(), "organization_field": "project__organization"}
+    cls = extend(ProjectViewSet, "Notes", serializer_class=NoteSerializer, **attributes)
+    mount(path("<pk>/", cls.as_view({"put": "aupdate"})))
+    assert run() == []
+
+    mount(path("<pk>/", cls.as_view({"get": "alist", "post": "acreate"})))
+    find("W031")
 
 
 def test_view_that_chooses_its_classes(run, mount):
