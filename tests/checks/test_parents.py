@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import WARNING
+from django.test import override_settings
 from django.urls import include, path, re_path
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.decorators import action
@@ -23,6 +24,7 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet, ReadOnlyModelViewSet
 from rest_framework_nested.routers import NestedSimpleRouter
 
+from closient_auth.checks import check_views
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Membership
@@ -228,3 +230,20 @@ def test_plain_view(run, mount):
     mount(path("<pk>", extend(APIView, "Plain", permission_classes=[HasOrganizationPermission], post=print).as_view()))
 
     assert run() == []
+
+
+def test_pattern_that_is_not_valid():
+    """Django raises an error of its own. The checks still know the view."""
+    view = own(CreateAPIView).as_view()
+    with override_settings(ROOT_URLCONF=(re_path("(?P<pk>", view), path("<pk>/notes", view))):
+        messages = check_views()
+
+    assert [message.id for message in messages] == ["closient_auth.W031"]
+
+
+def test_setting_that_names_no_class(mount, settings):
+    """The paths of the models are not known, and the first request reports the error."""
+    settings.CLOSIENT_AUTH = {"MEMBERSHIPS": "nowhere.Teams"}
+    mount(path("<pk>/notes", own(CreateAPIView).as_view()))
+
+    assert "closient_auth.W031" not in {message.id for message in check_views()}
