@@ -19,9 +19,8 @@ from rest_framework.serializers import ModelSerializer
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.decorators import publishable
 from closient_auth.filters import OrganizationFilterBackend
-from closient_auth.mixins import OrganizationMixin
 from closient_auth.permissions import HasOrganizationPermission
-from tests.checks.views import BILLING, VIEW, extend, mix
+from tests.checks.views import BILLING, VIEW, extend
 from tests.models import Note, Project
 
 
@@ -168,16 +167,6 @@ def test_generic_view_with_a_fault(find, mount, base, attributes, id):
     mount(path("<pk>/", extend(base, "View", **{**common, **attributes}).as_view()))
 
     find(id)
-
-
-def test_mixin_whose_methods_are_not_called(find, mount):
-    """adrf calls ``afilter_queryset()`` and ``asave()``, so the mixin limits nothing."""
-    cls = mix(OrganizationMixin, extend(ProjectViewSet, "Reports", filter_backends=[]))
-    mount(*routes(cls))
-    find("W011")
-
-    mount(*routes(mix(OrganizationMixin, ProjectViewSet), serializer_class=ProjectSerializer))
-    find("W016")
 
 
 def test_parent_that_nobody_checks(run, find, mount):

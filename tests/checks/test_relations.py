@@ -262,13 +262,6 @@ def test_view_with_the_mixin(run, mount):
     assert run() == []
 
 
-def test_mixin_that_stands_too_late(find, mount):
-    """REST framework calls its own methods first, so the mixin changes nothing."""
-    mount(mix(NoteCreation, OrganizationMixin).as_view())
-
-    find("W029")
-
-
 def test_views_of_the_project_alone(find, mount):
     """A method that the project wrote takes a body, too."""
     mount(extend(GenericAPIView, "Own", **_copy(post=lambda view, request: None)).as_view())

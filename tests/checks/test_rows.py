@@ -147,12 +147,6 @@ def test_list_with_the_mixin(run, mount):
     assert run() == []
 
 
-def test_mixin_that_stands_too_late(find, mount):
-    mount(mix(ProjectList, OrganizationMixin).as_view())
-
-    find("W011")
-
-
 @pytest.mark.parametrize("queryset", [object(), [], type("Rows", (), {"model": "shop.Product"})()])
 def test_queryset_that_is_none(run, mount, queryset):
     mount(extend(ProjectDetail, "Rows", permission_classes=[IsAuthenticated], queryset=queryset).as_view())
