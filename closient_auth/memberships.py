@@ -193,7 +193,10 @@ class Memberships:
 
 def get_memberships() -> Memberships:
     """Return the ``Memberships`` of this project. Raise ``ImproperlyConfigured`` if ``MEMBERSHIPS`` names none."""
-    return _load(conf.MEMBERSHIPS)
+    path: object = conf.MEMBERSHIPS
+    if not isinstance(path, str):
+        raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] should be the dotted path of a class, not {path!r}.")
+    return _load(path)
 
 
 def read_uuid(text: str) -> UUID | None:
@@ -228,8 +231,9 @@ def get_organizations() -> models.QuerySet[Any]:
 
 @cache
 def _find_linked_models() -> list[type[models.Model]]:
-    # A row that the deletion of an organization deletes as well is no team, but for example its address.
-    links = [(model, _find_link(model)) for model in apps.get_models()]
+    # Proxies and subclasses inherit the field. A row that the deletion of an organization deletes is no team, but for example
+    # its address.
+    links = [(model, _find_link(model, is_own=True)) for model in apps.get_models()]
     return [model for model, name in links if name and _get_on_delete(model, name) is models.PROTECT]
 
 
@@ -238,10 +242,10 @@ def _get_on_delete(model: type[models.Model], name: str) -> Any:
     return field.remote_field.on_delete
 
 
-def _find_link(model: type[models.Model]) -> str | None:
-    """Return the name of a model's ``OneToOneField`` to ``Organization``, or ``None``."""
+def _find_link(model: type[models.Model], *, is_own: bool = False) -> str | None:
+    """Return the name of a model's ``OneToOneField`` to ``Organization``, or ``None``. ``is_own`` leaves out inherited ones."""
     for field in model._meta.concrete_fields:
-        is_own = field.one_to_one and not getattr(field.remote_field, "parent_link", False)
-        if is_own and field.related_model is _get_organization_model():
+        is_link = field.one_to_one and not getattr(field.remote_field, "parent_link", False)
+        if is_link and field.related_model is _get_organization_model() and (field.model is model or not is_own):
             return field.name
     return None

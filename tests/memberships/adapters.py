@@ -55,3 +55,12 @@ class NamedRoles(RoleMemberships):
 
     def named(self, organizations, name):
         return organizations.filter(name__iexact=name)
+
+
+class CalledTeams(TeamMemberships):
+    """The name of a team is whatever this attribute is."""
+
+    name: object = None
+
+    def get_name(self, obj):
+        return self.name

@@ -70,3 +70,25 @@ class CompanyDocument(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class FormerTeam(Team):
+    """A proxy, as projects make for the admin."""
+
+    class Meta:
+        proxy = True
+
+
+class Chapter(Team):
+    """A team with a table of its own for more fields."""
+
+    city = models.CharField(max_length=20)
+
+
+class Invoice(models.Model):
+    """A row that must not be deleted with its organization."""
+
+    organization = models.ForeignKey(Organization, models.PROTECT, db_constraint=False, related_name="invoices")
+
+    def __str__(self) -> str:
+        return str(self.pk)

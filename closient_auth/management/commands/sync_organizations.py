@@ -1,8 +1,10 @@
 from argparse import ArgumentParser
 from typing import Any
+from uuid import UUID
 
 from django.core.management import CommandError
 from django.db import router
+from django.db.models import ProtectedError, RestrictedError
 
 from closient_auth.management.base import DatabaseCommand, iter_pages, printable
 from closient_auth.memberships import get_memberships
@@ -10,6 +12,7 @@ from closient_auth.models import ApiKey, Organization
 from closient_auth.models.anchors import (
     ANCHOR_ID,
     ANCHOR_NAME,
+    delete_orphan,
     find_orphans,
     find_teams,
     get_name,
@@ -42,39 +45,51 @@ class Command(DatabaseCommand):
         rows = [row for team in iter_pages(find_teams(self.using)) if (row := self.repair(team))]
         for organization in iter_pages(orphans):
             live_keys = ApiKey.objects.using(self.using).active().filter(organization=organization).count()
-            row = _describe("deleted" if options["delete_orphans"] else "orphan", None, organization.name, organization)
-            rows.append({**row, "live_keys": live_keys})
-            if options["delete_orphans"] and not self.is_dry:
-                organization.delete(using=self.using)
+            event = self.handle_orphan(organization) if options["delete_orphans"] else "orphan"
+            if event:
+                row = _describe(event, None, organization.name, organization.pk)
+                rows.append({**row, "live_keys": live_keys})
         if options["json"]:
             self.write_json(rows, is_list=True)
         else:
             self.write(map(_to_line, rows), is_list=True)
+        events = [row["event"] for row in rows]
         if self.is_dry:
             self.note("Nothing was changed (--dry-run).")
-        elif any(row["event"] == "orphan" for row in rows):
+        elif "orphan" in events:
             self.note("The keys of the orphans work. Delete these organizations with --delete-orphans.")
+        if protected := events.count("protected"):
+            noun = "organization was" if protected == 1 else "organizations were"
+            raise CommandError(f"{protected} {noun} not deleted, because rows of your project refer to them.")
 
     def repair(self, team: Any) -> dict[str, Any] | None:
         """Create or rename the organization of a team, unless it is a dry run. Return a description of the change."""
         pk, name = getattr(team, ANCHOR_ID), get_name(team)
         if pk is None:
-            organization = None if self.is_dry else make_anchor(team, self.using)
+            if self.is_dry:
+                return _describe("created", team, name, None)
             # Another process may have been quicker.
-            return _describe("created", team, name, organization) if self.is_dry or organization else None
-        if getattr(team, ANCHOR_NAME) == name:
+            organization = make_anchor(team, self.using)
+            return None if organization is None else _describe("created", team, name, organization.pk)
+        if getattr(team, ANCHOR_NAME) == name or not (self.is_dry or rename_anchor(pk, name, self.using)):
             return None
-        organization = Organization.objects.using(self.using).get(pk=pk)
-        if not self.is_dry:
-            rename_anchor(organization, name, self.using)
-        return _describe("renamed", team, name, organization)
+        return _describe("renamed", team, name, pk)
+
+    def handle_orphan(self, organization: Organization) -> str:
+        """Delete an organization, unless it is a dry run. Return what happened; nothing if another process was quicker."""
+        if self.is_dry:
+            return "deleted"
+        try:
+            return "deleted" if delete_orphan(organization.pk, self.using) else ""
+        except (ProtectedError, RestrictedError):
+            return "protected"
 
 
-def _describe(event: str, team: Any, name: str, organization: Organization | None) -> dict[str, Any]:
+def _describe(event: str, team: Any, name: str, organization_id: UUID | None) -> dict[str, Any]:
     return {
         "event": event,
         "team": None if team is None else str(team.pk),
-        "organization": None if organization is None else str(organization.pk),
+        "organization": None if organization_id is None else str(organization_id),
         "name": name,
     }
 
