@@ -64,3 +64,24 @@ class CalledTeams(TeamMemberships):
 
     def get_name(self, obj):
         return self.name
+
+
+class UnknownTeams(TeamMemberships):
+    def get_model(self):
+        return None
+
+
+class MisspelledTeams(TeamMemberships):
+    model = "tests.Teem"
+
+
+class ListedTeams(TeamMemberships):
+    def get_users(self, organization):
+        return get_user_model().objects.filter(team_roles__team__organization=organization.pk)
+
+
+class OpenTeams(TeamMemberships):
+    """A mistake: all users are listed as members."""
+
+    def get_users(self, organization):
+        return get_user_model().objects.all()

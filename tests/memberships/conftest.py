@@ -5,6 +5,9 @@ from django.apps import apps
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
 from closient_auth.models.anchors import connect_signals
+from tests.commands.conftest import refuse
+
+__all__ = ["refuse"]
 
 SIGNALS = {"keep": pre_save, "update": post_save, "find": pre_delete, "delete": post_delete}
 
