@@ -27,8 +27,8 @@ def get_organization_paths(model: type[Model]) -> tuple[str, ...]:
 
 
 def within(organization: Organization, paths: tuple[str, ...]) -> Q:
-    """Return the condition for rows of which one of these paths leads to the organization."""
-    condition = Q()
+    """Return the condition for rows of which one of these paths leads to the organization; no row, if there is no path."""
+    condition = Q(pk__in=())
     for path in paths:
         condition |= Q(**{path: organization.pk})
     return condition
@@ -40,15 +40,18 @@ def _find_paths(model: type[Model], same: type[Model] | None) -> tuple[str, ...]
     if _is_organization(model, same):
         return ("pk",)
     level: dict[str, type[Model]] = {"": model}
-    seen = {model, get_user_model()}
+    # A proxy has the rows of its concrete model.
+    seen = {model._meta.concrete_model, get_user_model()._meta.concrete_model}
     for _ in range(MAX_LENGTH):
         following = {
             f"{path}{field.name}": field.related_model for path, at in level.items() for field in _iter_links(at)
         }
         if found := tuple(path for path, related in following.items() if _is_organization(related, same)):
             return found
-        level = {f"{path}__": related for path, related in following.items() if related not in seen}
-        seen.update(level.values())
+        level = {
+            f"{path}__": related for path, related in following.items() if related._meta.concrete_model not in seen
+        }
+        seen.update(related._meta.concrete_model for related in level.values())
     return ()
 
 
