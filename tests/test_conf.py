@@ -23,6 +23,7 @@ DEFAULTS = {
     "KEY_LIFETIME_DAYS": 0,
     "MAX_KEY_LIFETIME_DAYS": 0,
     "ORGANIZATION_CREATION": "anyone",
+    "MEMBERSHIPS": "closient_auth.models.memberships.RoleMemberships",
 }
 OTHERS = {
     "HEADER": "X-Key",
@@ -43,6 +44,7 @@ OTHERS = {
     "KEY_LIFETIME_DAYS": 7,
     "MAX_KEY_LIFETIME_DAYS": 8,
     "ORGANIZATION_CREATION": "staff",
+    "MEMBERSHIPS": "tests.memberships.adapters.TeamMemberships",
 }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, ProgrammingError
-from django.db.models import PROTECT
+from django.db.models import PROTECT, Model, UUIDField
 
 from closient_auth.checks.rules import Finding
 from closient_auth.conf import conf
@@ -21,10 +21,15 @@ def find_invalid_class() -> Iterator[Finding]:
     """Find a class that cannot decide about requests."""
     try:
         memberships = get_memberships()
-        memberships.get_model()
+        model = memberships.get_model()
     except ImproperlyConfigured as error:
-        yield _bad(f" is not usable: {error}", EXAMPLE)
+        yield _bad(f" is not usable: {str(error).rstrip('.')}", EXAMPLE)
         return
+    if model is not None and memberships.get_anchor_field() is None and not _has_uuids(model):
+        advice = "Add such a field with null=True, on_delete=PROTECT and editable=False."
+        yield _bad(
+            f" needs {model._meta.label} to have UUIDs as primary keys or a OneToOneField to Organization", advice
+        )
     for name in REQUIRED:
         if getattr(type(memberships), name) is getattr(Memberships, name):
             yield _bad(f" should have a method {name}()", f"Define it in {type(memberships).__qualname__}.")
@@ -71,6 +76,13 @@ def find_unanchored(using: str) -> Iterator[Finding]:
         yield Finding("W032", values={"count": teams, "model": model._meta.label})
     if orphans:
         yield Finding("W033", values={"count": orphans, "model": model._meta.label})
+
+
+def _has_uuids(model: type[Model]) -> bool:
+    field: Any = model._meta.pk
+    while field.remote_field:
+        field = field.target_field
+    return isinstance(field, UUIDField)
 
 
 def _bad(problem: str, advice: str) -> Finding:

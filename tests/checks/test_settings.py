@@ -28,6 +28,7 @@ NAMES = {
     "KEY_LIFETIME_DAYS",
     "MAX_KEY_LIFETIME_DAYS",
     "ORGANIZATION_CREATION",
+    "MEMBERSHIPS",
     "RATE_LIMIT_POLICY",
 }
 COUNTS = {
@@ -70,6 +71,7 @@ def test_settings_that_use_everything_are_silent(run, settings):
         "KEY_LIFETIME_DAYS": 90,
         "MAX_KEY_LIFETIME_DAYS": 36_500,
         "ORGANIZATION_CREATION": "django.contrib.auth.get_user",
+        "MEMBERSHIPS": "tests.memberships.adapters.NamedRoles",
         "RATE_LIMIT_POLICY": "structured",
     }
 

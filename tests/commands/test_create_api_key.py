@@ -172,6 +172,7 @@ def test_key_that_could_not_be_printed_is_not_kept(acme):
         "list_api_keys",
         "list_ownerless_organizations",
         "remind_expiring_api_keys",
+        "sync_organizations",
     ],
 )
 def test_help(capsys, name):

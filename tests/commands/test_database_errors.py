@@ -37,10 +37,13 @@ def unmigrated(transactional_db):
         (["remind_expiring_api_keys"], "Database error: "),
         (["revoke_api_key", str(uuid4())], "Nothing was revoked: database error: "),
         (["rotate_api_key", str(uuid4())], "No key was rotated: database error: "),
+        (["sync_organizations"], "Database error: "),
     ],
     ids=lambda value: value[0],
 )
-def test_unmigrated_database(unmigrated, refuse, arguments, start):
+def test_unmigrated_database(unmigrated, refuse, settings, arguments, start):
+    if arguments == ["sync_organizations"]:
+        settings.CLOSIENT_AUTH = {"MEMBERSHIPS": "tests.memberships.adapters.TeamMemberships"}
     refused = refuse(*arguments)
     assert refused.error.startswith(start)
     assert refused.error.endswith(f". {CHECK}")

@@ -56,6 +56,16 @@ def test_json(run, refuse):
     assert refused.error.startswith("1 organization has no active Owner.")
 
 
+def test_project_with_members_of_its_own(refuse, settings):
+    """Such a project has no Owners, and all its organizations would be listed."""
+    organization("acme")
+    settings.CLOSIENT_AUTH = {"MEMBERSHIPS": "tests.memberships.adapters.TeamMemberships"}
+
+    refused = refuse("list_ownerless_organizations")
+    assert refused.error == "Your project has members of its own (CLOSIENT_AUTH['MEMBERSHIPS']), and so its own rule."
+    assert refused.stdout == ""
+
+
 @pytest.mark.parametrize(
     "behind_our_back",
     [

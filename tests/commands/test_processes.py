@@ -27,6 +27,7 @@ COMMANDS = [
     "list_ownerless_organizations",
     "revoke_api_key",
     "rotate_api_key",
+    "sync_organizations",
 ]
 # Run several commands, with a NUL after the output of each.
 RUN = """
