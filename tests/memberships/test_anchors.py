@@ -297,6 +297,30 @@ def test_team_that_was_saved_before_its_organization(teams):
     assert Team.objects.get().code == "new"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_stale_team_without_a_transaction(teams):
+    Team.objects.bulk_create([Team(name="Acme")])
+    stale = Team.objects.get()
+    organization = make_anchor(Team.objects.get(), "default")
+
+    stale.save()
+
+    assert Organization.objects.get() == anchor(stale) == organization
+
+
+def test_stale_team_that_is_gone(teams):
+    """Django inserts the row again, and the team gets a new organization."""
+    team = make()
+    old, stale = team.organization_id, Team.objects.get()
+    team.delete()
+
+    stale.organization = None
+    stale.save()
+
+    assert Organization.objects.get() == anchor(stale)
+    assert stale.organization_id != old
+
+
 @pytest.mark.parametrize("fields", [["code"], ["name"]])
 def test_stale_team_with_update_fields(teams, fields):
     Team.objects.bulk_create([Team(name="Acme")])

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models.signals import post_delete, post_save
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -191,6 +192,49 @@ def test_rows_of_the_project_protect_an_orphan(teams, refuse):
     refused = refuse("sync_organizations", "--delete-orphans", "--json")
     assert refused.error == "2 organizations were not deleted, because rows of your project refer to them."
     assert [row["event"] for row in json.loads(refused.stdout)] == ["protected"] * 2
+
+
+def test_orphan_that_another_process_deletes_meanwhile(teams):
+    Team.objects.create(name="Good")
+    first, second = sorted((orphan(name, keys=1) for name in "ab"), key=lambda row: row.pk)
+
+    def delete_second(instance, **kwargs):
+        Organization.objects.filter(pk=second.pk).exclude(pk=instance.pk).delete()
+
+    post_delete.connect(delete_second, sender=Organization)
+    try:
+        stdout, _ = sync("--delete-orphans")
+    finally:
+        post_delete.disconnect(delete_second, sender=Organization)
+
+    assert [line.split()[:2] for line in stdout.splitlines()] == [["deleted", str(first.pk)]]
+    assert AuditEntry.objects.filter(event="organization_deleted").count() == 2
+
+
+@pytest.mark.parametrize("change", ["create", "rename", "delete"])
+def test_team_that_another_process_changes_meanwhile(bulk, change):
+    """The page of teams was read before. Nothing is reported that the command has not done."""
+    bulk("First", "Second")
+    if change != "create":
+        for team in Team.objects.all():
+            team.save()
+        Team.objects.filter(name="Second").update(name="Other")
+        Team.objects.filter(name="First").update(name="Another")
+    second = Team.objects.order_by("pk")[1]
+
+    def change_second(instance, **kwargs):
+        post_save.disconnect(change_second, sender=Organization)
+        if change == "delete":
+            Team.objects.get(pk=second.pk).delete()
+        else:
+            Team.objects.get(pk=second.pk).save()
+
+    post_save.connect(change_second, sender=Organization)
+    stdout, _ = sync()
+
+    assert len(stdout.splitlines()) == 1
+    assert sync() == ("", "")
+    assert Organization.objects.count() == Team.objects.count() == (1 if change == "delete" else 2)
 
 
 def test_class_of_another_project(teams, refuse):
