@@ -43,6 +43,13 @@ def orphan(name="Orphan", keys=0):
     return organization
 
 
+def orphans(*names):
+    """Create organizations with a key each, and return them in the order of the database."""
+    pks = [orphan(name, keys=1).pk for name in names]
+    # MariaDB sorts UUIDs differently from Python.
+    return list(Organization.objects.filter(pk__in=pks).order_by("pk"))
+
+
 @pytest.fixture
 def bulk(teams):
     """Return a function to create teams without organizations: ``bulk("Acme", "Borg")``."""
@@ -175,7 +182,7 @@ def test_orphans_are_deleted_with_their_keys(world):
 
 def test_rows_of_the_project_protect_an_orphan(teams, refuse):
     Team.objects.create(name="Good")
-    first, second, last = sorted((orphan(name, keys=1) for name in "abc"), key=lambda row: row.pk)
+    first, second, last = orphans("a", "b", "c")
     Invoice.objects.create(organization=second)
 
     refused = refuse("sync_organizations", "--delete-orphans")
@@ -196,7 +203,7 @@ def test_rows_of_the_project_protect_an_orphan(teams, refuse):
 
 def test_orphan_that_another_process_deletes_meanwhile(teams):
     Team.objects.create(name="Good")
-    first, second = sorted((orphan(name, keys=1) for name in "ab"), key=lambda row: row.pk)
+    first, second = orphans("a", "b")
 
     def delete_second(instance, **kwargs):
         Organization.objects.filter(pk=second.pk).exclude(pk=instance.pk).delete()
@@ -341,7 +348,7 @@ def test_pages(bulk, monkeypatch, number):
     monkeypatch.setattr("closient_auth.management.base.PAGE_SIZE", 2)
     bulk(*(f"Team {n}" for n in range(number)))
     Team.objects.create(name="Good")
-    orphans = {orphan() for _ in range(number)}
+    left = {orphan().pk for _ in range(number)}
 
     stdout, _ = sync()
 
@@ -349,7 +356,7 @@ def test_pages(bulk, monkeypatch, number):
     assert events == ["created"] * number + ["orphan"] * number
     assert not Team.objects.filter(organization=None).exists()
     stdout, _ = sync("--delete-orphans")
-    assert {UUID(line.split()[1]) for line in stdout.splitlines()} == {row.pk for row in orphans}
+    assert {UUID(line.split()[1]) for line in stdout.splitlines()} == left
     assert set(Organization.objects.values_list("team__name", flat=True)) == {
         "Good",
         *(f"Team {n}" for n in range(number)),
