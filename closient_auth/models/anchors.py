@@ -20,8 +20,6 @@ from closient_auth.models.locks import lock_rows
 from closient_auth.models.organizations import Organization, OrganizationQuerySet
 
 NAME_LENGTH = Organization._meta.get_field("name").max_length
-
-
 # The annotations of ``find_teams()``. A model may have a field with a shorter name.
 ANCHOR_ID, ANCHOR_NAME = "_closient_auth_anchor_id", "_closient_auth_anchor_name"
 
@@ -85,8 +83,9 @@ def rename_anchor(pk: Any, name: str, using: str) -> bool:
     """Rename an organization. Return whether this changed it: another process may have renamed or deleted it."""
     with transaction.atomic(using=using):
         lock_rows(Organization, [pk], using)
-        organization = Organization.objects.using(using).filter(pk=pk).exclude(name=name).first()
-        if organization is None:
+        organization = Organization.objects.using(using).filter(pk=pk).first()
+        # Some databases compare names without regard to case, so this is no condition of the query.
+        if organization is None or organization.name == name:
             return False
         organization.name = name
         organization.save(using=using, update_fields=["name"])
