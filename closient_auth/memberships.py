@@ -151,9 +151,11 @@ class Memberships:
         """Return those of the organizations that have all these names, each once."""
         ids = [read_uuid(name) for name in names]
         found = list(self._filter_named(organizations, names, ids)[:limit])
-        # A project may have names that look like an id.
         if not found and any(ids) and self.names_by_itself:
-            found = list(self._filter_named(organizations, names, [None] * len(names))[:limit])
+            # A project may have names that look like an id.
+            known = set(organizations.filter(pk__in=filter(None, ids)).values_list("pk", flat=True))
+            ids = [pk if pk in known else None for pk in ids]
+            found = list(self._filter_named(organizations, names, ids)[:limit])
         return found
 
     def is_named(self, organization: Any, name: str) -> bool:

@@ -148,8 +148,9 @@ class OwnOrganizationField(TextField):
     default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id or slug.")}
 
     def to_internal_value(self, data: Any) -> Organization:  # type: ignore[override]
-        found = get_memberships().find(self.context["request"].user, [self.text.run_validation(data)], limit=1)
-        if not found:
+        found = get_memberships().find(self.context["request"].user, [self.text.run_validation(data)], limit=2)
+        # The names of a project need not be unique.
+        if len(found) != 1:
             self.fail("does_not_exist")
         return found[0].organization  # type: ignore[no-any-return]
 

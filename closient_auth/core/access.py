@@ -116,8 +116,8 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     superuser status counts (``Actor.is_superuser``). ``api_key`` authenticated the request, if any.
 
     Raise ``Refused``: ``not_authenticated``; ``not_found``, also for another organization than that to which the key is
-    restricted; ``organization_required`` without names for a user who does not have exactly one membership;
-    ``organization_suspended``; ``user_key_not_allowed``.
+    restricted; ``organization_required`` without names for a user who does not have exactly one membership, or with names of
+    several organizations; ``organization_suspended``; ``user_key_not_allowed``.
     """
     memberships = get_memberships()
     if isinstance(user, OrganizationPrincipal):
@@ -128,9 +128,12 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     if not user or not user.is_authenticated or not user.is_active:
         raise Refused("not_authenticated")
     if names and is_superuser:
-        organizations = memberships.find_named(get_organizations(), names, limit=1)
+        organizations = memberships.find_named(get_organizations(), names, limit=MAX_ORGANIZATIONS)
         if not organizations:
             raise Refused("not_found")
+        # The names of a project need not be unique.
+        if len(organizations) != 1:
+            raise _require_choice(organizations)
         return Access(organizations[0], is_superuser=True)
     found = memberships.find(user, names, limit=MAX_ORGANIZATIONS)
     restricted_to = api_key and api_key.restricted_to_id
@@ -141,9 +144,8 @@ def find_access(user: Any, names: Sequence[str], *, is_superuser: bool, api_key:
     if len(found) != 1 or not own:
         # Do not ask users without a membership to name an organization: any name would return 404.
         text = None if own or is_superuser else NO_ORGANIZATION
-        organizations = [row.organization for row in own if _find_key_refusal(row.organization, api_key) is None]
-        described = sorted(map(_describe, organizations), key=itemgetter("name"))
-        raise Refused("organization_required", text, organizations=described)
+        open_to_key = [row.organization for row in own if _find_key_refusal(row.organization, api_key) is None]
+        raise _require_choice(open_to_key, text)
     return _get_member_access(own[0], is_superuser, api_key)
 
 
@@ -155,6 +157,11 @@ def _get_member_access(member: Member, is_superuser: bool, api_key: ApiKey | Non
         raise refused
     permissions = organization.get_effective_permissions(member.get_permissions(), api_key)
     return Access(organization, permissions, is_superuser)
+
+
+def _require_choice(organizations: Sequence[Organization], text: Any = None) -> Refused:
+    described = sorted(map(_describe, organizations), key=itemgetter("name"))
+    return Refused("organization_required", text, organizations=described)
 
 
 def _find_key_refusal(organization: Organization, api_key: ApiKey | None) -> Refused | None:

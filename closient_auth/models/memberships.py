@@ -264,10 +264,16 @@ class RoleMemberships(Memberships):
         memberships = self._get_memberships(user)
         if within is not None:
             memberships = memberships.filter(organization__in=within)
-        if names:
-            ids = [read_uuid(name) for name in names]
-            memberships = memberships.filter(organization__in=self._filter_named(get_organizations(), names, ids))
-        return [_as_member(membership) for membership in memberships[:limit]]
+        if not names:
+            return [_as_member(membership) for membership in memberships[:limit]]
+        ids = [read_uuid(name) for name in names]
+        named = memberships.filter(organization__in=self._filter_named(get_organizations(), names, ids))
+        found = list(named[:limit])
+        if not found and any(ids) and self.names_by_itself:
+            # A name of the project that looks like an id, as in ``find_named()``.
+            organizations = self.find_named(self.find_organizations(user), names)
+            found = list(memberships.filter(organization__in=organizations)[:limit])
+        return [_as_member(membership) for membership in found]
 
     def find_member(self, user: Any, organization: Organization) -> Member | None:
         membership = self._get_memberships(user).filter(organization=organization.pk).first()

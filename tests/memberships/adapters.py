@@ -85,3 +85,17 @@ class OpenTeams(TeamMemberships):
 
     def get_users(self, organization):
         return get_user_model().objects.all()
+
+
+class TextMemberships(TeamMemberships):
+    """A mistake: a string instead of a list."""
+
+    def get_permissions(self, user, organization):
+        return "organization.view_organization"
+
+
+class SilentMemberships(TeamMemberships):
+    """A mistake: no ``return``."""
+
+    def get_permissions(self, user, organization):
+        pass
