@@ -92,17 +92,18 @@ class OrganizationPrincipal:
 
     get_all_permissions = get_user_permissions
 
+    # Finding the organization of a project's team may take a query.
     async def ahas_perm(self, perm: str, obj: object = None) -> bool:
-        return self.has_perm(perm, obj)
+        return await sync_to_async(self.has_perm)(perm, obj)
 
     async def ahas_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
-        return self.has_perms(perm_list, obj)
+        return await sync_to_async(self.has_perms)(perm_list, obj)
 
     async def ahas_module_perms(self, module: str) -> bool:
         return self.has_module_perms(module)
 
     async def aget_user_permissions(self, obj: object = None) -> set[str]:
-        return self.get_user_permissions(obj)
+        return await sync_to_async(self.get_user_permissions)(obj)
 
     async def aget_group_permissions(self, obj: object = None) -> set[str]:
         return self.get_group_permissions(obj)
