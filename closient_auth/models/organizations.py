@@ -306,10 +306,16 @@ class Organization(AuditedModel):
                 yield
 
     def require_role_change(self, by: By, old: str | None, new: str | None, *, own: bool = False) -> None:
-        """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check."""
+        """Raise ``PermissionDenied`` if ``may_change_role()`` refuses the change; ``by=None`` skips the check.
+
+        With a project's own ``MEMBERSHIPS``, raise it for every actor.
+        """
         if by is None:
             return
         rank, permissions = self.require_standing(by, own=own)
+        # A row of ``Membership`` would mean nothing there, and an invitation would promise it.
+        if not get_memberships().uses_roles:
+            raise PermissionDenied(_("This project has members of its own."))
         # A key of an Owner that lacks a permission of Owners must not make other Owners.
         if rank == Role.OWNER and not permissions >= get_role_permissions(rank):
             rank = Role.MANAGER

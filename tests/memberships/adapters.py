@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from closient_auth.memberships import Memberships
 from closient_auth.models import Organization
 from closient_auth.models.memberships import RoleMemberships
+from closient_auth.roles import Permission
 from tests.memberships.models import TeamRole
 
 PERMISSIONS = {
@@ -99,3 +100,17 @@ class SilentMemberships(TeamMemberships):
 
     def get_permissions(self, user, organization):
         pass
+
+
+class AllMemberships(TeamMemberships):
+    """Each member has all permissions."""
+
+    def get_permissions(self, user, organization):
+        return [*Permission, "orders.refund"]
+
+
+class KeyMemberships(TeamMemberships):
+    """Each member manages keys, and may not view."""
+
+    def get_permissions(self, user, organization):
+        return [Permission.MANAGE_API_KEYS]
