@@ -5,7 +5,7 @@ By default, the rows of ``Membership`` decide. A project with teams of its own n
 ``Organization`` that keys belong to.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,8 +31,8 @@ class Member(NamedTuple):
     def get_permissions(self) -> frozenset[str]:
         """Return the permissions of the user. Raise ``ImproperlyConfigured`` if the project returns no collection of names."""
         names = self.get_names()
-        # Each letter of a string would be a permission.
-        if isinstance(names, str) or not isinstance(names, Iterable):
+        # Each letter of a string would be a permission, and each name that a dictionary maps to false.
+        if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
             raise ImproperlyConfigured(f"get_permissions() should return names of permissions, not {names!r}.")
         return frozenset(map(str, names))
 
