@@ -13,6 +13,7 @@ import pytest
 from closient_auth.api import serializers
 
 PROGRAM = """
+import json
 import sys
 
 import django
@@ -25,16 +26,17 @@ values = {name: value for name, value in vars(defaults).items() if name.isupper(
 values["INSTALLED_APPS"] = [*defaults.INSTALLED_APPS, "drf_spectacular"]
 values["REST_FRAMEWORK"] = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 values["ROOT_URLCONF"] = sys.argv[1]
-values["CLOSIENT_AUTH"] = {"HEADER": "X-Acme-Key"}
+values["CLOSIENT_AUTH"] = {"HEADER": "X-Acme-Key", **json.loads(sys.argv[2])}
 settings.configure(**values)
 django.setup()
 call_command("spectacular", "--fail-on-warn", "--validate", "--format", "openapi-json")
 """
 
 
-def describe(urlconf):
+def describe(urlconf, **values):
+    """Return the document of a URLconf, with these values in ``CLOSIENT_AUTH``. Fail if there are warnings."""
     process = subprocess.run(
-        [sys.executable, "-c", PROGRAM, urlconf],
+        [sys.executable, "-c", PROGRAM, urlconf, json.dumps(values)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

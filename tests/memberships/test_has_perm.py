@@ -241,7 +241,7 @@ PRINCIPALS = {
 
 @pytest.mark.parametrize("prefix", PRINCIPALS)
 def test_principal(acme, globex, unanchored, prefix):
-    principal = get_principal(make_key(prefix, organization=acme.organization)[0])
+    principal = OrganizationPrincipal(make_key(prefix, organization=acme.organization)[0])
 
     for obj in (acme, acme.organization):
         assert principal.get_all_permissions(obj) == principal.get_user_permissions(obj) == PRINCIPALS[prefix]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -300,7 +301,7 @@ def test_rows_of_membership_mean_nothing(ask_as, acme, globex):
     assert ask_as(ada, "/organizations/Acme.Inc/") == NOT_FOUND
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, Any], Any]] = {
     "permissions": ({"permissions": ["orders.refund"]}, lacks(VIEW)),
     "restricted to another": ({"restricted_to": "globex"}, NOT_FOUND),
     "shut out": ({"shut_out": True}, "user_key_not_allowed"),
@@ -311,7 +312,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("name", REFUSALS)
 def test_key_has_less_than_its_user(ask, acme, globex, name):
-    given, expected = dict(REFUSALS[name][0]), REFUSALS[name][1]
+    given, expected = REFUSALS[name]
     ada = join(acme, "clerk", "lead")
     TeamRole.objects.create(team=globex, user=ada, name="clerk")
     key, raw_key = make_key(

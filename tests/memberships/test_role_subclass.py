@@ -132,7 +132,7 @@ def test_permissions_are_those_of_the_role(named, market):
     assert get_memberships().get_permissions(member.user, market) == expected
     assert get_memberships().get_permissions(stranger, market) == frozenset()
     assert get_memberships().find_member(stranger, market) is None
-    assert list(get_memberships().get_users(market)) == [member.user]
+    assert list(RoleMemberships().get_users(market)) == [member.user]
 
 
 def test_rules_about_roles_stay(named, market):
