@@ -114,3 +114,9 @@ class KeyMemberships(TeamMemberships):
 
     def get_permissions(self, user, organization):
         return [Permission.MANAGE_API_KEYS]
+
+
+class SluggedMemberships(TeamMemberships):
+    """The teams have no names of their own in URLs."""
+
+    named = Memberships.named

@@ -272,6 +272,15 @@ def test_several_roles_in_one_team(ask_as, call, acme):
     assert call("/projects/", user=ada, method="post", data={"name": "A"}).status_code == HTTPStatus.CREATED
 
 
+def test_several_roles_in_a_team_without_a_name_of_its_own(settings, ask_as, acme, globex):
+    ada = join(acme, "clerk", "lead")
+    use(settings, "SluggedMemberships")
+
+    for address in ("/organization/", "/organizations/acme/", f"/organizations/{acme.organization.pk}/"):
+        assert ask_as(ada, address) == ACME
+    assert ask_as(ada, "/organizations/globex/") == ask_as(ada, "/organizations/Acme.Inc/") == NOT_FOUND
+
+
 def test_several_teams_and_nothing_said(ask, acme, globex):
     make_team("Initech")
     ada = join(acme, "clerk", "lead")
