@@ -9,15 +9,21 @@ from tests.commands.conftest import refuse
 
 __all__ = ["refuse"]
 
+
+def use(settings, name):
+    """Use a class of ``adapters.py``, without the signals that keep the organizations up to date."""
+    settings.CLOSIENT_AUTH = {"MEMBERSHIPS": f"tests.memberships.adapters.{name}"}
+
+
 SIGNALS = {"keep": pre_save, "update": post_save, "find": pre_delete, "delete": post_delete}
 
 
 @pytest.fixture
 def connect(settings):
-    """Return a function to use a class of ``adapters.py`` until the end of the test: ``connect("TeamMemberships")``."""
+    """Return a function that does the same with the signals: ``connect("TeamMemberships")``."""
 
     def connect(name):
-        settings.CLOSIENT_AUTH = {"MEMBERSHIPS": f"tests.memberships.adapters.{name}"}
+        use(settings, name)
         connect_signals()
 
     yield connect
