@@ -6,10 +6,12 @@ from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import ProtectedError
 from django.test.utils import CaptureQueriesContext
 
+from closient_auth.actors import Actor
 from closient_auth.memberships import get_memberships
 from closient_auth.models import LastOwnerError, Organization
 from closient_auth.models.memberships import RoleMemberships
@@ -148,3 +150,32 @@ def test_rules_about_roles_stay(named, market):
     assert list(Organization.objects.owned_alone_by(owner.user)) == [market]
     ken = UserFactory.create()
     assert Organization.objects.create_organization(name="New", owner=ken, by=ken).memberships.get().role == "owner"
+
+
+def test_permissions_of_a_row(named, market):
+    """Code of a project may ask a row of ``Membership`` itself."""
+    member = MembershipFactory.create(organization=market, role="billing")
+    view = "organization.view_organization"
+    here, _ = make_key("csu", user=member.user, permissions=[view])
+    elsewhere, _ = make_key("csu", user=member.user, restricted_to=MembershipFactory.create().organization)
+
+    assert member.get_permissions() == {view, "organization.manage_billing"}
+    assert member.get_permissions(here) == {view}
+    assert member.get_permissions(elsewhere) == frozenset()
+
+
+def test_key_of_an_owner_with_less_makes_no_owner(named, market):
+    """The key lacks permissions of an Owner, so it is not to make somebody who has them."""
+    owner = MembershipFactory.create(organization=market, role="owner").user
+    editor = MembershipFactory.create(organization=market, role="editor")
+    permissions = ["organization.view_organization", "organization.manage_members"]
+    key, _ = make_key("csu", user=owner, permissions=permissions)
+
+    with pytest.raises(PermissionDenied, match=r"^Your role does not allow this change to members\.$"):
+        editor.change_role("owner", by=Actor(owner, key))
+    editor.refresh_from_db()
+    assert editor.role == "editor"
+    editor.change_role("manager", by=Actor(owner, key))
+    editor.change_role("owner", by=owner)
+    editor.refresh_from_db()
+    assert editor.role == "owner"
