@@ -4,9 +4,9 @@ import pytest
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from after.world import ROLES, get_body, make_key, send, snapshot
+from after.world import ROLES, User, get_body, make_key, send, snapshot
 from closient_auth.models import ApiKey, Organization
-from teams.models import Team, TeamMember, User
+from teams.models import Team, TeamMember
 
 
 def delete_with_the_model(world):

@@ -5,6 +5,7 @@ import pytest
 from after.world import get_body, make_key, send
 from teams.models import Team
 
+NOT_FOUND = (404, {"detail": "Not found."})
 CREDENTIALS = ["business key", "user key", "session", "superuser's session"]
 
 
@@ -41,14 +42,14 @@ def test_id_in_the_url_and_the_header(world, credential):
 def test_two_different_names(world, credential):
     for team in ("south", str(world.south.organization_id)):
         response = send("GET", "/api/teams/North.Side/projects/", team=team, **credential)
-        assert (response.status_code, get_body(response)["code"]) == (404, "not_found")
+        assert (response.status_code, get_body(response)) == NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["nowhere", "North", "", "%00", "5", "North.Side/"])
 def test_unknown_name(credential, name):
     response = send("GET", "/api/tasks/", team=name, **credential)
 
-    assert (response.status_code, get_body(response)["code"]) == (404, "not_found")
+    assert (response.status_code, get_body(response)) == NOT_FOUND
 
 
 def test_slug_of_the_organization_is_not_a_name(world, credential):
@@ -57,7 +58,7 @@ def test_slug_of_the_organization_is_not_a_name(world, credential):
 
     response = send("GET", "/api/tasks/", team=slug, **credential)
 
-    assert (response.status_code, get_body(response)["code"]) == (404, "not_found")
+    assert (response.status_code, get_body(response)) == NOT_FOUND
 
 
 def test_new_name_acts_at_once(world, credential):

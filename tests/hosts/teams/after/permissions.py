@@ -2,9 +2,10 @@
 
 import pytest
 
+from after.world import User
 from closient_auth.models import ApiKey
 from closient_auth.principals import OrganizationPrincipal
-from teams.models import Team, User
+from teams.models import Team
 
 VIEW, PLAN, BILL = "organization.view_organization", "organization.contribute_organization", "planning.bill"
 

@@ -3,8 +3,8 @@
 import pytest
 from django.utils import timezone
 
-from after.world import get_body, make_key, send
-from teams.models import TeamMember, TeamRole, User
+from after.world import User, get_body, make_key, send
+from teams.models import TeamMember, TeamRole
 from teams.staffing import add_people, change_role, swap_roles
 
 PROJECTS = "/api/teams/North.Side/projects/"

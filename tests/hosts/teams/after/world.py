@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import connection, transaction
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from closient_auth.models import ApiKey, ExpiryReminder, Organization
+from closient_auth.models import ApiKey, AuditEntry, ExpiryReminder, Organization
 from planning.models import Project, Task
 from teams.models import Team, TeamMember, TeamRole
 
@@ -26,6 +26,29 @@ ROLES = {
     "idle": [],
     "gone": ["admin"],
 }
+# The people of ``World.make_credentials()``, and the columns of their user keys.
+PEOPLE = {
+    "out": "zoe",
+    "gon": "gone",
+    "idl": "idle",
+    "vic": "vic",
+    "pia": "pia",
+    "ava": "ava",
+    "lea": "lea",
+    "ada": "ada",
+    "sup": "root",
+}
+USER_KEYS = {
+    "u-o": "zoe",
+    "u-g": "gone",
+    "u-i": "idle",
+    "u-v": "vic",
+    "u-p": "pia",
+    "u-a": "ava",
+    "u-l": "lea",
+    "u-d": "ada",
+    "u-s": "root",
+}
 # The path from a row to its team, or to the organization of its team.
 PATHS = {
     Team: "pk",
@@ -36,7 +59,8 @@ PATHS = {
     Organization: "team",
     ExpiryReminder: "api_key__organization__team",
 }
-UNSTABLE = {"last_used"}
+# Every request with a key may write these, and the use of a revoked key is an event.
+UNSTABLE = {"last_used", "exposure_reported_at"}
 
 
 def make_key(holder, prefix=None, **options):
@@ -75,21 +99,37 @@ def undone():
 
 def snapshot(team=None):
     """Return all rows of the project and the package, or only those of one team."""
-    found = {}
-    for label in ("teams", "planning", "closient_auth"):
-        for model in apps.get_app_config(label).get_models():
-            rows = model._base_manager.order_by("pk")
-            if team is not None:
-                path = PATHS.get(model) or ("organization__team" if "organization" in get_fields(model) else None)
-                # The audit log has the id of the organization only.
-                rows = rows.filter(**{path: team.pk} if path else {"organization_id": team.organization_id})
-            fields = [field for field in get_fields(model, "attname") if field not in UNSTABLE]
-            found[model._meta.label] = list(rows.values_list(*fields))
-    return found
+    return Snapshot(team).read()
 
 
-def get_fields(model, attribute="name"):
-    return [getattr(field, attribute) for field in model._meta.concrete_fields]
+class Snapshot:
+    """The SQL for all rows of the project and the package, or only for those of one team. Tests read them often."""
+
+    def __init__(self, team=None):
+        self.queries = {}
+        for label in ("teams", "planning", "closient_auth"):
+            for model in apps.get_app_config(label).get_models():
+                self.queries[model._meta.label] = self._compile(model, team)
+
+    def _compile(self, model, team):
+        rows, fields = model._base_manager.order_by("pk"), model._meta.concrete_fields
+        if model is AuditEntry:
+            rows = rows.exclude(event="revoked_api_key_used")
+        if team is not None:
+            has_organization = any(field.name == "organization" for field in fields)
+            path = PATHS.get(model) or ("organization__team" if has_organization else None)
+            # The audit log has the id of the organization only.
+            rows = rows.filter(**{path: team.pk} if path else {"organization_id": team.organization_id})
+        names = [field.attname for field in fields if field.name not in UNSTABLE]
+        return rows.values_list(*names).query.sql_with_params()
+
+    def read(self):
+        found = {}
+        for label, query in self.queries.items():
+            with connection.cursor() as cursor:
+                cursor.execute(*query)
+                found[label] = sorted(cursor.fetchall(), key=repr)
+        return found
 
 
 class World:
@@ -103,6 +143,8 @@ class World:
         self.north.remove(self.users["gone"])
         self.south.set_roles(self.users["zoe"], ["admin"])
         self.south.set_roles(User.objects.create_user("sue"), ["viewer"])
+        everybody = User.objects.order_by("pk")
+        self.own_keys = {user.username: ApiKey.objects.create_key(prefix="csu", user=user)[0].pk for user in everybody}
         self.rows = {team: self._make_rows(team) for team in (self.north, self.south)}
 
     def _make_rows(self, team):
@@ -113,23 +155,24 @@ class World:
             "task": project.tasks.create(title=f"{team} plan").pk,
             "member": member.user.username,
             "key": ApiKey.objects.create_key(prefix="csb", organization=team.organization, name="rows")[0].pk,
-            "user_key": ApiKey.objects.create_key(prefix="csu", user=member.user, name="rows")[0].pk,
+            "user_key": self.own_keys[member.user.username],
         }
 
     def make_credentials(self):
         """Return the arguments of ``send()`` for every principal."""
-        users = self.users
         revoked, raw_revoked = ApiKey.objects.create_key(prefix="csb", organization=self.north.organization)
         revoked.revoke()
-        people = {"idl": "idle", "vic": "vic", "pia": "pia", "ava": "ava", "lea": "lea", "ada": "ada", "sup": "root"}
-        sessions = {"out": "zoe", "gon": "gone", **people}
         return {
             "ano": {},
-            **{column: {"user": users[name]} for column, name in sessions.items()},
-            "tok": {"token": Token.objects.create(user=users["pia"]).key},
+            **{column: {"user": self.users[name]} for column, name in PEOPLE.items()},
+            "tok": {"token": Token.objects.create(user=self.users["pia"]).key},
             "csb": {"key": make_key(self.north)},
             "frn": {"key": make_key(self.south)},
             "cpk": {"key": make_key(self.north, "cpk")},
             "rev": {"key": raw_revoked},
-            **{f"u{column}": {"key": make_key(users[name])} for column, name in sessions.items()},
+            **{column: {"key": make_key(self.users[name])} for column, name in USER_KEYS.items()},
         }
+
+    def get_own_key(self, column):
+        """Return the id of a user key of this principal, or of anybody if the principal is no person."""
+        return self.own_keys[{**PEOPLE, **USER_KEYS}.get(column, "pia")]
