@@ -52,6 +52,11 @@ def adopted(tmp_path_factory):
     return project
 
 
+def find_ids(output):
+    """Return the ids of the findings in the output of ``check``."""
+    return re.findall(r"\((\w+\.[EW]\d+)\)", output)
+
+
 def test_own_tests_before_the_adoption(pristine):
     assert pristine.run_own_tests() == OWN_TESTS
 
@@ -80,6 +85,7 @@ def test_checks_are_silent(adopted):
 def test_rows_from_before_the_adoption(adopted):
     """Existing teams need one command; before, nobody reaches them with a key."""
     assert adopted.manage("shell", "--command", REQUESTS).count("404") == 2
+    assert find_ids(adopted.manage("check", "--database", "default")) == ["closient_auth.W032"]
 
     synchronized = adopted.manage("sync_organizations")
 
@@ -88,6 +94,7 @@ def test_rows_from_before_the_adoption(adopted):
     assert re.search(r"^200 \[\{'id': \d+, 'name': 'North.Side bridge'\}\]$", found, re.M)
     assert re.search(r"^404 ", found, re.M)
     assert "created" not in adopted.manage("sync_organizations")
+    assert find_ids(adopted.manage("check", "--database", "default")) == []
 
 
 def test_careless_view_is_reported(tmp_path):
@@ -98,5 +105,5 @@ def test_careless_view_is_reported(tmp_path):
 
     reported = project.manage("check")
 
-    assert re.findall(r"closient_auth\.[EW]\d+", reported) == ["closient_auth.W018"]
+    assert find_ids(reported) == ["closient_auth.W018"]
     assert "AllProjectsViewSet" in reported

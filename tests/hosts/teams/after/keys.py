@@ -2,7 +2,7 @@
 
 import pytest
 
-from after.world import get_body, make_key, send
+from after.world import User, get_body, make_key, send
 from closient_auth.models import ApiKey
 
 KEYS = "/account/api/v1/organizations/North.Side/keys"
@@ -159,3 +159,63 @@ def test_team_that_accepts_no_user_keys(world):
     assert (refused.status_code, get_body(refused)["code"]) == (403, "user_key_not_allowed")
     assert send("GET", PROJECTS, user=world.users["pia"]).status_code == 200
     assert send("GET", PROJECTS, key=make_key(world.north)).status_code == 200
+
+
+def test_user_key_for_one_team(world):
+    world.south.set_roles(world.users["pia"], ["planner"])
+    made = send("POST", "/account/api/v1/me/keys", user=world.users["pia"], data={"restricted_to": "North.Side"})
+    key, api_key = get_body(made)["key"], ApiKey.objects.get(pk=get_body(made)["id"])
+
+    assert api_key.restricted_to_id == world.north.organization_id
+    assert send("GET", "/api/tasks/", team="North.Side", key=key).status_code == 200
+    assert send("GET", "/api/tasks/", team="south", key=key).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["vic", "gone"])
+def test_user_key_for_a_foreign_team(world, name):
+    team = world.south if name == "vic" else world.north
+    before = ApiKey.objects.count()
+
+    response = send(
+        "POST",
+        "/account/api/v1/me/keys",
+        user=world.users[name],
+        data={"restricted_to": str(team.organization_id)},
+    )
+
+    assert (response.status_code, set(get_body(response))) == (400, {"restricted_to"})
+    assert ApiKey.objects.count() == before
+
+
+def test_suspended_team(world):
+    credentials = [
+        {"key": make_key(world.north)},
+        {"key": make_key(world.users["ada"])},
+        {"user": world.users["ada"]},
+    ]
+    world.north.organization.suspend()
+
+    for credential in credentials:
+        refused = send("GET", "/api/tasks/", team="North.Side", **credential)
+        assert (refused.status_code, get_body(refused)["code"]) == (403, "organization_suspended")
+    assert send("GET", "/api/tasks/", team="North.Side", user=world.users["root"]).status_code == 200
+    assert send("GET", "/api/tasks/", key=make_key(world.south)).status_code == 200
+
+
+def test_inactive_member(world):
+    key = make_key(world.users["pia"])
+    User.objects.filter(username="pia").update(is_active=False)
+
+    refused = send("GET", "/api/tasks/", key=key)
+
+    assert (refused.status_code, get_body(refused)["code"]) == (401, "invalid_api_key")
+    assert not User.objects.get(username="pia").has_perm("organization.view_organization", world.north)
+
+
+def test_staff_without_a_role_are_strangers(world):
+    staff = User.objects.create_user("staff", is_staff=True)
+    before = ApiKey.objects.count()
+
+    for method, address in (("GET", PROJECTS), ("GET", KEYS), ("POST", KEYS)):
+        assert send(method, address, user=staff, data={"prefix": "csb"}).status_code == 404
+    assert ApiKey.objects.count() == before

@@ -70,9 +70,19 @@ def make_key(holder, prefix=None, **options):
     return ApiKey.objects.create_key(prefix="csu", user=holder, **options)[1]
 
 
-def send(method, address, *, key=None, user=None, token=None, data=None, team=None):
-    """Send a request with one credential and return the response. ``team`` goes to ``X-Organization``."""
+def make_client(user):
+    """Return a client with a session of the user."""
     client = APIClient()
+    client.force_login(user)
+    return client
+
+
+def send(method, address, *, key=None, user=None, token=None, client=None, data=None, team=None):
+    """Send a request with one credential and return the response. ``team`` goes to ``X-Organization``.
+
+    ``client`` has a session already.
+    """
+    client = client or APIClient()
     headers = {"X-API-Key": key, "X-Organization": team, "Authorization": token and f"Token {token}"}
     if user is not None:
         client.force_login(user)
@@ -164,7 +174,7 @@ class World:
         revoked.revoke()
         return {
             "ano": {},
-            **{column: {"user": self.users[name]} for column, name in PEOPLE.items()},
+            **{column: {"client": make_client(self.users[name])} for column, name in PEOPLE.items()},
             "tok": {"token": Token.objects.create(user=self.users["pia"]).key},
             "csb": {"key": make_key(self.north)},
             "frn": {"key": make_key(self.south)},
