@@ -298,17 +298,22 @@ class Matrix:
         return "\n".join([header, *(self._render_row(row, header.split()[1:]) for row in rows)])
 
     def _render_row(self, row, columns):
-        # Also people have limits.
+        # People have limits too.
         cache.clear()
         method, address = row.split()
-        return f"{method:7}{address}".ljust(WIDTH) + " ".join(str(self._ask(row, column)) for column in columns)
+        statuses = " ".join(str(self._ask(row, column)) for column in columns)
+        assert self.everything.read() == self.before[self.everything], row
+        return f"{method:7}{address}".ljust(WIDTH) + statuses
 
     def _ask(self, row, column):
         own_key = self.world.get_own_key(column) if self.situation == "own" else self.world.own_keys["sue"]
         method, address = fill(row, team=self.name, own_key=own_key, **self.rows)
         header = self.name if address.startswith("/api/tasks/") else None
+        credential = self.credentials[column]
+        if method == "GET":
+            return send(method, address, team=header, **credential).status_code
         with undone():
-            response = send(method, address, data=BODIES.get(row), team=header, **self.credentials[column])
+            response = send(method, address, data=BODIES.get(row), team=header, **credential)
             # A refused request changes nothing at all.
             rows = self.everything if response.status_code >= 300 else self.others
             is_own_revocation = (row, response.status_code) == ("DELETE {me}/key", 204)
