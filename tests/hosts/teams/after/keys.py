@@ -172,7 +172,7 @@ def test_user_key_for_one_team(world):
 
 
 @pytest.mark.parametrize("name", ["vic", "gone"])
-def test_user_key_for_a_foreign_team(world, name):
+def test_user_key_for_another_team(world, name):
     team = world.south if name == "vic" else world.north
     before = ApiKey.objects.count()
 
