@@ -103,6 +103,28 @@ def test_rotated_key_may_as_much(world):
     assert (refused.status_code, get_body(refused)["required_permission"]) == (403, "planning.bill")
 
 
+def test_lead_who_rotates_a_key_of_staff_gets_less(world):
+    address = f"{KEYS}/{world.rows[world.north]['key']}"
+    assert ApiKey.objects.get(pk=world.rows[world.north]["key"]).permissions is None
+
+    rotated = send("POST", f"{address}/rotate", user=world.users["lea"], data={})
+
+    assert rotated.status_code == 201, rotated.content
+    refused = send("GET", BUDGET, key=get_body(rotated)["key"])
+    assert (refused.status_code, get_body(refused)["required_permission"]) == (403, "planning.bill")
+
+
+def test_lead_who_lifts_all_restrictions_keeps_the_own_ones(world):
+    key, api_key = make_over_api(world.users["lea"], permissions=["organization.view_organization"])
+
+    lifted = send("PATCH", f"{KEYS}/{api_key.pk}", user=world.users["lea"], data={"permissions": None})
+
+    assert lifted.status_code == 200, lifted.content
+    assert send("POST", PROJECTS, key=key, data={"name": "New"}).status_code == 201
+    refused = send("GET", BUDGET, key=key)
+    assert (refused.status_code, get_body(refused)["required_permission"]) == (403, "planning.bill")
+
+
 def test_admin_of_another_team_sees_no_key(world):
     address = f"{KEYS}/{world.rows[world.north]['key']}"
     for method, path in (("GET", KEYS), ("GET", address), ("DELETE", address), ("POST", f"{address}/rotate")):
