@@ -32,6 +32,8 @@ from settings import *
 DATABASES = {{"default": {database!r}}}
 CACHES = {{"default": {cache!r}}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Django 6.1 warns about projects without it.
+MAILERS = {{"default": {{"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}}}
 """
 
 
