@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 from django.db.models import ProtectedError
 
-from after.world import ROLES, User, get_body, make_key, send, snapshot
+from after.world import ROLES, User, get_body, make_client, make_key, send, snapshot
 from closient_auth.models import ApiKey, Organization
 from teams.models import Team, TeamMember
 
@@ -22,20 +22,17 @@ def delete_over_the_api(world):
 
 
 def delete_in_the_admin(world):
-    from django.test import Client
-
-    client = Client()
-    client.force_login(world.users["root"])
-    assert client.post(f"/admin/teams/team/{world.north.pk}/delete/", {"post": "yes"}).status_code == 302
+    client = make_client(world.users["root"])
+    assert (
+        client.post(f"/admin/teams/team/{world.north.pk}/delete/", {"post": "yes"}, format="multipart").status_code
+        == 302
+    )
 
 
 def delete_with_the_action_of_the_admin(world):
-    from django.test import Client
-
-    client = Client()
-    client.force_login(world.users["root"])
+    client = make_client(world.users["root"])
     data = {"action": "delete_selected", "_selected_action": [world.north.pk], "post": "yes"}
-    assert client.post("/admin/teams/team/", data).status_code == 302
+    assert client.post("/admin/teams/team/", data, format="multipart").status_code == 302
 
 
 @pytest.mark.parametrize(

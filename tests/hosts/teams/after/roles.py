@@ -19,14 +19,14 @@ MAY_NOT = {
 
 def try_all(world, name):
     """Return what a person gets with a user key for each right, and check that a session gets the same."""
-    found = {}
-    for credential in ({"key": make_key(world.users[name])}, {"user": world.users[name]}):
-        found[str(credential)] = {
+    with_key, with_session = (
+        {
             "view": read(send("GET", PROJECTS, **credential)),
             "plan": read(send("POST", PROJECTS, data={"name": "New"}, **credential)),
             "bill": read(send("GET", BUDGET, **credential)),
         }
-    with_key, with_session = found.values()
+        for credential in ({"key": make_key(world.users[name])}, {"user": world.users[name]})
+    )
     assert with_key == with_session
     return with_key
 
