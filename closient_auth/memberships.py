@@ -158,6 +158,10 @@ class Memberships:
             found = list(self._filter_named(organizations, names, ids)[:limit])
         return found
 
+    def get_slug(self, organization: Any) -> str | None:
+        """Return the slug of an organization, or ``None`` if a URL with the slug would not lead to it."""
+        return None if self.names_by_itself else organization.slug
+
     def is_named(self, organization: Any, name: str) -> bool:
         """Return whether a URL or header with this name means the organization."""
         if read_uuid(name) == organization.pk or not self.names_by_itself:
@@ -180,17 +184,19 @@ class Memberships:
         if "\0" in name:
             return organizations.none()
         try:
-            return self.named(organizations, name)
+            named = self.named(organizations, name)
         except ValueError:
             # The project compares the name with a number or a date.
             return organizations.none()
+        # A project may forget to filter the organizations, and return that of somebody else. Its joins may repeat rows.
+        return organizations.filter(pk__in=named.order_by().values("pk")) if self.names_by_itself else named
 
     def _filter_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], ids: Sequence[UUID | None]
     ) -> models.QuerySet[Any]:
         for name, pk in zip(names, ids, strict=True):
             organizations = self._named(organizations, name) if pk is None else organizations.filter(pk=pk)
-        return get_organizations().filter(pk__in=organizations.values("pk")) if self.names_by_itself else organizations
+        return organizations
 
 
 def get_memberships() -> Memberships:

@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any
 
 from rest_framework import status
@@ -34,8 +35,7 @@ class MeViewSet(ApiViewSet):
         """
         me: dict[str, Any] = {"type": "organization", "username": None}
         if isinstance(self.user, OrganizationPrincipal):
-            permissions = sorted(self.user.permissions)
-            me["organizations"] = [{"organization": self.user.organization, "role": None, "permissions": permissions}]
+            me["organizations"] = [_describe(self.user.organization, None, self.user.permissions)]
         else:
             api_key = self.actor.api_key
             members = get_memberships().find(self.user, within=filter_open(Organization.objects.all(), api_key))
@@ -71,7 +71,12 @@ class OwnKeyViewSet(ApiViewSet):
 
 def _describe_member(member: Member, api_key: ApiKey | None) -> dict[str, Any]:
     permissions = member.organization.get_effective_permissions(member.get_permissions(), api_key)
-    return {"organization": member.organization, "role": member.role, "permissions": sorted(permissions)}
+    return _describe(member.organization, member.role, permissions)
+
+
+def _describe(organization: Organization, role: str | None, permissions: Iterable[str]) -> dict[str, Any]:
+    slug = get_memberships().get_slug(organization)
+    return {"organization": organization, "slug": slug, "role": role, "permissions": sorted(permissions)}
 
 
 def _describe_key(api_key: ApiKey) -> dict[str, Any]:

@@ -94,6 +94,13 @@ class SlugField(TextField, serializers.RegexField):
         super().__init__(regex=SLUG, max_length=SLUG_LENGTH, **kwargs)
 
 
+class OrganizationSlugField(SlugField):
+    """The slug of an organization; null in responses if the project has names of its own (setting ``MEMBERSHIPS``)."""
+
+    def get_attribute(self, instance: Organization) -> str | None:
+        return get_memberships().get_slug(instance)
+
+
 class BooleanField(serializers.BooleanField):
     """Accept only booleans. REST framework would convert numbers and words."""
 
@@ -145,7 +152,7 @@ class OwnOrganizationField(TextField):
 
     # The validators of this field see the organization, and not the text.
     text = TextField(max_length=255)
-    default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id or slug.")}
+    default_error_messages = {"does_not_exist": _("You are not a member of an organization with this id or name.")}
 
     def to_internal_value(self, data: Any) -> Organization:  # type: ignore[override]
         found = get_memberships().find(self.context["request"].user, [self.text.run_validation(data)], limit=2)
@@ -247,7 +254,7 @@ class OrganizationSerializer(Serializer):
     examples = {"name": "Alpine Outdoor", "slug": "alpine-outdoor"}
     id = serializers.UUIDField(read_only=True)
     name = TextField(max_length=255)
-    slug = SlugField(required=False)
+    slug = OrganizationSlugField(required=False)
     user_keys_allowed = serializers.BooleanField(read_only=True)
     suspended_at = UtcDateTimeField(read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
@@ -259,7 +266,7 @@ class OrganizationChangeSerializer(OrganizationSerializer):
 
 class OrganizationPolicySerializer(OrganizationChangeSerializer):
     name = TextField(read_only=True)
-    slug = SlugField(read_only=True)
+    slug = OrganizationSlugField(read_only=True)
 
 
 class MembershipSerializer(Serializer):
@@ -369,7 +376,7 @@ class OwnKeySerializer(Serializer):
 class OwnOrganizationSerializer(Serializer):
     id = serializers.UUIDField(read_only=True, source="organization.pk")
     name = serializers.CharField(read_only=True, source="organization.name")
-    slug = serializers.SlugField(read_only=True, source="organization.slug")
+    slug = serializers.SlugField(read_only=True)
     role = ChoiceField(choices=Role.choices, read_only=True, allow_null=True)
     permissions = serializers.ListField(child=serializers.CharField(), read_only=True)
 

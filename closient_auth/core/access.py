@@ -160,6 +160,8 @@ def _get_member_access(member: Member, is_superuser: bool, api_key: ApiKey | Non
 
 
 def _require_choice(organizations: Sequence[Organization], text: Any = None) -> Refused:
+    if get_memberships().names_by_itself:
+        text = text or _("Set the X-Organization header to the id or name of your organization.")
     described = sorted(map(_describe, organizations), key=itemgetter("name"))
     return Refused("organization_required", text, organizations=described)
 
@@ -185,4 +187,5 @@ def get_default_permission(method: str | None) -> str:
 
 
 def _describe(organization: Organization) -> dict[str, str]:
-    return {"id": str(organization.pk), "slug": organization.slug, "name": organization.name}
+    slug = get_memberships().get_slug(organization)
+    return {"id": str(organization.pk), **({} if slug is None else {"slug": slug}), "name": organization.name}

@@ -230,15 +230,16 @@ def describe_holder(api_key: ApiKey) -> dict[str, Any]:
     """Return the organization and the user of a key for JSON; one of them is ``None``."""
     organization, user = api_key.organization, api_key.user
     return {
-        "organization": organization and {"id": str(organization.pk), "slug": organization.slug},
+        "organization": organization and {"id": str(organization.pk), "slug": get_memberships().get_slug(organization)},
         "user": user and {"id": str(user.pk), "username": user.get_username()},
     }
 
 
 def get_holder_name(api_key: ApiKey) -> str:
-    """Return the slug of the organization, or the username."""
-    holder = describe_holder(api_key)
-    return str((holder["organization"] or {}).get("slug") or holder["user"]["username"])
+    """Return what commands call the organization, or the username."""
+    if api_key.organization is not None:
+        return get_memberships().get_slug(api_key.organization) or api_key.organization.name
+    return str(describe_holder(api_key)["user"]["username"])
 
 
 def describe_new_key(api_key: ApiKey) -> dict[str, Any]:

@@ -6,13 +6,14 @@ Saving a team makes or renames its organization, and deleting a team deletes it 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connections, models, router, transaction
 from django.db.models import Exists, OuterRef, Subquery
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import class_prepared, post_delete, post_save, pre_delete, pre_save
 from django.utils.functional import Promise
 
 from closient_auth.memberships import get_memberships
@@ -125,20 +126,34 @@ def connect_signals() -> None:
     if model is None:
         return
     concrete: Any = model._meta.concrete_model
-    # Django sends the signals of the class that was saved or deleted, which may be a proxy or a subclass.
+    connect = partial(_connect, model=concrete)
     for sender in apps.get_models():
-        if issubclass(sender, concrete):
-            pre_save.connect(_keep_link, sender=sender, dispatch_uid="closient_auth.keep_anchor")
-            post_save.connect(_update_anchor, sender=sender, dispatch_uid="closient_auth.update_anchor")
-        # The row of a subclass is deleted before that of the team.
-        if sender._meta.concrete_model is concrete:
-            pre_delete.connect(_find_link, sender=sender, dispatch_uid="closient_auth.find_anchor")
-            post_delete.connect(_delete_anchor, sender=sender, dispatch_uid="closient_auth.delete_anchor")
+        connect(sender)
+    # An admin module may define a proxy after this.
+    class_prepared.connect(connect, weak=False, dispatch_uid="closient_auth.connect_anchors")
+
+
+def _connect(sender: type[models.Model], model: type[models.Model], **kwargs: object) -> None:
+    # Django sends the signals of the class that was saved or deleted, which may be a proxy or a subclass.
+    if issubclass(sender, model):
+        pre_save.connect(_keep_link, sender=sender, dispatch_uid="closient_auth.keep_anchor")
+        post_save.connect(_update_anchor, sender=sender, dispatch_uid="closient_auth.update_anchor")
+    # The row of a subclass is deleted before that of the team.
+    if sender._meta.concrete_model is model:
+        pre_delete.connect(_find_link, sender=sender, dispatch_uid="closient_auth.find_anchor")
+        post_delete.connect(_delete_anchor, sender=sender, dispatch_uid="closient_auth.delete_anchor")
 
 
 def _keep_link(instance: Any, using: str, raw: bool, **kwargs: object) -> None:
-    if not raw and not instance._state.adding:
+    if raw:
+        return
+    if not instance._state.adding:
         _find_link(instance, using)
+    elif (field := get_memberships().get_anchor_field()) and getattr(instance, f"{field}_id") is not None:
+        # A copy of a team has the link of the original, and gets an organization of its own.
+        link = {field: getattr(instance, f"{field}_id")}
+        if get_team_model()._base_manager.using(using).filter(**link).exists():
+            setattr(instance, field, None)
 
 
 def _find_link(instance: Any, using: str, **kwargs: object) -> None:

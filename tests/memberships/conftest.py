@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from django.apps import apps
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import class_prepared, post_delete, post_save, pre_delete, pre_save
 
 from closient_auth.models.anchors import connect_signals
 from tests.commands.conftest import refuse
@@ -30,6 +30,7 @@ def connect(settings):
     for name, signal in SIGNALS.items():
         for sender in apps.get_models():
             signal.disconnect(sender=sender, dispatch_uid=f"closient_auth.{name}_anchor")
+    class_prepared.disconnect(dispatch_uid="closient_auth.connect_anchors")
 
 
 @pytest.fixture

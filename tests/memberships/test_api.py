@@ -76,7 +76,7 @@ def get_rows():
 
 
 def describe_organization(organization, permissions, role=None):
-    identity = {"id": str(organization.pk), "name": organization.name, "slug": organization.slug}
+    identity = {"id": str(organization.pk), "name": organization.name, "slug": None}
     return {**identity, "role": role, "permissions": sorted(permissions)}
 
 
@@ -156,7 +156,7 @@ def test_own_keys(acme, globex, send):
     for name in ("Globex.Inc", str(globex.organization.pk), "acme", "Nobody.Inc"):
         status, body = send(ada, "post", "/me/keys", {"restricted_to": name})
         assert (status, list(body)) == (HTTPStatus.BAD_REQUEST, ["restricted_to"])
-        assert body["restricted_to"] == ["You are not a member of an organization with this id or slug."]
+        assert body["restricted_to"] == ["You are not a member of an organization with this id or name."]
     assert get_rows()[1] == before[1]
 
 

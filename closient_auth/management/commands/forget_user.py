@@ -8,7 +8,8 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.core.management import CommandError
 from django.db import router
 
-from closient_auth.management.base import DatabaseCommand, find_user
+from closient_auth.management.base import DatabaseCommand, find_user, get_holder_name, printable
+from closient_auth.memberships import get_memberships
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import ApiKey
 from closient_auth.models.forgetting import Forgotten, forget_user
@@ -43,7 +44,7 @@ def _to_lines(forgotten: Forgotten) -> Iterator[str]:
     if forgotten.api_keys:
         yield "Active keys that this user has or made, to revoke with revoke_api_key:"
     for api_key in forgotten.api_keys:
-        holder = api_key.organization.slug if api_key.organization else "user key"
+        holder = printable(get_holder_name(api_key)) if api_key.organization else "user key"
         # Names of keys are left out, as they can contain any character, and the name of the person.
         yield f"{api_key.pk} {api_key.prefix}_{api_key.hint} {holder}"
 
@@ -81,5 +82,5 @@ def _describe_key(api_key: ApiKey) -> dict[str, Any]:
         "id": str(api_key.pk),
         "type": api_key.prefix,
         "hint": api_key.hint,
-        "organization": organization and {"id": str(organization.pk), "slug": organization.slug},
+        "organization": organization and {"id": str(organization.pk), "slug": get_memberships().get_slug(organization)},
     }

@@ -142,7 +142,6 @@ class Tenant(Organization):
         app_label = "tenancy"
 
 
-@pytest.mark.xfail(reason="the signals of a proxy have another sender")
 def test_save_by_a_proxy(world, rival):
     tenant = Tenant.objects.create(name="New")
     assert get_anchors() == get_organizations()
@@ -152,7 +151,6 @@ def test_save_by_a_proxy(world, rival):
     assert get_anchors() == get_organizations()
 
 
-@pytest.mark.xfail(reason="the signals of a proxy have another sender")
 def test_deletion_by_a_proxy_ends_the_keys(world, acme, rival, send, get_url):
     world.make_key("csb", acme)
     neighbour, _ = world.make_key("csb", rival)

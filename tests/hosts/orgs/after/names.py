@@ -132,7 +132,6 @@ def test_hostile_names_are_not_found(acme, send, get_credential, name):
     assert send(path, get_credential(acme, "owner")).status_code == 404
 
 
-@pytest.mark.xfail(reason="the package trusts named() to filter")
 def test_class_that_forgets_to_filter_finds_no_foreign_organization(world, acme, rival, send, get_url, monkeypatch):
     def named(self, organizations, name):
         return Anchor.objects.filter(pk__in=Organization.objects.filter(name=name).values("pk"))
