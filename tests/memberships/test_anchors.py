@@ -384,13 +384,23 @@ def test_two_teams_cannot_have_one_organization(teams):
     assert anchor(Team.objects.get(pk=other.pk)) == organization
 
 
-def test_copy_of_a_team_needs_an_organization_of_its_own(teams):
+def test_copy_of_a_team(teams):
+    """As Django's documentation copies a row."""
     team = make()
     copy = Team.objects.get(pk=team.pk)
-    copy.pk, copy._state.adding, copy.organization = None, True, None
+    copy.pk, copy._state.adding = None, True
     copy.save()
 
     assert anchor(copy) != anchor(team)
+    assert anchor(Team.objects.get(pk=team.pk)) == team.organization
+
+
+def test_team_that_is_created_with_an_organization(teams):
+    organization = Organization.objects.create(name="Old")
+    team = Team.objects.create(name="New", organization=organization)
+
+    assert anchor(team).pk == organization.pk
+    assert Organization.objects.get().name == "New"
 
 
 @pytest.mark.parametrize("cls", [FormerTeam, Chapter])
