@@ -59,6 +59,7 @@ INTERNAL = {
         "Memberships.find_organizations",
         "Memberships.get_anchor_field",
         "Memberships.get_model",
+        "Memberships.get_slug",
         "Memberships.is_named",
         "Memberships.is_organization",
         "Memberships.lists_users",
