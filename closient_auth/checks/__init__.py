@@ -14,7 +14,7 @@ from closient_auth.checks.cached_pages import find_cached_guards, find_cached_vi
 from closient_auth.checks.declarations import find_declarations, find_gates, find_lost_headers, find_misspellings
 from closient_auth.checks.filtersets import find_open_filters
 from closient_auth.checks.memberships import find_unanchored
-from closient_auth.checks.parents import find_parents
+from closient_auth.checks.parents import find_mixin_attributes, find_parents
 from closient_auth.checks.policies import find_policies
 from closient_auth.checks.routes import get_routes
 from closient_auth.checks.rows import find_rows
@@ -56,7 +56,7 @@ def check_views(**kwargs: object) -> list[CheckMessage]:
     """Check the views of the URLconf, the defaults of REST framework, the cache of the limits and the connections."""
     routes = get_routes()
     views, guarded = get_views(routes), get_guarded_views(routes)
-    of_rows = [find_rows, find_open_fields, find_open_filters, find_parents]
+    of_rows = [find_rows, find_open_fields, find_open_filters, find_parents, find_mixin_attributes]
     rules, of_guards = (
         [find_misspellings, *of_rows, find_cached_views, find_accounts],
         [find_cached_guards, find_lost_headers],

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from closient_auth.checks.rules import Finding
 from closient_auth.checks.settings import suggest
-from closient_auth.checks.views import GuardedView, View
+from closient_auth.checks.views import GuardedView, View, uses_mixin
 from closient_auth.decorators import is_publishable
 from closient_auth.permissions import get_required_permission
 from closient_auth.roles import Permission, get_all_permissions
@@ -53,9 +53,12 @@ def find_misspellings(view: View) -> Iterator[Finding]:
     # A comparison is slow, so the many names of REST framework's classes are left out.
     bases = [base for base in view.cls.__mro__ if not base.__module__.startswith("rest_framework.")]
     names = {name for base in bases for name in vars(base)}
-    for meant in ("required_permissions", "organization_field"):
+    attributes = ["required_permissions", "organization_field"]
+    if uses_mixin(view):
+        attributes += ["parent_lookup_kwargs", "shared_fields"]
+    for meant in attributes:
         for name in get_close_matches(meant, names - {meant}, cutoff=0.9):
-            if isinstance(view.get(name), str | Mapping):
+            if isinstance(view.get(name), str | Mapping | list | tuple | set):
                 yield Finding("W017", view, {"name": name, "meant": meant})
 
 

@@ -29,6 +29,11 @@ def find_open_filters(view: View) -> Iterator[Finding]:
 def _judge(view: View, package: Any, backend: Any) -> Iterator[Finding]:
     cls = view.get("filterset_class")
     for name, choice in _get_filters(view, backend).items():
+        if isinstance(choice, (package.AllValuesFilter, package.AllValuesMultipleFilter)):
+            # The choices are the values in the rows of every organization.
+            if get_paths(get_model(view.get("queryset"))):
+                yield Finding("W030", view, {"name": name, "filterset": _name(cls), "cure": "a filter without choices"})
+            continue
         is_choice = isinstance(choice, (package.ModelChoiceFilter, package.ModelMultipleChoiceFilter))
         if not is_choice or not type(choice).get_queryset.__module__.startswith(PACKAGE):
             continue
@@ -38,11 +43,15 @@ def _judge(view: View, package: Any, backend: Any) -> Iterator[Finding]:
             many = "Multiple" if isinstance(choice, package.ModelMultipleChoiceFilter) else ""
             values = {
                 "name": name,
-                "filterset": f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else "filterset_fields",
+                "filterset": _name(cls),
                 "cure": f"OrganizationModel{many}ChoiceFilter(queryset=..., "
                 f"organization_field={' or '.join(map(repr, paths))})",
             }
             yield Finding("W030", view, values)
+
+
+def _name(cls: Any) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else "filterset_fields"
 
 
 def _get_filters(view: View, backend: Any) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ def find_rows(view: View) -> Iterator[Finding]:
 def _find_path(view: View, queryset: Any, is_filtered: bool) -> Iterator[Finding]:
     path = view.get("organization_field")
     # The filter follows the default path too. The permission follows it only for an object, and a view may have none.
-    is_read = is_filtered or (path is not None and view.checks_organization)
+    is_read = is_filtered or uses_mixin(view) or (path is not None and view.checks_organization)
     path = "organization" if path is None else path
     # A property needs a request.
     if not is_read or not hasattr(queryset, "filter") or not isinstance(path, str):
@@ -49,6 +49,6 @@ def _find_path(view: View, queryset: Any, is_filtered: bool) -> Iterator[Finding
         queryset.filter(**{path: UUID(int=0)})
     except (FieldError, TypeError, ValueError, ValidationError) as error:
         # The permission can read a property of the model, but the filter cannot.
-        if is_filtered or not hasattr(queryset.model, path):
+        if is_filtered or uses_mixin(view) or not hasattr(queryset.model, path):
             values = {"model": queryset.model._meta.label, "path": path, "error": str(error)}
             yield Finding("E011", view, values)

@@ -146,7 +146,10 @@ RULES = {
         "{handler} is @publishable but needs {permission!r} in: {place}.",
         "Publishable keys have only 'organization.view_organization'. Require that, or decorate other methods only.",
     ),
-    "W017": ("{name} is not read by HasOrganizationPermission in: {place}.", "Did you mean {meant!r}?"),
+    "W017": (
+        "{name} is not read by HasOrganizationPermission or OrganizationMixin in: {place}.",
+        "Did you mean {meant!r}?",
+    ),
     # Rows of organizations
     "E011": (
         "organization_field should be a path from {model} to an organization, not {path!r}, in: {place}.",
@@ -174,8 +177,17 @@ RULES = {
     ),
     "W031": (
         "The argument {name!r} of the URL should name only rows of the request's organization in: {place}.",
-        "Add closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {{{name!r}: '{parent}__pk'}}. Otherwise, a "
-        "request could write below a row of another organization. If the view checks the row itself, silence this check.",
+        "Use closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {{{name!r}: '{parent}__pk'}}, or with "
+        "organization_url_kwarg = {name!r} if the argument names the organization. Until then, the view ignores the argument, "
+        "or writes below a row of another organization. If the view checks the row itself, silence this check.",
+    ),
+    "E015": (
+        "parent_lookup_kwargs should map arguments of the URL to lookup paths of the view's model, not {value}, in: {place}.",
+        "{problem}",
+    ),
+    "W037": (
+        "shared_fields names {name!r}, which is not a relation of {model}, in: {place}.",
+        "Correct the name. The relation that you mean is limited to the request's organization.",
     ),
     "W018": (
         "HasOrganizationPermission should be one of the permission classes in: {place}.",

@@ -1,8 +1,11 @@
 """Rules of the serializer fields in which a request body names rows."""
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from functools import cache
 from typing import Any
+
+from django.db.models import ForeignKey, Model
 
 from closient_auth.checks.paths import get_model, get_paths
 from closient_auth.checks.rules import Finding
@@ -20,16 +23,25 @@ def find_open_fields(view: View) -> Iterator[Finding]:
     cls = view.get("serializer_class")
     if not isinstance(cls, type) or not is_exposed(view) or not takes_body(view) or uses_mixin(view):
         return
-    if view.overrides("get_serializer", "get_serializer_class"):
+    if view.overrides("get_serializer"):
         return
     serializer = f"{cls.__module__}.{cls.__qualname__}"
-    sources = _get_sources(view, cls) if view.checks_organization else ()
+    # A method that chooses the serializer may choose another one for writing. It is likely to use this one as well.
+    is_chosen = view.overrides("get_serializer_class")
+    sources = _get_sources(view, cls) if view.checks_organization and not is_chosen else ()
     reported = set()
     for name, field in get_writable_fields(cls).items():
         # The project's own validation may compare the organizations.
         if str(field.source).removesuffix("_id") in sources and not hasattr(cls, f"validate_{name}"):
             reported.add(name)
             yield Finding("W016", view, {"name": name, "serializer": serializer})
+    links = _get_links(get_model(getattr(cls, "Meta", None)))
+    for name, field in get_writable_fields(cls).items():
+        link = links.get(str(field.source))
+        if link is not None and name not in reported and (paths := get_paths(link.related_model)):
+            reported.add(name)
+            cure = f"OrganizationRelatedField(source={link.name!r}, queryset=..., organization_field={_join(paths)})"
+            yield Finding("W029", view, {"name": name, "serializer": serializer, "cure": cure})
     for name, field in _get_relations(cls).items():
         # ``validate_<name>()`` runs too late: the form lists the rows, and unknown rows have another error.
         if name not in reported and (paths := get_paths(get_model(field.queryset))):
@@ -52,7 +64,17 @@ def _get_sources(view: View, cls: type) -> Collection[str]:
 def _get_cure(field: Any, paths: Collection[str]) -> str:
     names = (base.__name__ for base in type(field).__mro__)
     start = next((CURES[name] for name in names if name in CURES), "OrganizationRelatedField(")
-    return f"{start}queryset=..., organization_field={' or '.join(map(repr, paths))})"
+    return f"{start}queryset=..., organization_field={_join(paths)})"
+
+
+def _join(paths: Collection[str]) -> str:
+    return " or ".join(map(repr, paths))
+
+
+def _get_links(model: type[Model] | None) -> Mapping[str, Any]:
+    """Return the foreign keys of a model by the name of their column, to which a plain number field can write."""
+    fields = model._meta.concrete_fields if model is not None else ()
+    return {field.attname: field for field in fields if isinstance(field, ForeignKey)}
 
 
 def clear_fields() -> None:
@@ -69,7 +91,9 @@ def get_writable_fields(cls: type) -> Mapping[str, Any]:
 
     try:
         # REST framework builds the fields of a model only in an instance, so there is no other way to read them.
-        return _read_fields(cls()) if issubclass(cls, Serializer) and not _has_own_fields(cls) else {}
+        if not issubclass(cls, Serializer):
+            return {}
+        return _read_fields(_get_declared_fields(cls) if _has_own_fields(cls) else cls().fields)
     except Exception:
         # The first use of the serializer reports the error.
         return {}
@@ -94,7 +118,7 @@ def _iter_relations(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tup
         if isinstance(item, RelatedField):
             yield f"{prefix}{name}", item
         elif isinstance(item, Serializer) and not _has_own_fields(type(item)):
-            yield from _iter_relations(_read_fields(item), f"{prefix}{name}.")
+            yield from _iter_relations(_read_fields(item.fields), f"{prefix}{name}.")
 
 
 def _has_own_fields(cls: type) -> bool:
@@ -107,12 +131,22 @@ def _has_own_fields(cls: type) -> bool:
     )
 
 
-def _read_fields(serializer: Any) -> Mapping[str, Any]:
+def _get_declared_fields(cls: Any) -> Mapping[str, Any]:
+    """Return the relations that a serializer declares. Its own code may add, change and remove other fields."""
+    from rest_framework.relations import RelatedField
+
+    fields = {name: deepcopy(field) for name, field in cls._declared_fields.items()}
+    for name, field in fields.items():
+        field.bind(name, None)
+    return {name: field for name, field in fields.items() if isinstance(_get_item(field), RelatedField)}
+
+
+def _read_fields(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     from rest_framework.serializers import HiddenField
 
     return {
         name: field
-        for name, field in serializer.fields.items()
+        for name, field in fields.items()
         if not (field.read_only or isinstance(field, HiddenField) or _is_narrowed(_get_item(field)))
     }
 

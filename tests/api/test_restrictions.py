@@ -123,7 +123,7 @@ def test_user_key_of_a_foreign_organization(send, neighbour):
     for id in (neighbour.pk, "ffffffff-ffff-4fff-bfff-ffffffffffff"):
         response = send("editor", "post", "/me/keys", {"restricted_to": str(id)})
         assert response.status_code == HTTPStatus.BAD_REQUEST
-        assert response.json() == {"restricted_to": ["You are not a member of an organization with this id or slug."]}
+        assert response.json() == {"restricted_to": ["You are not a member of an organization with this id or name."]}
     assert not ApiKey.objects.filter(user__isnull=False).exists()
 
 

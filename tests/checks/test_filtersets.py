@@ -110,6 +110,17 @@ def test_filters_of_each_kind(find, mount, teams, choice, cure):
     assert f"OrganizationModel{cure.format('organization_field')}" in find("W030").hint
 
 
+@pytest.mark.parametrize("cls", [filters.AllValuesFilter, filters.AllValuesMultipleFilter])
+def test_filter_whose_choices_are_all_values(find, run, mount, cls):
+    """The choices are values in the rows of every organization."""
+    mount(extend(NoteList, "List", filterset_class=make(cls(field_name="text"))).as_view())
+    assert find("W030").hint.startswith("Use OrganizationDjangoFilterBackend of closient_auth.contrib.django_filters")
+
+    rows = {"queryset": Country.objects.all(), "get_queryset": lambda view: Country.objects.none()}
+    mount(extend(NoteList, "List", filterset_class=make(cls(field_name="id")), **rows).as_view())
+    assert "closient_auth.W030" not in [message.id for message in run()]
+
+
 @pytest.mark.parametrize(
     ("queryset", "fields", "names"),
     [

@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.generics import (
     CreateAPIView,
     GenericAPIView,
+    ListAPIView,
     ListCreateAPIView,
     RetrieveUpdateDestroyAPIView,
 )
@@ -56,6 +57,11 @@ def own(base: Any, name: str = "Notes", **attributes: Any) -> Any:
     return extend(base, name, **{**ATTRIBUTES, **attributes})
 
 
+def mixed(base: Any, **attributes: Any) -> Any:
+    """Return a view with the mixin. These attributes stand before those of the mixin."""
+    return extend(mix(OrganizationMixin, own(base)), "Mixed", **attributes)
+
+
 def of(model: Any) -> dict[str, Any]:
     """Return the attributes of a view that filters the rows of a model itself."""
     rows = model._default_manager.all()
@@ -70,7 +76,10 @@ def test_parent_that_nobody_checks(find, mount):
         WARNING,
         f"The argument 'pk' of the URL should name only rows of the request's organization in: {VIEWS}.Notes.",
     )
-    assert "closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {'pk': 'project__pk'}." in message.hint
+    assert (
+        "closient_auth.mixins.OrganizationMixin with parent_lookup_kwargs = {'pk': 'project__pk'}, or" in message.hint
+    )
+    assert "organization_url_kwarg = 'pk' if the argument names the organization" in message.hint
     assert "silence this check" in message.hint
 
 
@@ -88,14 +97,15 @@ def test_viewset_of_a_nested_router(find, run, mount):
     mount(*routes(own(ReadOnlyModelViewSet)))
     assert run() == []
 
-    mount(*routes(mix(OrganizationMixin, own(ModelViewSet))))
+    mount(*routes(mixed(ModelViewSet, parent_lookup_kwargs={"project_pk": "project__pk"})))
     assert run() == []
 
 
 @pytest.mark.parametrize(
     ("route", "names"),
     [
-        (path("<a>/", include([path("<b>/<format>", own(CreateAPIView).as_view())])), ["a", "b"]),
+        (path("<a_pk>/", include([path("<uuid>/<format>", own(CreateAPIView).as_view())])), ["a_pk", "uuid"]),
+        (path("<str:locale>/<int:year>/<token>", own(CreateAPIView).as_view()), []),
         (re_path(r"^(?P<project>\d+)/(?:notes)$", own(CreateAPIView).as_view()), ["project"]),
         (path("<project_pk>/<pk>", own(RetrieveUpdateDestroyAPIView).as_view()), ["project_pk"]),
         (path("<pk>/<id>", own(RetrieveUpdateDestroyAPIView, lookup_url_kwarg="id").as_view()), ["pk"]),
@@ -217,11 +227,11 @@ def test_view_that_is_not_known_to_write(run, mount, attributes):
 
 
 def test_view_with_the_mixin(run, find, mount):
-    cls = own(ListCreateAPIView)
-    mount(path("<pk>/notes", mix(OrganizationMixin, cls).as_view()))
+    cls = mixed(ListCreateAPIView, parent_lookup_kwargs={"pk": "project__pk"})
+    mount(path("<lang>/<pk>/notes", cls.as_view()))
     assert run() == []
 
-    mount(path("<pk>/notes", cls.as_view()))
+    mount(path("<pk>/notes", own(ListCreateAPIView).as_view()))
     find("W031")
 
 
@@ -247,3 +257,91 @@ def test_setting_that_names_no_class(mount, settings):
     mount(path("<pk>/notes", own(CreateAPIView).as_view()))
 
     assert "closient_auth.W031" not in {message.id for message in check_views()}
+
+
+@pytest.mark.parametrize("base", [ListAPIView, ListCreateAPIView])
+@pytest.mark.parametrize("model", [Note, Project])
+def test_argument_that_the_mixin_ignores(find, run, mount, base, model):
+    """Whatever the URL says, the view lists the rows of the only organization of the user."""
+    field = "project__organization" if model is Note else "organization"
+    attributes = {"queryset": model.objects.all(), "organization_field": field}
+    mount(path("shops/<slug:shop>/rows", mixed(base, **attributes).as_view()))
+    assert find("W031").msg.startswith("The argument 'shop' of the URL ")
+
+    mount(path("shops/<slug:shop>/rows", mixed(base, **attributes, organization_url_kwarg="shop").as_view()))
+    assert run() == []
+
+
+@pytest.mark.parametrize("method", ["initial", "get_queryset", "filter_queryset"])
+def test_mixin_beside_a_method_that_may_read_the_argument(run, mount, method):
+    attributes: dict[str, Any] = {method: lambda *args: None}
+    mount(path("<int:year>/notes", mixed(ListAPIView, **attributes).as_view()))
+
+    assert run() == []
+
+
+@pytest.mark.parametrize("method", ["initial", "check_permissions"])
+def test_view_that_may_check_its_parent(run, mount, method):
+    attributes: dict[str, Any] = {method: lambda *args: None}
+    mount(path("<pk>/notes", own(CreateAPIView, **attributes).as_view()))
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"project_pk": "project__pk"}, "No URL of the view has an argument 'project_pk'."),
+        ({"pk": "projekt__pk"}, "Note has no field named 'projekt'."),
+        ({"pk": "project__pkk"}, "Unsupported lookup 'pkk' for ForeignKey or join on the field not permitted."),
+        ({"pk": "text"}, "'text' is not a foreign key."),
+        ({"pk": None}, "Write it as {'product_pk': 'product__pk'}."),
+        ({1: "project__pk"}, "Write it as {'product_pk': 'product__pk'}."),
+        ("project__pk", "Write it as {'product_pk': 'product__pk'}."),
+        (None, "Write it as {'product_pk': 'product__pk'}."),
+    ],
+)
+def test_parent_lookups_that_do_not_fit(run, mount, value, problem):
+    mount(path("<pk>/notes", mixed(ListCreateAPIView, parent_lookup_kwargs=value).as_view()))
+
+    messages = {message.id: message for message in run()}
+    assert messages["closient_auth.E015"].hint == problem
+    assert repr(value) in messages["closient_auth.E015"].msg
+    # Without the mixin, these names mean nothing.
+    mount(path("projects/notes", own(ListCreateAPIView, parent_lookup_kwargs=value).as_view()))
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (["project"], []),
+        (("notes__project", "organization"), []),
+        ({"seler"}, ["seler"]),
+        ([None, "notez__project"], [None, "notez__project"]),
+        ("project", ["project"]),
+        (None, [None]),
+    ],
+)
+def test_shared_fields(run, mount, value, names):
+    rows = {"organization_field": "organization", "queryset": Project.objects.all()}
+    attributes: dict[str, Any] = {} if value == ["project"] else rows
+    mount(path("rows", mixed(ListCreateAPIView, **attributes, shared_fields=value).as_view()))
+
+    text = "shared_fields names {!r}, which is not a relation of tests.Project, in: "
+    assert [message.msg.partition(VIEWS)[0] for message in run()] == list(map(text.format, names))
+
+
+def test_misspelt_attribute_of_the_mixin(find, mount):
+    attributes: dict[str, Any] = {"get_queryset": lambda view: None}
+    cls = mixed(ListCreateAPIView, parent_lookups_kwargs={"pk": "project__pk"}, **attributes)
+    mount(path("<pk>/notes", cls.as_view()))
+
+    assert find("W017").hint == "Did you mean 'parent_lookup_kwargs'?"
+
+
+def test_mixin_without_a_model(run, mount):
+    cls = extend(GenericAPIView, "Plain", permission_classes=[HasOrganizationPermission], serializer_class=None)
+    mount(mix(OrganizationMixin, cls).as_view())
+
+    assert run() == []

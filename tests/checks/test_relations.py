@@ -239,7 +239,6 @@ def test_field_that_names_no_foreign_row(run, mount, field):
         {"http_method_names": ["get"]},
         {"http_method_names": []},
         {"get_serializer": lambda view: None},
-        {"get_serializer_class": lambda view: ModelRow},
         {"serializer_class": None},
         {"serializer_class": property(lambda view: ModelRow)},
     ],
@@ -248,6 +247,49 @@ def test_view_that_is_not_known_to_take_a_row(run, mount, attributes):
     mount(extend(NoteCreation, "Creation", **attributes).as_view())
 
     assert run() == []
+
+
+def test_view_that_chooses_its_serializer(find, mount):
+    """It is likely to use the serializer that it declares, too."""
+    cls = extend(NoteCreation, "Creation", serializer_class=ModelRow, get_serializer_class=lambda view: ModelRow)
+    mount(cls.as_view())
+
+    assert find("W029").msg.startswith(f"The field 'project' of {HERE}.ModelRow ")
+
+
+@pytest.mark.parametrize("method", ["__init__", "get_fields"])
+def test_declared_relation_of_a_serializer_with_code_of_its_own(find, run, mount, method):
+    row = serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())
+
+    def fail(*args, **kwargs):
+        raise AssertionError
+
+    attributes: dict[str, Any] = {method: fail, "names": serializers.IntegerField()}
+    mount(extend(NoteCreation, "Creation", serializer_class=make(row, **attributes)).as_view())
+    assert find("W029").msg.startswith(f"The field 'row' of {HERE}.Body ")
+
+    own = fields.OrganizationRelatedField(queryset=Project.objects.all())
+    mount(extend(NoteCreation, "Creation", serializer_class=make(own, **attributes)).as_view())
+    assert run() == []
+
+
+class ColumnSerializer(serializers.ModelSerializer[Note]):
+    row = serializers.IntegerField(source="project_id")
+
+    class Meta:
+        model = Note
+        fields = ["row", "text"]
+
+
+def test_column_of_a_foreign_key(find, mount):
+    """A plain number field accepts any id."""
+    # The view filters by another path itself, so the field is not the way to its organization.
+    mount(extend(NoteCreation, "Creation", serializer_class=ColumnSerializer, organization_field="owner").as_view())
+
+    message = find("W029")
+    assert message.msg.startswith(f"The field 'row' of {HERE}.ColumnSerializer ")
+    cure = "OrganizationRelatedField(source='project', queryset=..., organization_field='organization')"
+    assert cure in message.hint
 
 
 def test_view_that_reads(run, mount):

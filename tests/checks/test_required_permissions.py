@@ -188,7 +188,7 @@ def test_attribute_that_is_misspelt(find, mount, name, value, meant):
 
     message = find("W017")
     assert (message.level, message.hint) == (WARNING, f"Did you mean {meant!r}?")
-    assert message.msg == f"{name} is not read by HasOrganizationPermission in: {HERE}.Typo."
+    assert message.msg == f"{name} is not read by HasOrganizationPermission or OrganizationMixin in: {HERE}.Typo."
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rest_framework.permissions import AllowAny, IsAuthenticated, IsAuthenticate
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import ModelViewSet
 
+from closient_auth.core.paths import get_organization_paths
 from closient_auth.filters import OrganizationFilterBackend
 from closient_auth.mixins import OrganizationMixin
 from closient_auth.models import Organization
@@ -125,8 +126,16 @@ def test_rows_of_teams_for_whoever_has_a_credential(find, run, mount, teams, mod
     mount(extend(cls, "Own", get_queryset=lambda view: model.objects.none()).as_view())
     assert run() == []
 
-    mount(mix(OrganizationMixin, cls).as_view())
+    (path,) = get_organization_paths(model)
+    mount(mix(OrganizationMixin, extend(cls, "Path", organization_field=path)).as_view())
     assert run() == []
+
+
+def test_mixin_without_a_path(find, mount):
+    """The mixin reads the default path."""
+    mount(mix(OrganizationMixin, extend(ProjectDetail, "Notes", queryset=Note.objects.all())).as_view())
+
+    assert "should be a path from tests.Note to an organization, not 'organization', in: " in find("E011").msg
 
 
 @pytest.mark.parametrize("model", [User, Company, Country])

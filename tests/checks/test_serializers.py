@@ -267,7 +267,6 @@ def test_serializer_that_is_not_known_to_take_it(run, mount, serializer):
     [
         {"permission_classes": [AllowAny]},
         {"http_method_names": ["get", "head", "options"]},
-        {"get_serializer_class": lambda view: NamesSerializer},
         {"get_serializer": lambda view, *args, **kwargs: NamesSerializer(*args, **kwargs)},
     ],
 )
