@@ -27,7 +27,7 @@ class OrganizationBackend(BaseBackend):
         if obj is None or not user_obj.is_active or user_obj.is_anonymous:
             return set()
         memberships = get_memberships()
-        organization = memberships.get_anchor(obj)
+        organization = memberships.find_anchor(obj)
         member = organization and memberships.find_member(user_obj, organization)
         if member is None:
             return set()

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models, router
+from django.db.models import Exists, Q
 from django.utils.module_loading import import_string
 
 from closient_auth.conf import conf
@@ -30,11 +32,15 @@ class Member(NamedTuple):
 
     def get_permissions(self) -> frozenset[str]:
         """Return the permissions of the user. Raise ``ImproperlyConfigured`` if the project returns no collection of names."""
-        names = self.get_names()
-        # Each letter of a string would be a permission, and each name that a dictionary maps to false.
-        if isinstance(names, str | bytes | Mapping) or not isinstance(names, Iterable):
-            raise ImproperlyConfigured(f"get_permissions() should return names of permissions, not {names!r}.")
-        return frozenset(map(str, names))
+        names: Any = self.get_names()
+        # Each letter of a string would be a permission, and so would the names that a dictionary maps to ``False``.
+        is_collection = isinstance(names, Iterable) and not isinstance(names, str | bytes | Mapping)
+        found: tuple[Any, ...] = tuple(names) if is_collection else ()
+        if not is_collection or not all(isinstance(name, str) for name in found):
+            shown = found if is_collection else names
+            raise ImproperlyConfigured(f"get_permissions() should return names of permissions, not {shown!r}.")
+        # The text of a member of an enumeration can be another one than its value.
+        return frozenset(map(str.__str__, found))
 
 
 class Memberships:
@@ -45,9 +51,11 @@ class Memberships:
 
     # The project's own permissions. System checks, forms and business keys know these, and those of this package.
     permissions: Collection[str] = ()
-    # The model of the teams, such as "teams.Team". By default, the only model with a OneToOneField to Organization and
-    # on_delete=PROTECT. Name it if the teams have the same primary key as their organizations.
+    # The model of the teams, such as "teams.Team". By default, the only model with a OneToOneField to Organization. Name it if
+    # the teams have the same primary key as their organizations.
     model: str = ""
+    # The OneToOneField of the teams, if the model has several.
+    anchor_field: str = ""
     # Whether the members are rows of ``Membership``, with its roles.
     uses_roles = False
 
@@ -76,7 +84,7 @@ class Memberships:
         return found
 
     def get_anchor(self, obj: Any) -> Any:
-        """Return the organization behind an object, such as a team of the project, or ``None`` for anything else."""
+        """Return the organization behind a row of the project, such as a team, or ``None`` for any other row."""
         if isinstance(obj, _get_organization_model()):
             return obj
         model = self.get_model()
@@ -86,6 +94,13 @@ class Memberships:
             return getattr(obj, field)
         return get_organizations().filter(pk=obj.pk).first()
 
+    def get_slug(self, organization: Any) -> str | None:
+        """Return what a URL calls the organization, or ``None`` if only its id is known. Clients see it as ``slug``.
+
+        By default, it is the slug of the organization, or ``None`` for a project with its own ``named()``.
+        """
+        return None if self.names_by_itself else str(organization.slug)
+
     def get_name(self, obj: Any) -> str:
         """Return the name of the organization of a team, by default the text of the team."""
         return str(obj)
@@ -93,7 +108,7 @@ class Memberships:
     # A project overrides what stands above. The package asks what stands below.
 
     def get_model(self) -> type[models.Model] | None:
-        """Return the model of the teams, or ``None`` if the project has none.
+        """Return the model of the teams, or ``None`` if the project has none or several.
 
         Raise ``ImproperlyConfigured`` if ``model`` is not the name of one.
         """
@@ -101,21 +116,50 @@ class Memberships:
             return None
         if self.model:
             try:
-                return apps.get_model(self.model)
+                found: type[models.Model] = apps.get_model(self.model)
             except (LookupError, ValueError) as error:
                 raise ImproperlyConfigured(f"{type(self).__qualname__}.model does not name a model: {error}") from error
-        linked = _find_linked_models()
+            # A row that was read as the parent of a proxy is a team as well.
+            concrete: type[models.Model] | None = found._meta.concrete_model
+            return concrete or found
+        linked = find_linked_models()
         return linked[0] if len(linked) == 1 else None
 
     def get_anchor_field(self) -> str | None:
-        """Return the name of the teams' ``OneToOneField`` to ``Organization``; ``None`` if the primary keys are the same."""
+        """Return the name of the teams' ``OneToOneField`` to ``Organization``; ``None`` if the primary keys are the same.
+
+        Raise ``ImproperlyConfigured`` if the model has several and ``anchor_field`` names none of them.
+        """
         model = self.get_model()
-        return _find_link(model) if model is not None else None
+        names = [] if model is None else _find_links(model)
+        if self.anchor_field in names:
+            return self.anchor_field
+        if len(names) > 1 or self.anchor_field:
+            raise ImproperlyConfigured(
+                f"{type(self).__qualname__}.anchor_field should be the OneToOneField that leads to the organization of a team"
+                f"{': ' if names else ''}{' or '.join(map(repr, names))}."
+            )
+        return names[0] if names else None
+
+    def find_anchor(self, obj: Any) -> Any:
+        """Return the organization that an object is or stands for, or ``None`` for anything else."""
+        if isinstance(obj, _get_organization_model()):
+            return obj
+        if self.uses_roles or not isinstance(obj, models.Model):
+            return None
+        try:
+            return self.get_anchor(obj)
+        except AttributeError:
+            # The project expects rows of another model.
+            return None
 
     def is_organization(self, obj: Any) -> bool:
         """Return whether an object is an organization or a team, even one without an organization."""
+        if self.uses_roles or not isinstance(obj, models.Model):
+            return isinstance(obj, _get_organization_model())
         model = self.get_model()
-        return (model is not None and isinstance(obj, model)) or self.get_anchor(obj) is not None
+        # If the model is not known, any row may be a team.
+        return model is None or isinstance(obj, model) or self.find_anchor(obj) is not None
 
     def find(
         self,
@@ -141,26 +185,40 @@ class Memberships:
         return None if found is None else Member(found, partial(self.get_permissions, user, found))
 
     def find_organizations(self, user: Any) -> models.QuerySet[Any]:
-        """Return the same as ``get_organizations()`` from the primary database, each organization once."""
+        """Return the same as ``get_organizations()`` from the primary database, each organization once.
+
+        Raise ``ImproperlyConfigured`` if it returns anything else.
+        """
+        rows = _check_queryset("get_organizations", self.get_organizations(user))
         # A person with several roles has several rows in most joins.
-        return get_organizations().filter(pk__in=self.get_organizations(user).order_by().values("pk"))
+        return get_organizations().filter(pk__in=rows.order_by().values("pk"))
+
+    def find_users(self, organization: Any) -> models.QuerySet[Any] | None:
+        """Return the same as ``get_users()``, each user once."""
+        users = self.get_users(organization)
+        # ``distinct()`` is not possible for a union.
+        return users and get_user_model()._base_manager.filter(pk__in=users.order_by().values("pk"))
 
     def find_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], *, limit: int | None = None
     ) -> list[Any]:
         """Return those of the organizations that have all these names, each once."""
-        ids = [read_uuid(name) for name in names]
-        found = list(self._filter_named(organizations, names, ids)[:limit])
-        if not found and any(ids) and self.names_by_itself:
-            # A project may have names that look like an id.
-            known = set(organizations.filter(pk__in=filter(None, ids)).values_list("pk", flat=True))
-            ids = [pk if pk in known else None for pk in ids]
-            found = list(self._filter_named(organizations, names, ids)[:limit])
-        return found
+        return list(self.filter_named(organizations, names)[:limit])
 
-    def get_slug(self, organization: Any) -> str | None:
-        """Return the slug of an organization, or ``None`` if a URL with the slug would not lead to it."""
-        return None if self.names_by_itself else organization.slug
+    def filter_named(self, organizations: models.QuerySet[Any], names: Sequence[str]) -> models.QuerySet[Any]:
+        """Filter the organizations that have all these names. This sends no query."""
+        found = organizations
+        for name in names:
+            pk = read_uuid(name)
+            if pk is None:
+                found = self._named(found, name)
+            elif not self.names_by_itself:
+                found = found.filter(pk=pk)
+            else:
+                # A project may have names that look like an id. The id wins.
+                named = Q(pk__in=self._named(found, name).values("pk")) & ~Exists(organizations.filter(pk=pk))
+                found = found.filter(Q(pk=pk) | named)
+        return found
 
     def is_named(self, organization: Any, name: str) -> bool:
         """Return whether a URL or header with this name means the organization."""
@@ -175,6 +233,11 @@ class Memberships:
         return type(self).get_users is not Memberships.get_users
 
     @property
+    def has_slugs(self) -> bool:
+        """Whether clients learn what URLs call an organization."""
+        return not self.names_by_itself or type(self).get_slug is not Memberships.get_slug
+
+    @property
     def names_by_itself(self) -> bool:
         """Whether the project has names of its own for organizations."""
         return type(self).named is not Memberships.named
@@ -185,18 +248,13 @@ class Memberships:
             return organizations.none()
         try:
             named = self.named(organizations, name)
-        except ValueError:
-            # The project compares the name with a number or a date.
+        except (ValueError, ValidationError):
+            # The project compares the name with a number, a date or an id.
             return organizations.none()
+        if not self.names_by_itself:
+            return named
         # A project may forget to filter the organizations, and return that of somebody else. Its joins may repeat rows.
-        return organizations.filter(pk__in=named.order_by().values("pk")) if self.names_by_itself else named
-
-    def _filter_named(
-        self, organizations: models.QuerySet[Any], names: Sequence[str], ids: Sequence[UUID | None]
-    ) -> models.QuerySet[Any]:
-        for name, pk in zip(names, ids, strict=True):
-            organizations = self._named(organizations, name) if pk is None else organizations.filter(pk=pk)
-        return organizations
+        return organizations.filter(pk__in=_check_queryset("named", named).order_by().values("pk"))
 
 
 def get_memberships() -> Memberships:
@@ -223,7 +281,18 @@ def _load(path: str) -> Memberships:
         raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] cannot be imported: {error}") from error
     if not (isinstance(cls, type) and issubclass(cls, Memberships)):
         raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] should name a subclass of Memberships, not {path!r}.")
-    return cls()
+    try:
+        return cls()
+    except Exception as error:
+        raise ImproperlyConfigured(f"CLOSIENT_AUTH['MEMBERSHIPS'] cannot be created: {error}") from error
+
+
+def _check_queryset(name: str, rows: Any) -> models.QuerySet[Any]:
+    """Raise ``ImproperlyConfigured`` unless a method of the project returned organizations."""
+    if isinstance(rows, models.QuerySet) and issubclass(rows.model, _get_organization_model()):
+        return rows
+    shown = f"a queryset of {rows.model._meta.label}" if isinstance(rows, models.QuerySet) else repr(rows)
+    raise ImproperlyConfigured(f"{name}() should return a queryset of closient_auth.Organization, not {shown}.")
 
 
 def _get_organization_model() -> type[models.Model]:
@@ -238,22 +307,19 @@ def get_organizations() -> models.QuerySet[Any]:
 
 
 @cache
-def _find_linked_models() -> list[type[models.Model]]:
-    # Proxies and subclasses inherit the field. A row that the deletion of an organization deletes is no team, but for example
-    # its address.
-    links = [(model, _find_link(model, is_own=True)) for model in apps.get_models()]
-    return [model for model, name in links if name and _get_on_delete(model, name) is models.PROTECT]
+def find_linked_models() -> list[type[models.Model]]:
+    """Return the models with a ``OneToOneField`` to ``Organization``."""
+    # Proxies and subclasses inherit the field.
+    return [model for model in apps.get_models() if _find_links(model, is_own=True)]
 
 
-def _get_on_delete(model: type[models.Model], name: str) -> Any:
-    field: Any = model._meta.get_field(name)
-    return field.remote_field.on_delete
-
-
-def _find_link(model: type[models.Model], *, is_own: bool = False) -> str | None:
-    """Return the name of a model's ``OneToOneField`` to ``Organization``, or ``None``. ``is_own`` leaves out inherited ones."""
-    for field in model._meta.concrete_fields:
-        is_link = field.one_to_one and not getattr(field.remote_field, "parent_link", False)
-        if is_link and field.related_model is _get_organization_model() and (field.model is model or not is_own):
-            return field.name
-    return None
+def _find_links(model: type[models.Model], *, is_own: bool = False) -> list[str]:
+    """Return the names of a model's ``OneToOneField`` to ``Organization``. ``is_own`` leaves out inherited ones."""
+    return [
+        field.name
+        for field in model._meta.concrete_fields
+        if field.one_to_one
+        and not getattr(field.remote_field, "parent_link", False)
+        and field.related_model is _get_organization_model()
+        and (field.model is model or not is_own)
+    ]

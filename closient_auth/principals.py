@@ -71,7 +71,7 @@ class OrganizationPrincipal:
 
     def _is_own(self, obj: object) -> bool:
         """Return whether an object is the organization, or the project's team that stands for it."""
-        anchor = get_memberships().get_anchor(obj)
+        anchor = get_memberships().find_anchor(obj)
         return anchor is not None and bool(anchor.pk == self.organization.pk)
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:

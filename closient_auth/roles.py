@@ -72,7 +72,10 @@ def get_all_permissions() -> frozenset[str]:
 
     Business keys have all of them.
     """
-    return ROLE_PERMISSIONS[Role.OWNER].union(*map(_extra_permissions, Role))
+    own = ROLE_PERMISSIONS[Role.OWNER]
+    if not conf.EXTRA_ROLE_PERMISSIONS and not get_memberships().permissions:
+        return own
+    return own.union(*map(_extra_permissions, Role))
 
 
 def _extra_permissions(role: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ The paths use ``str`` instead of ``uuid``, so that an invalid id returns a JSON 
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, include, path
 
 from closient_auth.api.audit import AuditViewSet
@@ -28,8 +29,16 @@ DETAIL: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete"
 
 def _route(route: str, viewset: type[ApiViewSet], actions: Mapping[str, str], name: str) -> list[URLPattern]:
     """Return the route of a viewset, or none if this project has none of the actions (setting ``MEMBERSHIPS``)."""
-    kept: dict[str, Any] = {method: action for method, action in actions.items() if viewset.has_action(action)}
+    kept: dict[str, Any] = {method: action for method, action in actions.items() if _has_action(viewset, action)}
     return [path(route, viewset.as_view(kept), name=name)] if kept else []
+
+
+def _has_action(viewset: type[ApiViewSet], action: str) -> bool:
+    try:
+        return viewset.has_action(action)
+    except ImproperlyConfigured:
+        # The system check reports the setting. It could not if the URLconf cannot be loaded.
+        return True
 
 
 organization_urlpatterns = [

@@ -223,7 +223,7 @@ class OrganizationAdmin(AuditedAdmin):
             return HttpResponseRedirect(add_preserved_filters(filters, page))
         using = router.db_for_write(ApiKey)
         # A project with members of its own may be unable to list them.
-        members = get_memberships().get_users(organization)
+        members = get_memberships().find_users(organization)
         title = _("Lift suspension") if is_lifted else _("Suspend organization")
         request.current_app = self.admin_site.name
         context = {
@@ -237,7 +237,7 @@ class OrganizationAdmin(AuditedAdmin):
             "preserved_filters": self.get_preserved_filters(request),
             "organization": organization,
             "is_lifted": is_lifted,
-            "member_count": None if members is None else members.distinct().count(),
+            "member_count": None if members is None else members.count(),
             "key_count": organization.api_keys.using(using).active().count(),
             "user_key_count": ApiKey.objects.using(using).able_in(organization).count(),
         }

@@ -9,11 +9,12 @@ from django.db.models import PROTECT, Model, UUIDField
 
 from closient_auth.checks.rules import Finding
 from closient_auth.conf import conf
-from closient_auth.memberships import Memberships, get_memberships
+from closient_auth.memberships import Memberships, find_linked_models, get_memberships
 from closient_auth.models.anchors import ANCHOR_ID, find_orphans, find_teams
 from closient_auth.roles import RESERVED_NAMESPACE, Permission
 
 REQUIRED = ("get_organizations", "get_permissions")
+PREFIX = "CLOSIENT_AUTH['MEMBERSHIPS'] "
 EXAMPLE = "Name a subclass of closient_auth.memberships.Memberships, such as 'teams.access.TeamMemberships'."
 
 
@@ -21,11 +22,14 @@ def find_invalid_class() -> Iterator[Finding]:
     """Find a class that cannot decide about requests."""
     try:
         memberships = get_memberships()
-        model = memberships.get_model()
+        model, field = memberships.get_model(), memberships.get_anchor_field()
     except ImproperlyConfigured as error:
-        yield _bad(f" is not usable: {str(error).rstrip('.')}", EXAMPLE)
+        text = str(error).rstrip(".")
+        is_of_setting = text.startswith(PREFIX)
+        advice = EXAMPLE if is_of_setting else "Correct this attribute of the class."
+        yield _bad(f" {text.removeprefix(PREFIX)}" if is_of_setting else f" is not usable: {text}", advice)
         return
-    if model is not None and memberships.get_anchor_field() is None and not _has_uuids(model):
+    if model is not None and field is None and not _has_uuids(model):
         advice = "Add such a field with null=True, on_delete=PROTECT and editable=False."
         yield _bad(
             f" needs {model._meta.label} to have UUIDs as primary keys or a OneToOneField to Organization", advice
@@ -53,10 +57,11 @@ def find_doubtful_class() -> Iterator[Finding]:
         yield Finding("W035", values={"name": name})
     model, field = memberships.get_model(), memberships.get_anchor_field()
     if model is None:
-        yield Finding("W034", values={"name": name})
+        linked = [model._meta.label for model in find_linked_models()]
+        yield Finding("W034", values={"name": name, "linked": " and ".join(linked) or "no models"})
     elif field is not None:
         link: Any = model._meta.get_field(field)
-        if link.remote_field.on_delete is not PROTECT or not link.null:
+        if link.remote_field.on_delete is not PROTECT or not link.null or link.editable:
             yield Finding("W036", values={"field": str(link)})
 
 

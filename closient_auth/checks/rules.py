@@ -22,7 +22,7 @@ RULES = {
     "E005": ("CLOSIENT_AUTH['EXTRA_ROLE_PERMISSIONS']{problem}, not {value}.", "{advice}"),
     "E014": ("CLOSIENT_AUTH['MEMBERSHIPS']{problem}.", "{advice}"),
     "W034": (
-        "The model of your teams is not known to {name}.",
+        "The model of your teams is not known to {name}: {linked} have a OneToOneField to Organization.",
         "Set model = 'app.Model' there. Until then, has_perm() does not know your teams, and no check or command finds those "
         "without an organization.",
     ),
@@ -31,8 +31,9 @@ RULES = {
         "Remove it, and name these permissions in {name}.permissions.",
     ),
     "W036": (
-        "{field} should have on_delete=PROTECT and null=True.",
-        "Deleting an organization must not delete a team, and a team is stored before its organization.",
+        "{field} should have on_delete=PROTECT, null=True and editable=False.",
+        "Deleting an organization must not delete a team, a team is stored before its organization, and no form may choose the "
+        "organization of a team.",
     ),
     "W032": (
         "{count} rows of {model} have no organization, so nobody can use API keys there.",
@@ -40,7 +41,7 @@ RULES = {
     ),
     "W033": (
         "{count} organizations belong to no row of {model}, and their API keys work.",
-        "Run manage.py sync_organizations --dry-run to list them, and --delete-orphans to delete them with their keys.",
+        "Run manage.py sync_organizations --dry-run to list them, and --delete-orphans --with-keys to delete them.",
     ),
     "W025": (
         "CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] names {name!r}, which is not a module.",

@@ -160,8 +160,8 @@ def _get_member_access(member: Member, is_superuser: bool, api_key: ApiKey | Non
 
 
 def _require_choice(organizations: Sequence[Organization], text: Any = None) -> Refused:
-    if get_memberships().names_by_itself:
-        text = text or _("Set the X-Organization header to the id or name of your organization.")
+    if not get_memberships().has_slugs:
+        text = text or _("Set the X-Organization header to the id of your organization.")
     described = sorted(map(_describe, organizations), key=itemgetter("name"))
     return Refused("organization_required", text, organizations=described)
 

@@ -39,25 +39,30 @@ def get_team_model() -> type[models.Model]:
     return model
 
 
+def get_teams(using: str | None) -> models.QuerySet[Any]:
+    """Return all teams, also those that the managers of the model hide."""
+    return models.QuerySet(get_team_model(), using=using)
+
+
 def find_teams(using: str) -> models.QuerySet[Any]:
     """Return all teams, with the id and the name of their organization, if any, as ``ANCHOR_ID`` and ``ANCHOR_NAME``."""
     anchors = Organization._base_manager.filter(pk=OuterRef(get_memberships().get_anchor_field() or "pk"))
     values = {ANCHOR_ID: Subquery(anchors.values("pk")), ANCHOR_NAME: Subquery(anchors.values("name"))}
-    teams: models.QuerySet[Any] = get_team_model()._base_manager.using(using).annotate(**values)
+    teams: models.QuerySet[Any] = get_teams(using).annotate(**values)
     return teams
 
 
 def find_orphans(using: str) -> OrganizationQuerySet:
     """Return the organizations that are the anchor of no team. Their keys work."""
     field = get_memberships().get_anchor_field() or "pk"
-    teams = get_team_model()._base_manager.filter(**{field: OuterRef("pk")})
+    teams = get_teams(None).filter(**{field: OuterRef("pk")})
     return Organization.objects.using(using).filter(~Exists(teams))
 
 
 def make_anchor(team: Any, using: str) -> Organization | None:
     """Create the organization of a team, and return it; ``None`` if another process was quicker or has deleted the team."""
     field = get_memberships().get_anchor_field()
-    row = get_team_model()._base_manager.using(using).filter(pk=team.pk)
+    row = get_teams(using).filter(pk=team.pk)
     try:
         with transaction.atomic(using=using):
             organization = Organization.objects.using(using).create_anchor(get_name(team), None if field else team.pk)
@@ -119,7 +124,8 @@ def connect_signals() -> None:
     """Keep the organizations of the project's teams up to date, if the setting ``MEMBERSHIPS`` names such a project."""
     try:
         memberships = get_memberships()
-        model = None if memberships.uses_roles else memberships.get_model()
+        model = memberships.get_model()
+        memberships.get_anchor_field()
     except ImproperlyConfigured:
         # The system check reports it. Commands that do not need the setting should work.
         return
@@ -152,7 +158,7 @@ def _keep_link(instance: Any, using: str, raw: bool, **kwargs: object) -> None:
     elif (field := get_memberships().get_anchor_field()) and getattr(instance, f"{field}_id") is not None:
         # A copy of a team has the link of the original, and gets an organization of its own.
         link = {field: getattr(instance, f"{field}_id")}
-        if get_team_model()._base_manager.using(using).filter(**link).exists():
+        if get_teams(using).filter(**link).exists():
             setattr(instance, field, None)
 
 
@@ -160,9 +166,9 @@ def _find_link(instance: Any, using: str, **kwargs: object) -> None:
     """Read the link of a team that has none. The team may have been loaded before its organization was made."""
     # Saving this instance would remove the link, and deleting it would leave an organization with working keys.
     field = get_memberships().get_anchor_field()
-    if field is None or getattr(instance, f"{field}_id") is not None:
+    if field is None or instance.pk is None or getattr(instance, f"{field}_id") is not None:
         return
-    row = get_team_model()._base_manager.using(using).filter(pk=instance.pk)
+    row = get_teams(using).filter(pk=instance.pk)
     if connections[using].in_atomic_block:
         row = row.select_for_update()
     for pk in row.values_list(f"{field}_id", flat=True):
@@ -173,7 +179,8 @@ def _update_anchor(instance: Any, using: str, raw: bool, **kwargs: object) -> No
     # A fixture contains the organizations as well.
     if raw or not _has_organizations(using):
         return
-    organization = Organization.objects.using(using).filter(pk=_get_pk(instance)).first()
+    pk = _get_pk(instance)
+    organization = None if pk is None else Organization.objects.using(using).filter(pk=pk).first()
     if organization is None:
         make_anchor(instance, using)
     elif organization.name != (name := get_name(instance)):

@@ -170,11 +170,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
         The organization may have shut some out: see ``ApiKey.is_shut_out_of()``.
         """
-        members = get_memberships().get_users(organization)
+        members = get_memberships().find_users(organization)
         if members is None:
             return self.none()
         anywhere_or_here = Q(restricted_to=None) | Q(restricted_to=organization)
-        return self.active().filter(anywhere_or_here, prefix=KeyType.USER, user__in=members.order_by().values("pk"))
+        return self.active().filter(anywhere_or_here, prefix=KeyType.USER, user__in=members.values("pk"))
 
     def beyond_policy(self) -> ApiKeyQuerySet:
         """Return the keys that live longer than ``MAX_KEY_LIFETIME_DAYS`` allows; none without this setting."""

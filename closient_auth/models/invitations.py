@@ -19,6 +19,7 @@ from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
+from closient_auth.memberships import get_memberships
 from closient_auth.models.actors import Actor, By, acting, as_actor, get_restricted_key
 from closient_auth.models.addresses import fold_address, get_address_field
 from closient_auth.models.audit import AuditEntry, Event
@@ -147,7 +148,9 @@ class Invitation(models.Model):
     def is_valid(self) -> bool:
         """Return whether the invitation is pending and its inviter may still add a member with this role."""
         inviter = get_users(self._state.db).filter(pk=self.invited_by_id).first() if self.invited_by_id else None
-        if self.state != InvitationState.PENDING or inviter is None or not inviter.is_active:
+        # With members of its own, a project has invitations of its own.
+        is_open = self.state == InvitationState.PENDING and get_memberships().uses_roles
+        if not is_open or inviter is None or not inviter.is_active:
             return False
         # A superuser may have invited without a membership. Their status counts here, since the API takes no keys to invite.
         rank = self.organization.get_rank(Actor(inviter, is_superuser=getattr(inviter, "is_superuser", False)))

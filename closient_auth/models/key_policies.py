@@ -128,7 +128,8 @@ def limit_permissions(api_key: Any, by: By, *, are_chosen: bool = False) -> list
     if rank == Role.OWNER and own >= get_role_permissions(rank):
         return chosen
     if chosen is None:
-        return None if get_all() <= own else sorted(get_all() & own)
+        # What a project adds later must not reach a key whose maker may not have it.
+        return None if get_all() <= own and get_memberships().uses_roles else sorted(get_all() & own)
     if are_chosen and (lacking := sorted(set(chosen) - own)):
         raise PermissionDenied(_("You do not have these permissions: %s.") % ", ".join(lacking))
     return [name for name in chosen if name in own]

@@ -18,7 +18,7 @@ from django.db.models.signals import post_delete, pre_delete
 from django.dispatch import receiver
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.memberships import Member, Memberships, get_organizations, read_uuid
+from closient_auth.memberships import Member, Memberships, get_organizations
 from closient_auth.models.actors import By, acting, as_actor
 from closient_auth.models.api_keys import EDITABLE_FIELDS, ApiKey, ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
@@ -264,16 +264,9 @@ class RoleMemberships(Memberships):
         memberships = self._get_memberships(user)
         if within is not None:
             memberships = memberships.filter(organization__in=within)
-        if not names:
-            return [_as_member(membership) for membership in memberships[:limit]]
-        ids = [read_uuid(name) for name in names]
-        named = memberships.filter(organization__in=self._filter_named(get_organizations(), names, ids))
-        found = list(named[:limit])
-        if not found and any(ids) and self.names_by_itself:
-            # A name of the project that looks like an id, as in ``find_named()``.
-            organizations = self.find_named(self.find_organizations(user), names)
-            found = list(memberships.filter(organization__in=organizations)[:limit])
-        return [_as_member(membership) for membership in found]
+        if names:
+            memberships = memberships.filter(organization__in=self.filter_named(self.find_organizations(user), names))
+        return [_as_member(membership) for membership in memberships[:limit]]
 
     def find_member(self, user: Any, organization: Organization) -> Member | None:
         membership = self._get_memberships(user).filter(organization=organization.pk).first()

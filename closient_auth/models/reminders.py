@@ -181,10 +181,10 @@ def _get_managers(organization: Organization, using: str) -> list[Any]:
     if memberships.uses_roles:
         members = Membership.objects.using(using).filter(organization=organization.pk, role__in=ROLES)
         return [member.user for member in members.select_related("user").order_by("pk")]
-    users = memberships.get_users(organization)
+    users = memberships.find_users(organization)
     return [
         user
-        for user in (users.distinct().order_by("pk") if users is not None else ())
+        for user in (users.order_by("pk") if users is not None else ())
         if (member := memberships.find_member(user, organization))
         and Permission.MANAGE_API_KEYS in member.get_permissions()
     ]

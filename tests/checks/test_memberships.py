@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import io
+from typing import Any
 
 import pytest
 from django.core import checks
@@ -12,15 +14,17 @@ from django.core.management.base import SystemCheckError
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
+from closient_auth import urls
 from closient_auth.checks import check_rows
 from closient_auth.checks.memberships import EXAMPLE
-from closient_auth.memberships import Memberships
+from closient_auth.memberships import Memberships, get_memberships
 from closient_auth.models import Organization
 from tests.factories import OrganizationFactory, make_key
 from tests.memberships.adapters import CompanyMemberships, TeamMemberships
 from tests.memberships.models import Company, Team
 
 HERE = __name__
+ATTRIBUTE = "Correct this attribute of the class."
 PERMISSIONS = 'Write permissions = ["orders.refund", "organization.view_organization"].'
 
 
@@ -85,7 +89,7 @@ class EveryName(TeamMemberships):
     permissions = frozenset({"orders.refund", "organization.manage_api_keys"})  # type: ignore[assignment]
 
 
-UNUSABLE = " is not usable: CLOSIENT_AUTH['MEMBERSHIPS'] "
+ATTRIBUTE = "Correct this attribute of the class."
 
 
 def use(settings, name, **others):
@@ -120,25 +124,25 @@ def test_value_that_is_not_a_path(find, settings, value):
 @pytest.mark.parametrize(
     ("name", "problem", "hint"),
     [
-        ("", f"{UNUSABLE}cannot be imported:  doesn't look like a module path", EXAMPLE),
-        ("nowhere", f"{UNUSABLE}cannot be imported: nowhere doesn't look like a module path", EXAMPLE),
-        ("nowhere.Teams", f"{UNUSABLE}cannot be imported: No module named 'nowhere'", EXAMPLE),
+        ("", " cannot be imported:  doesn't look like a module path", EXAMPLE),
+        ("nowhere", " cannot be imported: nowhere doesn't look like a module path", EXAMPLE),
+        ("nowhere.Teams", " cannot be imported: No module named 'nowhere'", EXAMPLE),
         (
             f"{HERE}.Missing",
-            f'{UNUSABLE}cannot be imported: Module "{HERE}" does not define a "Missing" attribute/class',
+            f' cannot be imported: Module "{HERE}" does not define a "Missing" attribute/class',
             EXAMPLE,
         ),
-        (f"{HERE}.Nothing", f"{UNUSABLE}should name a subclass of Memberships, not '{HERE}.Nothing'", EXAMPLE),
-        (f"{HERE}.function", f"{UNUSABLE}should name a subclass of Memberships, not '{HERE}.function'", EXAMPLE),
+        (f"{HERE}.Nothing", f" should name a subclass of Memberships, not '{HERE}.Nothing'", EXAMPLE),
+        (f"{HERE}.function", f" should name a subclass of Memberships, not '{HERE}.function'", EXAMPLE),
         (
             f"{HERE}.Misspelled",
             " is not usable: Misspelled.model does not name a model: App 'tests' doesn't have a 'Teem' model",
-            EXAMPLE,
+            ATTRIBUTE,
         ),
         (
             f"{HERE}.NotDotted",
             " is not usable: NotDotted.model does not name a model: not enough values to unpack (expected 2, got 1)",
-            EXAMPLE,
+            ATTRIBUTE,
         ),
         (
             f"{HERE}.WithoutPermissions",
@@ -198,7 +202,8 @@ def test_model_that_is_not_known(find, settings):
     use(settings, f"{HERE}.Unlinked")
 
     message = find("W034")
-    assert (message.level, message.msg) == (WARNING, "The model of your teams is not known to Unlinked.")
+    text = "The model of your teams is not known to Unlinked: tests.Crew and tests.Team have a OneToOneField to Organization."
+    assert (message.level, message.msg) == (WARNING, text)
     assert message.hint == (
         "Set model = 'app.Model' there. Until then, has_perm() does not know your teams, and no check or command finds "
         "those without an organization."
@@ -229,10 +234,11 @@ def linked(**kwargs):
 @pytest.mark.parametrize(
     ("kwargs", "is_reported"),
     [
-        ({"on_delete": models.PROTECT, "null": True}, False),
-        ({"on_delete": models.PROTECT}, True),
-        ({"on_delete": models.CASCADE, "null": True}, True),
-        ({"on_delete": models.SET_NULL, "null": True}, True),
+        ({"on_delete": models.PROTECT, "null": True, "editable": False}, False),
+        ({"on_delete": models.PROTECT, "null": True}, True),
+        ({"on_delete": models.PROTECT, "editable": False}, True),
+        ({"on_delete": models.CASCADE, "null": True, "editable": False}, True),
+        ({"on_delete": models.SET_NULL, "null": True, "editable": False}, True),
         ({"on_delete": models.CASCADE}, True),
     ],
 )
@@ -248,10 +254,75 @@ def test_link_that_is_not_safe(run, settings, monkeypatch, kwargs, is_reported):
         (
             "closient_auth.W036",
             WARNING,
-            "tests.Squad.organization should have on_delete=PROTECT and null=True.",
-            "Deleting an organization must not delete a team, and a team is stored before its organization.",
+            "tests.Squad.organization should have on_delete=PROTECT, null=True and editable=False.",
+            "Deleting an organization must not delete a team, a team is stored before its organization, and no form may "
+            "choose the organization of a team.",
         )
     ] * is_reported
+
+
+class TwoLinks(TeamMemberships):
+    model = "tests.Branch"
+
+
+class NamedLink(TwoLinks):
+    anchor_field = "organization"
+
+
+class WrongLink(TwoLinks):
+    anchor_field = "team"
+
+
+@pytest.mark.parametrize(
+    ("name", "links", "problem"),
+    [
+        ("TwoLinks", ["organization", "reseller"], ": 'organization' or 'reseller'"),
+        ("WrongLink", ["organization"], ": 'organization'"),
+        ("WrongLink", [], ""),
+        ("NamedLink", ["organization", "reseller"], None),
+        ("TwoLinks", ["organization"], None),
+    ],
+)
+def test_links_of_the_teams(run, settings, monkeypatch, name, links, problem):
+    """One of two links could be that to another organization."""
+    safe: dict[str, Any] = {"on_delete": models.PROTECT, "null": True, "editable": False}
+    fields: Any = {link: models.OneToOneField(Organization, related_name="+", **safe) for link in links}
+    if not links:
+        fields["id"] = models.UUIDField(primary_key=True)
+    with isolate_apps("tests"):
+        meta = type("Meta", (), {"app_label": "tests"})
+        model = type("Branch", (models.Model,), {"__module__": HERE, "Meta": meta, **fields})
+    monkeypatch.setattr(TwoLinks, "get_model", lambda self: model)
+    use(settings, f"{HERE}.{name}")
+
+    messages = [message.msg for message in run()]
+    text = f"{name}.anchor_field should be the OneToOneField that leads to the organization of a team"
+    expected = f"CLOSIENT_AUTH['MEMBERSHIPS'] is not usable: {text}{problem}."
+    assert messages == ([] if problem is None else [expected])
+    if problem is None:
+        assert get_memberships().get_anchor_field() == "organization"
+
+
+class Broken(TeamMemberships):
+    def __init__(self, argument):
+        raise AssertionError
+
+
+def test_class_that_cannot_be_created(find, settings):
+    use(settings, f"{HERE}.Broken")
+
+    assert find("E014").msg.startswith("CLOSIENT_AUTH['MEMBERSHIPS'] cannot be created: ")
+
+
+def test_management_api_does_not_hide_the_check(run, settings, mount):
+    """The URLconf can be loaded, so that the check can report the setting."""
+    use(settings, f"{HERE}.Missing")
+    mount(*importlib.reload(urls).urlpatterns)
+    try:
+        assert [message.id for message in run()] == ["closient_auth.E014"]
+    finally:
+        settings.CLOSIENT_AUTH = {}
+        importlib.reload(urls)
 
 
 def test_primary_keys_that_are_uuids(run, settings, monkeypatch):
@@ -308,10 +379,10 @@ def test_organizations_without_teams(run, run_with_database, settings, cls, mode
     assert (message.id, message.level) == ("closient_auth.W033", WARNING)
     assert message.msg == f"1 organizations belong to no row of {model._meta.label}, and their API keys work."
     assert message.hint == (
-        "Run manage.py sync_organizations --dry-run to list them, and --delete-orphans to delete them with their keys."
+        "Run manage.py sync_organizations --dry-run to list them, and --delete-orphans --with-keys to delete them."
     )
     assert run() == []
-    call_command("sync_organizations", "--delete-orphans", stdout=io.StringIO())
+    call_command("sync_organizations", "--delete-orphans", "--with-keys", stdout=io.StringIO())
     assert run_with_database() == []
 
 

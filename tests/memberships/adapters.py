@@ -8,7 +8,7 @@ from closient_auth.memberships import Memberships
 from closient_auth.models import Organization
 from closient_auth.models.memberships import RoleMemberships
 from closient_auth.roles import Permission
-from tests.memberships.models import TeamRole
+from tests.memberships.models import Team, TeamRole
 
 PERMISSIONS = {
     "lead": [
@@ -23,6 +23,8 @@ PERMISSIONS = {
 
 
 class TeamMemberships(Memberships):
+    # Another model of these tests is linked to an organization as well.
+    model = "tests.Team"
     permissions = ["orders.refund", "organization.view_organization"]
 
     def get_organizations(self, user):
@@ -120,3 +122,53 @@ class SluggedMemberships(TeamMemberships):
     """The teams have no names of their own in URLs."""
 
     named = Memberships.named
+
+
+class HandleMemberships(TeamMemberships):
+    """Clients see the names that URLs use."""
+
+    def get_slug(self, organization):
+        return organization.team.code
+
+
+class AnchoredTeams(TeamMemberships):
+    """As documented: the organization behind a row of the project."""
+
+    def get_anchor(self, obj):
+        return obj.organization if isinstance(obj, Team) else None
+
+
+class TrustingTeams(TeamMemberships):
+    """A mistake: each row is taken for a team."""
+
+    def get_anchor(self, obj):
+        return obj.organization
+
+
+class UnionTeams(TeamMemberships):
+    """The members are a union, which has no ``distinct()``."""
+
+    def get_users(self, organization):
+        users = get_user_model().objects.filter(team_roles__team__organization=organization.pk)
+        return users.filter(team_roles__name="lead").union(users.exclude(team_roles__name="lead"))
+
+
+class TimedTeams(TeamMemberships):
+    """The names in URLs are times, such as 2030-01-01."""
+
+    def named(self, organizations, name):
+        return organizations.filter(created_at=name)
+
+
+class NumberedTeams(TeamMemberships):
+    """The names in URLs are the primary keys of teams."""
+
+    def named(self, organizations, name):
+        return organizations.filter(team=name)
+
+
+class CarelessTeams(TeamMemberships):
+    """A mistake: the organizations to choose from are forgotten."""
+
+    def named(self, organizations, name):
+        return Organization.objects.filter(team__code=name)

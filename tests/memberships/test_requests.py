@@ -26,7 +26,7 @@ NOT_FOUND = (HTTPStatus.NOT_FOUND, {"detail": "Not found."})
 ACME = (HTTPStatus.OK, {"organization": "acme"})
 GLOBEX = (HTTPStatus.OK, {"organization": "globex"})
 REQUIRED = {
-    "detail": "Set the X-Organization header to the id or name of your organization.",
+    "detail": "Set the X-Organization header to the id of your organization.",
     "code": "organization_required",
 }
 NOWHERE = (

@@ -22,6 +22,7 @@ from tests.memberships.models import Company, Invoice, Team
 pytestmark = pytest.mark.django_db
 
 DRY = "Nothing was changed (--dry-run).\n"
+NOTHING = "Each team has its organization. Nothing was changed.\n"
 ORPHANS = "The keys of the orphans work. Delete these organizations with --delete-orphans.\n"
 
 
@@ -133,18 +134,18 @@ def test_companies(companies):
     sync()
 
     assert set(Organization.objects.values_list("pk", "name")) == set(Company.objects.values_list("pk", "name"))
-    assert sync() == ("", "")
+    assert sync() == ("", NOTHING)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--delete-orphans"]])
+@pytest.mark.parametrize("arguments", [[], ["--delete-orphans", "--with-keys"]])
 def test_dry_run_changes_nothing(world, arguments):
     before, entries = rows(), AuditEntry.objects.count()
     stdout, stderr = sync("--dry-run", *arguments)
 
-    event = "deleted" if arguments else "orphan"
+    event = "would delete" if arguments else "orphan"
     assert stdout.splitlines() == [
-        f"created  -  team {world['new'].pk}  Fresh",
-        f"renamed  {world['renamed'].organization_id}  team {world['renamed'].pk}  Renamed",
+        f"would create  -  team {world['new'].pk}  Fresh",
+        f"would rename  {world['renamed'].organization_id}  team {world['renamed'].pk}  Renamed",
         f"{event}  {world['orphan'].pk}  no team  Orphan  2 active keys",
     ]
     assert stderr == DRY
@@ -154,22 +155,22 @@ def test_dry_run_changes_nothing(world, arguments):
 
 
 def test_second_run_does_nothing(world):
-    sync("--delete-orphans")
+    sync("--delete-orphans", "--with-keys")
     before, entries = rows(), AuditEntry.objects.count()
 
-    assert sync() == ("", "")
+    assert sync() == ("", NOTHING)
     assert sync("--json") == ("[\n]\n", "")
     assert rows() == before
     assert AuditEntry.objects.count() == entries
 
 
 def test_no_team_at_all(teams):
-    assert sync() == sync("--delete-orphans") == ("", "")
+    assert sync() == sync("--delete-orphans", "--with-keys") == ("", NOTHING)
 
 
 def test_orphans_are_deleted_with_their_keys(world):
     kept, _ = make_key(organization=world["renamed"].organization)
-    stdout, stderr = sync("--delete-orphans")
+    stdout, stderr = sync("--delete-orphans", "--with-keys")
 
     assert stdout.splitlines()[-1] == f"deleted  {world['orphan'].pk}  no team  Orphan  2 active keys"
     assert stderr == ""
@@ -180,12 +181,29 @@ def test_orphans_are_deleted_with_their_keys(world):
     assert (entry.organization_id, len(entry.old_values["api_keys"])) == (world["orphan"].pk, 3)
 
 
+def test_orphans_with_active_keys_are_kept_by_default(world):
+    """With the class of another project, all organizations of customers may be orphans."""
+    empty = orphan()
+    empty.api_keys.all().revoke()
+    stdout, stderr = sync("--delete-orphans")
+
+    assert stdout.splitlines()[-2:] == [
+        f"{event}  {each.pk}  no team  {each.name}  {number} active keys"
+        for event, each, number in sorted(
+            [("orphan", world["orphan"], 2), ("deleted", empty, 0)], key=lambda row: row[1].pk
+        )
+    ]
+    assert stderr == "Orphans with active keys were kept. Delete them with --delete-orphans --with-keys.\n"
+    assert not Organization.objects.filter(pk=empty.pk).exists()
+    assert ApiKey.objects.active().filter(organization=world["orphan"]).count() == 2
+
+
 def test_rows_of_the_project_protect_an_orphan(teams, refuse):
     Team.objects.create(name="Good")
     first, second, last = orphans("a", "b", "c")
     Invoice.objects.create(organization=second)
 
-    refused = refuse("sync_organizations", "--delete-orphans")
+    refused = refuse("sync_organizations", "--delete-orphans", "--with-keys")
 
     assert refused.error == "1 organization was not deleted, because rows of your project refer to them."
     assert [line.split()[:2] for line in refused.lines] == [
@@ -196,7 +214,7 @@ def test_rows_of_the_project_protect_an_orphan(teams, refuse):
     assert Organization.objects.get(team=None) == second
     assert second.api_keys.active().count() == 1
     Invoice.objects.create(organization=orphan())
-    refused = refuse("sync_organizations", "--delete-orphans", "--json")
+    refused = refuse("sync_organizations", "--delete-orphans", "--with-keys", "--json")
     assert refused.error == "2 organizations were not deleted, because rows of your project refer to them."
     assert [row["event"] for row in json.loads(refused.stdout)] == ["protected"] * 2
 
@@ -210,7 +228,7 @@ def test_orphan_that_another_process_deletes_meanwhile(teams):
 
     post_delete.connect(delete_second, sender=Organization)
     try:
-        stdout, _ = sync("--delete-orphans")
+        stdout, _ = sync("--delete-orphans", "--with-keys")
     finally:
         post_delete.disconnect(delete_second, sender=Organization)
 
@@ -240,7 +258,7 @@ def test_team_that_another_process_changes_meanwhile(bulk, change):
     stdout, _ = sync()
 
     assert len(stdout.splitlines()) == 1
-    assert sync() == ("", "")
+    assert sync() == ("", NOTHING)
     assert Organization.objects.count() == Team.objects.count() == (1 if change == "delete" else 2)
 
 
@@ -249,7 +267,7 @@ def test_class_of_another_project(teams, refuse):
     organizations = {orphan(keys=1), orphan(keys=1)}
 
     for arguments in ([], ["--dry-run"], ["--json"]):
-        refused = refuse("sync_organizations", "--delete-orphans", *arguments)
+        refused = refuse("sync_organizations", "--delete-orphans", "--with-keys", *arguments)
         assert refused.error == "No organization belongs to a team. Is CLOSIENT_AUTH['MEMBERSHIPS'] the right class?"
         assert refused.stdout == ""
     assert set(Organization.objects.all()) == organizations
@@ -260,7 +278,7 @@ def test_without_the_setting(refuse):
     organization = orphan(keys=1)
     Team.objects.create(name="Acme")
 
-    for arguments in ([], ["--delete-orphans"], ["--dry-run"]):
+    for arguments in ([], ["--delete-orphans", "--with-keys"], ["--dry-run"]):
         refused = refuse("sync_organizations", *arguments)
         assert refused.error == "CLOSIENT_AUTH['MEMBERSHIPS'] is not set, so there are no teams to synchronize."
     assert Organization.objects.get() == organization
@@ -283,7 +301,7 @@ def test_class_that_is_not_usable(connect, refuse, name, error):
     organization = orphan(keys=1)
     connect(name)
 
-    assert refuse("sync_organizations", "--delete-orphans").error.startswith(error)
+    assert refuse("sync_organizations", "--delete-orphans", "--with-keys").error.startswith(error)
     assert Organization.objects.get() == organization
 
 
@@ -331,9 +349,9 @@ class Full(io.StringIO):
 
 def test_reader_that_has_read_enough(world):
     """The work is done, whether or not somebody reads the list."""
-    call_command("sync_organizations", "--delete-orphans", stdout=Unread(), stderr=io.StringIO())
+    call_command("sync_organizations", "--delete-orphans", "--with-keys", stdout=Unread(), stderr=io.StringIO())
 
-    assert sync() == ("", "")
+    assert sync() == ("", NOTHING)
 
 
 def test_stdout_that_is_full(world):
@@ -355,7 +373,7 @@ def test_pages(bulk, monkeypatch, number):
     events = [line.split()[0] for line in stdout.splitlines()]
     assert events == ["created"] * number + ["orphan"] * number
     assert not Team.objects.filter(organization=None).exists()
-    stdout, _ = sync("--delete-orphans")
+    stdout, _ = sync("--delete-orphans", "--with-keys")
     assert {UUID(line.split()[1]) for line in stdout.splitlines()} == left
     assert set(Organization.objects.values_list("team__name", flat=True)) == {
         "Good",
@@ -370,7 +388,7 @@ def test_query_for_each_page(teams, monkeypatch):
         with CaptureQueriesContext(
             connection,
         ) as captured:
-            assert sync() == ("", "")
+            assert sync() == ("", NOTHING)
         return len(captured)
 
     # The first page of teams, the empty page after it, and the orphans.

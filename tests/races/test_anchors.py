@@ -39,7 +39,7 @@ def sync(*arguments):
 
 
 def delete_orphans():
-    sync("--delete-orphans")
+    sync("--delete-orphans", "--with-keys")
 
 
 def atomic(operation):

@@ -20,6 +20,9 @@ from closient_auth.models.anchors import (
     rename_anchor,
 )
 
+# What a dry run says.
+WOULD = {"created": "would create", "renamed": "would rename", "deleted": "would delete"}
+
 
 class Command(DatabaseCommand):
     help = (
@@ -31,8 +34,10 @@ class Command(DatabaseCommand):
         super().add_arguments(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would be done, and change nothing")
         parser.add_argument(
-            "--delete-orphans", action="store_true", help="delete the organizations of no team, with their keys"
+            "--delete-orphans", action="store_true", help="delete the organizations of no team that have no active key"
         )
+        with_keys = "with --delete-orphans: delete those with active keys as well"
+        parser.add_argument("--with-keys", action="store_true", help=with_keys)
 
     def handle(self, *args: object, **options: Any) -> None:
         if get_memberships().uses_roles:
@@ -45,19 +50,26 @@ class Command(DatabaseCommand):
         rows = [row for team in iter_pages(find_teams(self.using)) if (row := self.repair(team))]
         for organization in iter_pages(orphans):
             live_keys = ApiKey.objects.using(self.using).active().filter(organization=organization).count()
-            event = self.handle_orphan(organization) if options["delete_orphans"] else "orphan"
+            # With a wrong class, the organizations of all customers may look like orphans.
+            is_deleted = options["delete_orphans"] and (options["with_keys"] or not live_keys)
+            event = self.handle_orphan(organization) if is_deleted else "orphan"
             if event:
                 row = _describe(event, None, organization.name, organization.pk)
                 rows.append({**row, "live_keys": live_keys})
         if options["json"]:
             self.write_json(rows, is_list=True)
         else:
-            self.write(map(_to_line, rows), is_list=True)
+            self.write((_to_line(row, self.is_dry) for row in rows), is_list=True)
         events = [row["event"] for row in rows]
         if self.is_dry:
             self.note("Nothing was changed (--dry-run).")
         elif "orphan" in events:
-            self.note("The keys of the orphans work. Delete these organizations with --delete-orphans.")
+            if options["delete_orphans"]:
+                self.note("Orphans with active keys were kept. Delete them with --delete-orphans --with-keys.")
+            else:
+                self.note("The keys of the orphans work. Delete these organizations with --delete-orphans.")
+        elif not rows and not options["json"]:
+            self.note("Each team has its organization. Nothing was changed.")
         if protected := events.count("protected"):
             noun = "organization was" if protected == 1 else "organizations were"
             raise CommandError(f"{protected} {noun} not deleted, because rows of your project refer to them.")
@@ -94,7 +106,8 @@ def _describe(event: str, team: Any, name: str, organization_id: UUID | None) ->
     }
 
 
-def _to_line(row: dict[str, Any]) -> str:
+def _to_line(row: dict[str, Any], is_dry: bool) -> str:
     team = "no team" if row["team"] is None else f"team {row['team']}"
     live_keys = f"  {row['live_keys']} active keys" if "live_keys" in row else ""
-    return printable(f"{row['event']}  {row['organization'] or '-'}  {team}  {row['name']}{live_keys}")
+    event = WOULD.get(row["event"], row["event"]) if is_dry else row["event"]
+    return printable(f"{event}  {row['organization'] or '-'}  {team}  {row['name']}{live_keys}")

@@ -196,7 +196,7 @@ def test_organization_deleted_by_another_program(world, acme, send, get_url):
     # The name is gone, and no person leads there.
     assert send(get_url("Gone"), raw_key).status_code == 404
     assert send(get_url(str(orphan.pk)), "owner").status_code == 404
-    sync("--dry-run", "--delete-orphans")
+    sync("--dry-run", "--delete-orphans", "--with-keys")
     sync()
     assert set(ApiKey.objects.all()) == {api_key, neighbour}
 
@@ -207,7 +207,7 @@ def test_sync_deletes_orphans_on_request(world, acme, send, get_url):
     neighbour, _ = world.make_key("csb", acme)
     Organization.objects.filter(name__startswith="Gone")._raw_delete("default")
 
-    sync("--delete-orphans")
+    sync("--delete-orphans", "--with-keys")
 
     assert (find_messages(), get_anchors()) == ([], get_organizations())
     assert list(ApiKey.objects.all()) == [neighbour]
