@@ -1,6 +1,5 @@
 """The lookup paths from the models of a project to their organization."""
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -10,14 +9,16 @@ from django.db.models import Model, Q
 from closient_auth.memberships import get_memberships
 from closient_auth.models import Organization
 
-# Longer paths have not been seen, and a project with hundreds of models has many.
-MAX_LENGTH = 4
+# The usual name of the foreign key to the owner of a row.
+OWNER = "organization"
 
 
 def get_organization_paths(model: type[Model]) -> tuple[str, ...]:
     """Return the shortest lookup paths from rows of a model to the id of their organization.
 
-    There are several if a model has two foreign keys to an organization, and none if its rows belong to nobody. A path follows
+    A row with a field ``organization`` belongs to that one alone; another foreign key, such as a seller, does not make it
+    shared. Without this field, there are several if a model has two foreign keys to an organization, and none if its rows
+    belong to nobody. A path follows
     foreign keys, also through the project's own model of teams (``Memberships.model``), but not through users: a user may be
     in several organizations.
     """
@@ -42,9 +43,9 @@ def _find_paths(model: type[Model], same: type[Model] | None) -> tuple[str, ...]
     level: dict[str, type[Model]] = {"": model}
     # A proxy has the rows of its concrete model.
     seen = {model._meta.concrete_model, get_user_model()._meta.concrete_model}
-    for _ in range(MAX_LENGTH):
+    while level:
         following = {
-            f"{path}{field.name}": field.related_model for path, at in level.items() for field in _iter_links(at)
+            f"{path}{field.name}": field.related_model for path, at in level.items() for field in _get_links(at, same)
         }
         if found := tuple(path for path, related in following.items() if _is_organization(related, same)):
             return found
@@ -59,8 +60,13 @@ def _is_organization(model: type[Model], same: type[Model] | None) -> bool:
     return issubclass(model, Organization if same is None else (Organization, same))
 
 
-def _iter_links(model: type[Model]) -> Iterator[Any]:
-    for field in (*model._meta.concrete_fields, *model._meta.many_to_many):
-        # The model of a generic foreign key is not known.
-        if isinstance(field.related_model, type):
-            yield field
+def _get_links(model: type[Model], same: type[Model] | None) -> list[Any]:
+    """Return the relations that may lead to the owner of a row."""
+    # The model of a generic foreign key is not known.
+    links = [
+        field
+        for field in (*model._meta.concrete_fields, *model._meta.many_to_many)
+        if isinstance(field.related_model, type)
+    ]
+    owners = [field for field in links if field.name == OWNER and _is_organization(field.related_model, same)]
+    return owners or links

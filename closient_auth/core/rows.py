@@ -25,7 +25,7 @@ def narrow(queryset: QuerySet[_Row], organization: Organization, paths: tuple[st
     condition = within(organization, paths)
     if any(_is_to_many(queryset.model, path) for path in paths):
         # A join would repeat rows, and ``get()`` would find several.
-        return queryset.filter(pk__in=queryset.model._base_manager.filter(condition).values("pk"))
+        return queryset.filter(pk__in=_get_all_rows(queryset.model).filter(condition).values("pk"))
     return queryset.filter(condition)
 
 
@@ -50,6 +50,12 @@ def find_owner(model: Any, organization: Organization) -> Model | None:
     return found
 
 
+def is_foreign(rows: QuerySet[Any], pk: Any, organization: Organization, paths: tuple[str, ...]) -> bool:
+    """Return whether there is a row with this primary key that does not belong to the organization."""
+    rows = rows.filter(pk=pk)
+    return rows.exclude(pk__in=narrow(rows, organization, paths).values("pk")).exists()
+
+
 def are_own(
     rows: QuerySet[Any],
     pks: Collection[Any],
@@ -59,18 +65,20 @@ def are_own(
 ) -> bool:
     """Return whether all rows with these primary keys, and the rows that they refer to, belong to the organization.
 
+    Keys without a row do not count.
+
     ``paths`` lead from a row to its organization; there are none for rows that belong to nobody. ``shared`` are the names of
     relations that may lead elsewhere. This takes one query, whatever the number of rows and relations.
     """
-    rows = rows.filter(pk__in=pks)
-    if paths:
-        rows = narrow(rows, organization, paths)
+    written = rows.filter(pk__in=pks)
+    rows = narrow(written, organization, paths) if paths else written
     for field in _iter_relations(rows.model):
         if field.name not in shared:
             rows = rows.filter(
                 _leads_to_many(field, organization) if field.many_to_many else _leads_to(field, organization)
             )
-    return rows.count() == len(set(pks))
+    # The project may have deleted some of the rows.
+    return not written.exclude(pk__in=rows.values("pk")).exists()
 
 
 def is_missing_row(error: IntegrityError) -> bool:
@@ -78,6 +86,11 @@ def is_missing_row(error: IntegrityError) -> bool:
     cause = error.__cause__
     codes = {getattr(cause, "sqlstate", None), getattr(cause, "pgcode", None), *error.args[:1]}
     return not MISSING_ROW.isdisjoint(codes) or MISSING_ROW_ON_SQLITE in str(error)
+
+
+def _get_all_rows(model: Any) -> QuerySet[Any]:
+    # The base manager of a project may hide rows.
+    return QuerySet(model)
 
 
 def _iter_relations(model: type[Model]) -> Iterator[Any]:
@@ -93,7 +106,7 @@ def _leads_to(field: Any, organization: Organization) -> Q:
     paths = get_organization_paths(model)
     if paths == ("pk",):
         return is_null | Q(**{f"{field.name}__pk": organization.pk})
-    target = model._base_manager.filter(**{field.target_field.attname: OuterRef(field.attname)})
+    target = _get_all_rows(model).filter(**{field.target_field.attname: OuterRef(field.attname)})
     return is_null | Q(Exists(target.filter(within(organization, paths))))
 
 
@@ -101,8 +114,8 @@ def _leads_to_many(field: Any, organization: Organization) -> Q:
     """Return the condition that a many-to-many field refers to rows of the organization alone."""
     model, through = field.related_model, field.remote_field.through
     link = through._meta.get_field(field.m2m_reverse_field_name())
-    own = model._base_manager.filter(within(organization, get_organization_paths(model)))
-    strays = through._base_manager.filter(
+    own = _get_all_rows(model).filter(within(organization, get_organization_paths(model)))
+    strays = _get_all_rows(through).filter(
         ~Exists(own.filter(**{link.target_field.attname: OuterRef(link.attname)})),
         **{field.m2m_field_name(): OuterRef(field.m2m_target_field_name())},
     )

@@ -10,7 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.test.utils import isolate_apps
 
-from closient_auth.core.paths import MAX_LENGTH, get_organization_paths, within
+from closient_auth.core.paths import get_organization_paths, within
 from closient_auth.models import ApiKey, Membership, Organization
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 from tests.memberships.models import Company, CompanyDocument, Employee, Team, TeamDocument, TeamRole
@@ -37,7 +37,7 @@ def make(name, **fields):
         (Project, ("organization",)),
         (Note, ("project__organization",)),
         (Membership, ("organization",)),
-        (ApiKey, ("restricted_to", "organization")),
+        (ApiKey, ("organization",)),
         (ContentType, ()),
         # A company is no organization in this project, and belongs to none.
         (Company, ()),
@@ -160,13 +160,20 @@ def test_references_in_circles():
 @isolate_apps("tests")
 def test_length():
     # From a note, the path has two parts.
-    comment = make("Comment", note=key(Note))
-    reply = make("Reply", comment=key(comment))
-    like = make("Like", reply=key(reply))
+    model, path = Note, ("project__organization",)
+    for name in ("Comment", "Reply", "Like", "Mark", "Copy"):
+        model, path = make(name, up=key(model)), (f"up__{path[0]}",)
+        assert get_organization_paths(model) == path
 
-    assert MAX_LENGTH == 4
-    assert get_organization_paths(reply) == ("comment__note__project__organization",)
-    assert get_organization_paths(like) == ()
+
+@isolate_apps("tests")
+def test_owner_and_others():
+    """A row with a field ``organization`` belongs to that one, not to its seller."""
+    offer = make("Offer", seller=key(Organization), organization=key(Organization))
+    review = make("Review", offer=key(offer), organization=key(Project))
+
+    assert get_organization_paths(offer) == ("organization",)
+    assert get_organization_paths(review) == ("offer__organization", "organization__organization")
 
 
 @pytest.mark.django_db
