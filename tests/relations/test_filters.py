@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import django_filters
 import pytest
+from django import forms
 from django.core.exceptions import ImproperlyConfigured
 from django.http import QueryDict
 from django_filters.rest_framework import DjangoFilterBackend
@@ -159,6 +160,89 @@ def test_filter_of_rows_that_belong_to_nobody(send, mount, own, foreign, django_
     user = django_user_model.objects.create(username="anybody")
 
     assert len(send(f"/documents/?user={user.pk}").json()) == 1
+
+
+class ValueFilterSet(django_filters.FilterSet):
+    """Filters whose choices are values of rows, or a part of another field."""
+
+    title = django_filters.AllValuesFilter(field_name="title")
+    place = django_filters.AllValuesMultipleFilter(field_name="folder__name")
+    folder = django_filters.LookupChoiceFilter(
+        field_class=forms.ModelChoiceField, lookup_choices=["exact"], queryset=Folder.objects.all()
+    )
+
+    class Meta:
+        model = Document
+        fields: list[str] = []
+
+
+class PlainValues(PlainFilters):
+    filterset_class = ValueFilterSet
+
+
+class ValuesByBackends(ByFields):
+    filterset_class = ValueFilterSet
+
+
+class ValuesByMixin(DocumentViewSet):
+    filter_backends = [OrganizationDjangoFilterBackend]
+    filterset_class = ValueFilterSet
+    organization_field = "folder__organization"
+
+
+def test_without_a_cure_values_of_foreign_rows_are_known(send, mount, own, foreign):
+    mount(route(PlainValues))
+
+    assert send("/documents/?title=Foreign%20document").json() == []
+    assert send("/documents/?title=Never%20was").status_code == HTTPStatus.BAD_REQUEST
+    assert "Foreign document" in send("/documents/", accept="text/html").content.decode()
+
+
+@pytest.mark.parametrize("view", [ValuesByBackends, ValuesByMixin])
+def test_values_of_foreign_rows_are_unknown(send, mount, compare, own, foreign, view):
+    mount(route(view))
+
+    for name, value in (("title", "Foreign document"), ("place", "Foreign folder")):
+        answers = [send(f"/documents/?{name}={each.replace(' ', '%20')}") for each in (value, "Never was")]
+        assert [answer.status_code for answer in answers] == [400, 400]
+        bodies = [answers[0].content.decode().replace(value, "X"), answers[1].content.decode().replace("Never was", "X")]
+        assert bodies[0] == bodies[1]
+        assert "X is not one of the available choices" in bodies[0]
+    path = "/documents/?folder_lookup=exact&folder="
+    assert compare(lambda pk: {"path": f"{path}{pk}"}, foreign.folder.pk) == (400, f'{{"folder":["{ERROR}"]}}')
+    for query in ("title=Own%20document", "place=Own%20folder", f"folder_lookup=exact&folder={own.folder.pk}"):
+        assert [row["id"] for row in send(f"/documents/?{query}").json()] == [own.document.pk]
+
+
+def test_page_lists_values_of_own_rows_alone(send, mount, own, foreign):
+    mount(route(ValuesByMixin))
+
+    page = send("/documents/", accept="text/html").content.decode()
+
+    for text in ("Own document</option>", "Own folder</option>"):
+        assert text in page
+    assert "Foreign" not in page
+
+
+def test_values_of_rows_that_belong_to_another_organization_by_the_view(send, mount, own, foreign):
+    """The path of the view counts, not the shortest one."""
+    moved = Document.objects.create(organization=own.organization, title="Moved", folder=foreign.folder)
+    mount(route(ValuesByMixin))
+
+    assert send(f"/documents/?title={moved.title}").status_code == HTTPStatus.BAD_REQUEST
+
+
+def test_field_of_several_parts_without_rows(send, mount, own, foreign):
+    class RangeFilterSet(django_filters.FilterSet):
+        id = django_filters.RangeFilter()
+
+        class Meta:
+            model = Document
+            fields: list[str] = []
+
+    mount(route(type("ByRange", (ByMixin,), {"filterset_class": RangeFilterSet})))
+
+    assert [row["id"] for row in send("/documents/?id_min=0").json()] == [own.document.pk]
 
 
 def test_filter_without_a_request_is_an_error(own):
