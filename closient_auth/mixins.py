@@ -55,7 +55,7 @@ class OrganizationMixin:
             raise TypeError(f"{cls.__qualname__}: OrganizationMixin does not support adrf.")
         if GenericAPIView in cls.__mro__[: cls.__mro__.index(OrganizationMixin)]:
             raise TypeError(f"{cls.__qualname__}: put OrganizationMixin before the classes of REST framework.")
-        if issubclass(cls, APIView) and not issubclass(cls, GenericAPIView):
+        if APIView in cls.__mro__ and GenericAPIView not in cls.__mro__:
             # Other views have neither a queryset nor ``get_serializer()``.
             raise TypeError(f"{cls.__qualname__}: OrganizationMixin needs a GenericAPIView.")
 
@@ -242,7 +242,7 @@ class _OrganizationRows:
         return True
 
     def _judge_rows(self, model: type[Model], pks: Collection[Any], shared: Collection[str], written: "_Save") -> bool:
-        written.judged.update((model._meta.concrete_model, pk) for pk in pks)
+        written.judged.update((_get_concrete(model), pk) for pk in pks)
         rows: QuerySet[Any] = QuerySet(model, using=router.db_for_write(model))
         return are_own(rows, pks, self.organization, self.get_paths(model), shared)
 
@@ -302,7 +302,7 @@ class _Save:
     def get_rest(self) -> dict[type[Model], set[Any]]:
         """Return the primary keys of the written rows that are not yet judged, by model."""
         rest = {
-            model: {pk for pk in pks if (model._meta.concrete_model, pk) not in self.judged}
+            model: {pk for pk in pks if (_get_concrete(model), pk) not in self.judged}
             for model, pks in self.written.items()
         }
         return {model: pks for model, pks in rest.items() if pks}

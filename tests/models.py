@@ -82,6 +82,46 @@ class Attachment(models.Model):
         return self.name
 
 
+class Contract(Document):
+    """A model that inherits the table of another one."""
+
+    number = models.CharField(max_length=100, blank=True)
+
+
+class Page(models.Model):
+    """A tree."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, db_constraint=False, related_name="+")
+    parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="children")
+    name = models.CharField(max_length=100)
+
+    objects: models.Manager[Page] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ShownManager(models.Manager["Draft"]):
+    def get_queryset(self) -> models.QuerySet[Draft]:
+        return super().get_queryset().filter(is_hidden=False)
+
+
+class Draft(models.Model):
+    """A model whose base manager hides rows."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE, db_constraint=False, related_name="+")
+    origin = models.ForeignKey("self", models.CASCADE, null=True, related_name="+")
+    is_hidden = models.BooleanField(default=False)
+
+    objects = ShownManager()
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class Crew(models.Model):
     """A team of a project, linked to its organization."""
 

@@ -52,7 +52,7 @@ def _narrow_choices(field: Field, request: Request) -> None:
     if isinstance(field, ModelChoiceField):
         field.queryset = narrow_to_own(field.queryset, get_organization(request))  # type: ignore[arg-type]
     elif isinstance(field, MultiValueField):
-        for part, widget in zip(field.fields, field.widget.widgets, strict=True):  # type: ignore[attr-defined]
+        for part, widget in zip(field.fields, field.widget.widgets, strict=True):
             _narrow_choices(part, request)
             if isinstance(part, ModelChoiceField):
                 # The form renders the widget of the whole field, which has a copy of this one.

@@ -63,10 +63,12 @@ def _is_organization(model: type[Model], same: type[Model] | None) -> bool:
 def _get_links(model: type[Model], same: type[Model] | None) -> list[Any]:
     """Return the relations that may lead to the owner of a row."""
     # The model of a generic foreign key is not known.
-    links = [
+    links: list[Any] = [
         field
         for field in (*model._meta.concrete_fields, *model._meta.many_to_many)
         if isinstance(field.related_model, type)
     ]
-    owners = [field for field in links if field.name == OWNER and _is_organization(field.related_model, same)]
+    owners: list[Any] = [
+        field for field in links if field.name == OWNER and _is_organization(field.related_model, same)
+    ]
     return owners or links

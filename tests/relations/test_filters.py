@@ -205,7 +205,10 @@ def test_values_of_foreign_rows_are_unknown(send, mount, compare, own, foreign, 
     for name, value in (("title", "Foreign document"), ("place", "Foreign folder")):
         answers = [send(f"/documents/?{name}={each.replace(' ', '%20')}") for each in (value, "Never was")]
         assert [answer.status_code for answer in answers] == [400, 400]
-        bodies = [answers[0].content.decode().replace(value, "X"), answers[1].content.decode().replace("Never was", "X")]
+        bodies = [
+            answers[0].content.decode().replace(value, "X"),
+            answers[1].content.decode().replace("Never was", "X"),
+        ]
         assert bodies[0] == bodies[1]
         assert "X is not one of the available choices" in bodies[0]
     path = "/documents/?folder_lookup=exact&folder="

@@ -595,6 +595,23 @@ def test_number_of_queries(mount, call, own, rows, nested):
     assert len(judged) - len(plain) == (3 if nested else 1), "\n".join(judged)
 
 
+@pytest.mark.parametrize(("method", "number"), [("patch", 2), ("put", 2), ("delete", 0)])
+def test_number_of_queries_for_a_row_that_exists(mount, call, own, method, number):
+    """One more query finds the owner of the row before it changes."""
+    _, raw_key = make_key("csb", organization=own.organization)
+    numbers = []
+    for base in (PlainViewSet, DocumentViewSet):
+        document = Document.objects.create(organization=own.organization, title="Old")
+        mount(route(base))
+        with CaptureQueriesContext(connection) as queries:
+            response = call(f"/documents/{document.pk}/", raw_key, method=method, data={"title": "New", "tags": []})
+        assert response.status_code in (200, 204)
+        numbers.append([each["sql"] for each in queries if "SAVEPOINT" not in each["sql"]])
+
+    plain, judged = numbers
+    assert len(judged) - len(plain) == number, "\n".join(judged)
+
+
 def get_bulk_serializer(self, *args, **kwargs):
     base = DocumentViewSet if isinstance(self, DocumentViewSet) else PlainViewSet
     return base.get_serializer(self, *args, many=isinstance(kwargs.get("data"), list), **kwargs)
