@@ -139,6 +139,22 @@ def change(own, method, **data):
     return {"path": f"/documents/{own.document.pk}/", "method": method, "data": {"title": "Changed", **data}}
 
 
+def test_all_relations_of_a_serializer(send, mount, compare, own, foreign):
+    """The relations that a ``ModelSerializer`` makes from the model."""
+
+    class RelatedSerializer(DocumentSerializer):
+        serializer_related_field = OrganizationRelatedField
+
+    mount(route(with_serializer(PlainViewSet, RelatedSerializer)))
+
+    for name, value, unknown in (("folder", foreign.folder.pk, NEVER_WAS), ("tags", [foreign.tag.pk], [NEVER_WAS])):
+        for each in (value, unknown):
+            response = send(**post(**{name: each}))
+            assert response.status_code == HTTPStatus.BAD_REQUEST
+            assert "object does not exist" in response.json()[name][0]
+    assert send(**post(folder=own.folder.pk, tags=[own.tag.pk])).status_code == HTTPStatus.CREATED
+
+
 @pytest.mark.parametrize("view", CURES)
 def test_pages_list_own_rows_alone(send, mount, own, foreign, view):
     mount(route(view))

@@ -363,6 +363,64 @@ def test_rows_without_a_primary_key_cannot_be_judged(mount, call, own, foreign):
     assert not Document.objects.filter(title="New").exists()
 
 
+def test_writes_without_signals(mount, call, own, foreign):
+    """The mixin does not see them."""
+
+    class UpdatingSerializer(UpsertSerializer):
+        def create(self, validated_data):
+            Document.objects.filter(pk=validated_data["id"]).update(title=validated_data["title"])
+            return Document.objects.get(title="Own document")
+
+    mount(route(with_serializer(DocumentViewSet, UpdatingSerializer)))
+    data = {"id": foreign.document.pk, "title": "Changed"}
+
+    response = call("/documents/", make_key("csb", organization=own.organization)[1], method="post", data=data)
+
+    assert response.status_code == HTTPStatus.CREATED
+    foreign.document.refresh_from_db()
+    assert foreign.document.title == "Changed"
+
+
+def test_writes_that_are_not_judged(send, mount, own, foreign):
+    """What follows ``save()``, and the rows that point to the saved row."""
+
+    class CollectingSerializer(serializers.ModelSerializer):
+        class Meta:
+            model = Folder
+            fields = ["name"]
+
+        def create(self, validated_data):
+            folder = super().create(validated_data)
+            folder.documents.set([foreign.document])
+            return folder
+
+    class Following(DocumentViewSet):
+        def perform_create(self, serializer):
+            document = serializer.save()
+            document.folder = foreign.folder
+            document.save()
+
+    mount(route(with_serializer(DocumentViewSet, CollectingSerializer, queryset=Folder.objects.order_by("pk"))))
+    assert send("/documents/", method="post", data={"name": "New"}).status_code == HTTPStatus.CREATED
+    mount(route(Following))
+    assert send("/documents/", method="post", data={"title": "New", "tags": []}).status_code == HTTPStatus.CREATED
+
+    foreign.document.refresh_from_db()
+    assert foreign.document.folder.organization == own.organization
+    assert Document.objects.get(title="New").folder == foreign.folder
+
+
+def test_existing_row_that_refers_to_another_organization(send, refused, mount, own, foreign):
+    Document.objects.filter(pk=own.document.pk).update(seller=foreign.organization)
+    address = f"/documents/{own.document.pk}/"
+
+    mount(route(DocumentViewSet))
+    assert send(address).status_code == HTTPStatus.OK
+    assert refused(address, "patch", {"title": "Changed"}) == answer("Document")
+    mount(route(with_serializer(DocumentViewSet, DocumentSerializer, shared_fields=["seller"])))
+    assert send(address, method="patch", data={"title": "Changed"}).status_code == HTTPStatus.OK
+
+
 class PageSerializer(serializers.ModelSerializer):
     """A tree: the serializer contains itself."""
 
