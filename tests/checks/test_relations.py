@@ -128,7 +128,7 @@ def test_relation_to_the_rows_of_everybody(find, mount):
         (
             serializers.PrimaryKeyRelatedField(queryset=Sale.objects.all()),
             "row",
-            "OrganizationRelatedField(queryset=..., {}='organization' or 'buyer')",
+            "OrganizationRelatedField(queryset=..., {}='organization')",
         ),
         (
             serializers.ListField(child=serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())),
