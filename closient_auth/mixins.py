@@ -19,7 +19,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
 from closient_auth.core.paths import get_organization_paths
-from closient_auth.core.rows import are_own, is_foreign, is_missing_row, is_owner, narrow, narrow_to_own
+from closient_auth.core.rows import are_own, is_missing_row, is_own, is_owner, narrow, narrow_to_own
 from closient_auth.fields import OrganizationRelation, get_owner
 from closient_auth.models import Organization
 from closient_auth.organizations import get_organization, get_organization_field
@@ -284,16 +284,19 @@ class _Save:
             if (model, pk) in self.checked:
                 continue
             paths = self.rows.get_paths(model)
-            if paths and is_foreign(QuerySet(model, using=using), pk, self.rows.organization, paths):
+            is_known = is_own(QuerySet(model, using=using), pk, self.rows.organization, paths) if paths else True
+            if is_known is False:
                 raise self.missing
-            self.checked.add((model, pk))
+            if is_known:
+                self.checked.add((model, pk))
 
     def add(self, instance: Model, is_new: bool) -> None:
         """Note a row. Raise ``NotFound`` if it was changed without a check."""
         if not self._is_watched(type(instance)):
             return
         row = (_get_concrete(type(instance)), instance.pk)
-        # ``save(force_update=True)`` changes a row with a primary key that ``save()`` would insert.
+        # ``save(force_update=True)`` changes a row with a primary key that ``save()`` would insert, and another request may
+        # insert a row after the check.
         if not is_new and row not in self.checked:
             raise self.missing
         self.checked.add(row)

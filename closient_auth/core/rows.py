@@ -50,10 +50,11 @@ def find_owner(model: Any, organization: Organization) -> Model | None:
     return found
 
 
-def is_foreign(rows: QuerySet[Any], pk: Any, organization: Organization, paths: tuple[str, ...]) -> bool:
-    """Return whether there is a row with this primary key that does not belong to the organization."""
+def is_own(rows: QuerySet[Any], pk: Any, organization: Organization, paths: tuple[str, ...]) -> bool | None:
+    """Return whether the row with this primary key belongs to the organization, or ``None`` if there is no such row."""
     rows = rows.filter(pk=pk)
-    return rows.exclude(pk__in=narrow(rows, organization, paths).values("pk")).exists()
+    found: bool | None = rows.values_list(Exists(narrow(rows, organization, paths)), flat=True).first()
+    return found
 
 
 def are_own(

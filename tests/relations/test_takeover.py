@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models.signals import pre_save
 from django.urls import path
 from rest_framework import serializers
 from rest_framework.generics import CreateAPIView
@@ -161,6 +162,22 @@ def test_row_with_a_default_of_the_primary_key(refused, send, mount, acme, globe
 
     assert refused(address, "patch", {"id": str(globex.pk), "name": "Mine"}) == answer("Organization")
     assert send(address, method="patch", data={"id": str(acme.pk), "name": "Renamed"}).status_code == HTTPStatus.OK
+
+
+def test_row_that_appears_after_the_check(refused, mount, own, foreign):
+    """Another request inserts the row at the same time."""
+    mount(route(with_serializer(DocumentViewSet, SavingSerializer)))
+    # Connected after the receiver of the mixin, so it runs later.
+    pre_save.connect(insert_foreign_document, sender=Document)
+    try:
+        assert refused("/documents/", data={"id": NEVER_WAS, "title": "Mine"}) == answer("Document")
+    finally:
+        pre_save.disconnect(insert_foreign_document, sender=Document)
+
+
+def insert_foreign_document(instance, **kwargs):
+    globex = Organization.objects.get(slug="globex")
+    Document.objects.bulk_create([Document(pk=instance.pk, title="Theirs", organization=globex)])
 
 
 class PartSerializer(serializers.ModelSerializer):
