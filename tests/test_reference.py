@@ -53,7 +53,6 @@ INTERNAL = {
         "Member",
         "get_organizations",
         "read_uuid",
-        "find_linked_models",
         "Memberships.filter_named",
         "Memberships.find",
         "Memberships.find_anchor",

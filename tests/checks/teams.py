@@ -27,7 +27,7 @@ with isolate_apps("tests"):
     class Team(Row):
         """A team with a link to its organization."""
 
-        organization = models.OneToOneField(Organization, models.PROTECT, null=True, related_name="+")
+        organization = models.OneToOneField(Organization, models.PROTECT, null=True, editable=False, related_name="+")
 
     class Board(Row):
         team = models.ForeignKey(Team, models.CASCADE, related_name="+")
