@@ -38,7 +38,7 @@ MODULES = [
     "fields",
     "filters",
     "middleware",
-    "mixins",
+    "mixins.organization",
     "organizations",
     "permissions",
     "principals",
