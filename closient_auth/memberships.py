@@ -196,8 +196,10 @@ class Memberships:
     def find_users(self, organization: Any) -> models.QuerySet[Any] | None:
         """Return the same as ``get_users()``, each user once."""
         users = self.get_users(organization)
+        if users is None:
+            return None
         # ``distinct()`` is not possible for a union.
-        return users and get_user_model()._base_manager.filter(pk__in=users.order_by().values("pk"))
+        return get_user_model()._base_manager.filter(pk__in=users.order_by().values("pk"))
 
     def find_named(
         self, organizations: models.QuerySet[Any], names: Sequence[str], *, limit: int | None = None
