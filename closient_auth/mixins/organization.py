@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from rest_framework.generics import GenericAPIView
 from rest_framework.views import APIView
 
-from closient_auth.core.access import URL_KWARG
 from closient_auth.mixins.rows import OrganizationRows
 from closient_auth.permissions import HasOrganizationPermission
 
@@ -28,8 +27,6 @@ class OrganizationMixin:
     """
 
     permission_classes: Any = [HasOrganizationPermission]
-    # The argument of the URL that names the organization, by id or slug.
-    organization_url_kwarg = URL_KWARG
     # Lookup paths to the parents of a row, by URL argument: ``{"project_pk": "project__pk"}``. The first name of a path is a
     # foreign key. Another organization's parent gets the 404 of a missing one.
     parent_lookup_kwargs: Mapping[str, str] = {}
