@@ -117,7 +117,8 @@ def test_a_stall_admits_the_limit_once_for_each_process(tmp_path, redis, kind):
                 time.sleep((seconds or 0.5) + 0.3)
                 wait_for(statuses)
 
-            assert LIMIT <= statuses[200] <= LIMIT * (processes + 1), seconds
+            # A request whose reply was lost is sent again, and counts twice.
+            assert LIMIT // 2 <= statuses[200] <= LIMIT * (processes + 1), seconds
             assert statuses.keys() == {200, 429}, seconds
 
 
