@@ -187,12 +187,13 @@ def test_orphans_with_active_keys_are_kept_by_default(world):
     empty.api_keys.all().revoke()
     stdout, stderr = sync("--delete-orphans")
 
-    assert stdout.splitlines()[-2:] == [
-        f"{event}  {each.pk}  no team  {each.name}  {number} active keys"
-        for event, each, number in sorted(
-            [("orphan", world["orphan"], 2), ("deleted", empty, 0)], key=lambda row: row[1].pk
-        )
-    ]
+    # MariaDB sorts UUIDs in an order of its own.
+    assert sorted(stdout.splitlines()[-2:]) == sorted(
+        [
+            f"orphan  {world['orphan'].pk}  no team  Orphan  2 active keys",
+            f"deleted  {empty.pk}  no team  {empty.name}  0 active keys",
+        ]
+    )
     assert stderr == "Orphans with active keys were kept. Delete them with --delete-orphans --with-keys.\n"
     assert not Organization.objects.filter(pk=empty.pk).exists()
     assert ApiKey.objects.active().filter(organization=world["orphan"]).count() == 2
