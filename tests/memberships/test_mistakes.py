@@ -166,3 +166,11 @@ def test_pending_invitation_is_not_accepted(settings):
 
     settings.CLOSIENT_AUTH = {}
     assert Invitation.objects.accept(token, guest, by=Actor(guest)).role == "owner"
+
+
+def test_command_with_the_name_of_two_teams(acme, globex, refuse):
+    Team.objects.update(code="Twin")
+
+    refused = refuse("create_api_key", "csb", "--organization", "Twin", "--name", "server")
+    assert refused.error == "Several organizations are named 'Twin'. Use an id shown in the admin."
+    assert not ApiKey.objects.exists()
