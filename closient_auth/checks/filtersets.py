@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from closient_auth.checks.paths import get_model, get_paths
+from closient_auth.checks.paths import get_model, get_paths, join_paths
 from closient_auth.checks.rules import Finding
 from closient_auth.checks.views import View, is_exposed
 
@@ -44,8 +44,7 @@ def _judge(view: View, package: Any, backend: Any) -> Iterator[Finding]:
             values = {
                 "name": name,
                 "filterset": _name(cls),
-                "cure": f"OrganizationModel{many}ChoiceFilter(queryset=..., "
-                f"organization_field={' or '.join(map(repr, paths))})",
+                "cure": f"OrganizationModel{many}ChoiceFilter(queryset=..., organization_field={join_paths(paths)})",
             }
             yield Finding("W030", view, values)
 

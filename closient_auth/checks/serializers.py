@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import ForeignKey, Model
 
-from closient_auth.checks.paths import get_model, get_paths
+from closient_auth.checks.paths import get_model, get_paths, join_paths
 from closient_auth.checks.rules import Finding
 from closient_auth.checks.views import View, is_exposed, takes_body, uses_mixin
 
@@ -40,7 +40,9 @@ def find_open_fields(view: View) -> Iterator[Finding]:
         link = links.get(str(field.source))
         if link is not None and name not in reported and (paths := get_paths(link.related_model)):
             reported.add(name)
-            cure = f"OrganizationRelatedField(source={link.name!r}, queryset=..., organization_field={_join(paths)})"
+            cure = (
+                f"OrganizationRelatedField(source={link.name!r}, queryset=..., organization_field={join_paths(paths)})"
+            )
             yield Finding("W029", view, {"name": name, "serializer": serializer, "cure": cure})
     for name, field in _get_relations(cls).items():
         # ``validate_<name>()`` runs too late: the form lists the rows, and unknown rows have another error.
@@ -64,11 +66,7 @@ def _get_sources(view: View, cls: type) -> Collection[str]:
 def _get_cure(field: Any, paths: Collection[str]) -> str:
     names = (base.__name__ for base in type(field).__mro__)
     start = next((CURES[name] for name in names if name in CURES), "OrganizationRelatedField(")
-    return f"{start}queryset=..., organization_field={_join(paths)})"
-
-
-def _join(paths: Collection[str]) -> str:
-    return " or ".join(map(repr, paths))
+    return f"{start}queryset=..., organization_field={join_paths(paths)})"
 
 
 def _get_links(model: type[Model] | None) -> Mapping[str, Any]:

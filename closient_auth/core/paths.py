@@ -18,13 +18,22 @@ def get_organization_paths(model: type[Model]) -> tuple[str, ...]:
 
     A row with a field ``organization`` belongs to that one alone; another foreign key, such as a seller, does not make it
     shared. Without this field, there are several if a model has two foreign keys to an organization, and none if its rows
-    belong to nobody. A path follows
-    foreign keys, also through the project's own model of teams (``Memberships.model``), but not through users: a user may be
-    in several organizations.
+    belong to nobody. A path follows foreign keys, also through the project's own model of teams (``Memberships.model``), but
+    not through users: a user may be in several organizations.
     """
     memberships = get_memberships()
     team = memberships.get_model()
     return _find_paths(model, team if memberships.get_anchor_field() is None else None)
+
+
+def get_relations(model: type[Model]) -> list[Any]:
+    """Return the foreign keys and many-to-many fields of a model."""
+    # The model of a generic foreign key is not known.
+    return [
+        field
+        for field in (*model._meta.concrete_fields, *model._meta.many_to_many)
+        if isinstance(field.related_model, type)
+    ]
 
 
 def within(organization: Organization, paths: tuple[str, ...]) -> Q:
@@ -62,12 +71,7 @@ def _is_organization(model: type[Model], same: type[Model] | None) -> bool:
 
 def _get_links(model: type[Model], same: type[Model] | None) -> list[Any]:
     """Return the relations that may lead to the owner of a row."""
-    # The model of a generic foreign key is not known.
-    links: list[Any] = [
-        field
-        for field in (*model._meta.concrete_fields, *model._meta.many_to_many)
-        if isinstance(field.related_model, type)
-    ]
+    links = get_relations(model)
     owners: list[Any] = [
         field for field in links if field.name == OWNER and _is_organization(field.related_model, same)
     ]

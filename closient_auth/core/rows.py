@@ -8,7 +8,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import IntegrityError, router
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
-from closient_auth.core.paths import get_organization_paths, within
+from closient_auth.core.paths import get_organization_paths, get_relations, within
 from closient_auth.memberships import get_memberships
 from closient_auth.models import Organization
 
@@ -95,10 +95,8 @@ def _get_all_rows(model: Any) -> QuerySet[Any]:
 
 
 def _iter_relations(model: type[Model]) -> Iterator[Any]:
-    """Yield the foreign keys and many-to-many fields to rows that belong to an organization."""
-    for field in (*model._meta.concrete_fields, *model._meta.many_to_many):
-        if isinstance(field.related_model, type) and get_organization_paths(field.related_model):
-            yield field
+    """Return the foreign keys and many-to-many fields to rows that belong to an organization."""
+    return (field for field in get_relations(model) if get_organization_paths(field.related_model))
 
 
 def _leads_to(field: Any, organization: Organization) -> Q:
