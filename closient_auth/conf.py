@@ -36,6 +36,12 @@ ACCOUNT_PACKAGES = (
     "trench",
 )
 
+# The default of ``DASHBOARD_CONTENT_SECURITY_POLICY``: files of this site, and nothing else.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
 
 class _Setting(property, Generic[_T]):
     """A read-only setting with a default."""
@@ -121,6 +127,13 @@ class AppSettings:
     )
     EXTRA_ROLE_PERMISSIONS = _Setting[Mapping[str, Iterable[str]]](
         {}, 'The project\'s own permissions by role, such as ``{"editor": ["offers.publish"]}``.'
+    )
+    USAGE_HISTORY = _Setting(True, "Count the requests of each key by hour.")
+    DASHBOARD_SITE_NAME = _Setting("", "The name of the site in the titles of the dashboard's pages.")
+    DASHBOARD_DOCS_URL = _Setting("", "The address of the project's API documentation, to which the dashboard links.")
+    DASHBOARD_CONTENT_SECURITY_POLICY = _Setting(
+        CONTENT_SECURITY_POLICY,
+        "The ``Content-Security-Policy`` of the dashboard's pages; an empty text leaves it to the project.",
     )
     SESSION_ONLY_VIEWS = _Setting[Sequence[str]](
         ACCOUNT_PACKAGES, "Modules and packages of views that refuse API keys, such as ``dj_rest_auth``."

@@ -27,18 +27,8 @@ from django.views.decorators.http import require_POST
 from closient_auth.actors import Actor, acting, get_actor
 from closient_auth.admin.audit import AuditedAdmin, get_staff
 from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
-from closient_auth.admin.forms import (
-    ApiKeyCreationForm,
-    ApiKeyForm,
-    FindApiKeyForm,
-    LinesField,
-    PermissionsField,
-    RotationForm,
-    add_errors,
-    get_permission_label,
-    get_pk,
-    list_texts,
-)
+from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, RotationForm
+from closient_auth.forms import LinesField, PermissionsField, add_errors, get_permission_label, get_pk, list_texts
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Organization

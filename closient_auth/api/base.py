@@ -27,9 +27,9 @@ from closient_auth.api import serializers
 from closient_auth.authentication import ApiKeyAuthentication
 from closient_auth.conf import conf
 from closient_auth.core.access import refuse_permission
+from closient_auth.core.rates import CHANGE_WINDOWS
 from closient_auth.exceptions import Conflict, PermissionDenied, add_code, get_conflict, raise_api_exceptions
 from closient_auth.headers import forbid_storing, vary_on
-from closient_auth.limits.windows import Window
 from closient_auth.memberships import get_memberships, read_uuid
 from closient_auth.models import ApiKey, LastOwnerError, Organization
 from closient_auth.models.locks import is_deadlock
@@ -80,7 +80,7 @@ class ChangeThrottle(WindowThrottle):
     should not have to wait.
     """
 
-    windows = (Window(60, 60), Window(1000, 86_400))
+    windows = CHANGE_WINDOWS
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         if request.method in (*SAFE_METHODS, "DELETE") or isinstance(request.auth, ApiKey):

@@ -116,6 +116,9 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
         return "the dotted path of a class"
     if name == "ORGANIZATION_CREATION":
         return None if _names_function(value) else "'anyone', 'staff' or the dotted path of a function"
+    if name.startswith("DASHBOARD_"):
+        # Django refuses headers with line breaks.
+        return None if isinstance(value, str) and value.isprintable() else "a text in one line"
     # HEADER is the only other string.
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         return "a valid header name"

@@ -18,6 +18,8 @@ from closient_auth.roles import KEY_RULES
 
 MINUTE, DAY = 60, 86_400
 NAMES = {MINUTE: "minute", DAY: "day"}
+# How much a signed-in user may create and change of each kind.
+CHANGE_WINDOWS = (Window(60, MINUTE), Window(1000, DAY))
 
 
 def get_windows(api_key: ApiKey) -> tuple[Window, ...]:

@@ -12,6 +12,7 @@ urlpatterns = [
     path("products/api/v1/", include("products.urls")),
     path("billing/api/v1/", include("billing.urls")),
     path("account/api/v1/", include("closient_auth.urls")),
+    path("settings/", include("closient_auth.dashboard.urls")),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("docs/", RedirectView.as_view(pattern_name="docs")),

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
-from closient_auth.admin.forms import NOTHING
+from closient_auth.forms import NOTHING
 from closient_auth.models import ApiKey, AuditEntry
 from tests.factories import OrganizationFactory, make_key
 

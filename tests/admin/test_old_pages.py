@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from closient_auth.admin.forms import NOTHING
+from closient_auth.forms import NOTHING
 from closient_auth.models import ApiKey, AuditEntry, Organization
 from tests.admin.browser import read_form
 from tests.admin.members import form_data, join

@@ -1,0 +1,24 @@
+"""URLs of the dashboard. Include them with ``path("settings/", include("closient_auth.dashboard.urls"))``."""
+
+from django.urls import include, path
+
+from closient_auth.dashboard import audit, home, invitations, keys, members, own_keys, settings, usage
+
+app_name = "closient_dashboard"
+
+of_organization = [
+    path("", home.OrganizationHome.as_view(), name="organization"),
+    path("keys/", keys.KeysPage.as_view(), name="keys"),
+    path("usage/", usage.UsagePage.as_view(), name="usage"),
+    path("members/", members.MembersPage.as_view(), name="members"),
+    path("invitations/", invitations.InvitationsPage.as_view(), name="invitations"),
+    path("audit/", audit.AuditPage.as_view(), name="audit"),
+    path("settings/", settings.SettingsPage.as_view(), name="settings"),
+]
+
+urlpatterns = [
+    path("", home.HomePage.as_view(), name="home"),
+    path("sign-out/", home.SignOut.as_view(), name="sign-out"),
+    path("keys/", own_keys.OwnKeysPage.as_view(), name="own-keys"),
+    path("o/<str:organization>/", include(of_organization)),
+]

@@ -1,0 +1,48 @@
+// Nothing here is needed: without it, every page works by links and forms.
+const live = document.getElementById("ca-live");
+const secret = document.querySelector("[data-secret]");
+let isCopied = !secret;
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    // Pages without HTTPS have no clipboard.
+    try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
+    if (field === secret) isCopied = true;
+    button.textContent = live.textContent = button.dataset.copied;
+  });
+}
+for (const form of document.querySelectorAll("form")) {
+  // Whoever says that the key is stored may leave.
+  form.addEventListener("submit", () => { isCopied = true; });
+}
+secret?.addEventListener("copy", () => { isCopied = true; });
+for (const link of document.querySelectorAll("[data-stored]")) link.addEventListener("click", () => { isCopied = true; });
+window.addEventListener("beforeunload", (event) => { if (!isCopied) event.preventDefault(); });
+
+// A link to a page that asks for confirmation opens the same question in a dialog.
+for (const link of document.querySelectorAll("a[data-dialog]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById(link.dataset.dialog).showModal();
+  });
+}
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => button.closest("dialog").close());
+}
+for (const select of document.querySelectorAll("select[data-submit]")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+document.querySelector("[data-focus]")?.focus();
+for (const menu of document.querySelectorAll("[data-menu]")) {
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+  document.addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+}
+document.querySelector(".ca-tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
