@@ -1,0 +1,66 @@
+"""What all pages of the dashboard share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories import MembershipFactory, OrganizationFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_pages_need_a_login(client, acme):
+    response = client.get("/settings/o/acme/keys/")
+
+    assert (response.status_code, response["Location"]) == (302, "/login/?next=/settings/o/acme/keys/")
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_a_foreign_and_an_unknown_organization_are_the_same_404(sign_in, outsider, acme):
+    client = sign_in(outsider)
+    foreign, unknown = (client.get(f"/settings/o/{name}/members/") for name in ("acme", "umbra"))
+
+    assert (foreign.status_code, unknown.status_code) == (404, 404)
+    assert foreign.content.replace(b"acme", b"umbra") == unknown.content
+
+
+def test_headers(owner):
+    response = owner.get("/settings/o/acme/keys/")
+
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    assert "private" in response["Cache-Control"]
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Referrer-Policy"] == "same-origin"
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    assert "unsafe" not in response["Content-Security-Policy"]
+
+
+def test_the_policy_can_be_left_to_the_project(owner, settings):
+    settings.CLOSIENT_AUTH = {"DASHBOARD_CONTENT_SECURITY_POLICY": ""}
+
+    assert "Content-Security-Policy" not in owner.get("/settings/o/acme/keys/")
+
+
+def test_a_suspended_organization_refuses_its_members(owner, acme):
+    acme.suspend()
+    response = owner.get("/settings/o/acme/keys/")
+
+    assert response.status_code == 403
+    assert "This organization is suspended." in response.text
+
+
+def test_the_switcher_names_the_organizations_of_the_user_alone(owner, people):
+    MembershipFactory.create(user=people["owner"], role="editor", organization__name="Beta", organization__slug="beta")
+    OrganizationFactory.create(name="Elsewhere")
+    page = owner.get("/settings/o/acme/keys/").text
+
+    assert '<a href="/settings/o/beta/">Beta' in page
+    assert "Elsewhere" not in page
+
+
+def test_signing_out(owner):
+    assert owner.get("/settings/sign-out/").status_code == 405
+    assert owner.post("/settings/sign-out/")["Location"] == "/login/"
+    assert owner.get("/settings/").status_code == 302
