@@ -15,8 +15,10 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_protect
 from django.views.generic import FormView
 from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
 
@@ -58,6 +60,8 @@ TABS = (
 )
 
 
+# Also in a project without the middleware.
+@method_decorator(csrf_protect, name="dispatch")
 class Page(TemplateResponseMixin, ContextMixin, View):
     """A page for a signed-in person. ``title`` is its heading, ``tab`` the name of its tab."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.test import Client
 
 from tests.factories import MembershipFactory, OrganizationFactory
 
@@ -64,3 +65,12 @@ def test_signing_out(owner):
     assert owner.get("/settings/sign-out/").status_code == 405
     assert owner.post("/settings/sign-out/")["Location"] == "/login/"
     assert owner.get("/settings/").status_code == 302
+
+
+def test_forms_are_protected_in_a_project_without_the_middleware(people, settings):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people["owner"])
+
+    assert client.post("/settings/sign-out/").status_code == 403
+    assert client.get("/settings/o/acme/keys/").status_code == 200
