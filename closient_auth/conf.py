@@ -118,6 +118,16 @@ class AppSettings:
         'Who may create organizations: ``"anyone"``, ``"staff"``, or the dotted path of a function that takes a user and '
         "returns a ``bool``.",
     )
+    INVITATION_URL = _Setting(
+        "",
+        'The page that accepts invitations, such as ``"https://app.example/join/{token}"``; empty for that of the '
+        "dashboard.",
+    )
+    VERIFIED_ADDRESSES = _Setting(
+        "",
+        "The dotted path of a function that takes a user and returns the e-mail addresses that the project has verified; "
+        "empty for none.",
+    )
     MEMBERSHIPS = _Setting(
         "closient_auth.models.memberships.RoleMemberships",
         "The dotted path of a subclass of ``closient_auth.memberships.Memberships``, for projects with teams of their own.",

@@ -11,7 +11,7 @@ from django.urls import URLPattern, include, path
 
 from closient_auth.api.audit import AuditViewSet
 from closient_auth.api.base import ApiViewSet
-from closient_auth.api.invitations import AcceptanceViewSet, InvitationViewSet
+from closient_auth.api.invitations import AnswerViewSet, InvitationViewSet, OwnInvitationViewSet
 from closient_auth.api.keys import OrganizationApiKeyViewSet, OrganizationUserKeyViewSet, UserApiKeyViewSet
 from closient_auth.api.me import MeViewSet, OwnKeyViewSet
 from closient_auth.api.members import MembershipViewSet
@@ -62,8 +62,11 @@ urlpatterns = [
     *_route("me/keys", UserApiKeyViewSet, LIST, "user-key-list"),
     *_route("me/keys/<str:id>", UserApiKeyViewSet, DETAIL, "user-key-detail"),
     *_route("me/keys/<str:id>/rotate", UserApiKeyViewSet, ROTATE, "user-key-rotate"),
+    *_route("me/invitations", OwnInvitationViewSet, {"get": "list"}, "own-invitation-list"),
     *_route("organizations", OrganizationsViewSet, LIST, "organization-list"),
     *_route("organizations/<str:organization_id>", OrganizationViewSet, DETAIL, "organization-detail"),
     path("organizations/<str:organization_id>/", include(organization_urlpatterns)),
-    *_route("invitations/accept", AcceptanceViewSet, {"post": "create"}, "invitation-accept"),
+    *_route("invitations/accept", AnswerViewSet, {"post": "create"}, "invitation-accept"),
+    *_route("invitations/decline", AnswerViewSet, {"post": "decline"}, "invitation-decline"),
+    *_route("invitations/preview", AnswerViewSet, {"post": "preview"}, "invitation-preview"),
 ]

@@ -23,6 +23,8 @@ DEFAULTS = {
     "KEY_LIFETIME_DAYS": 0,
     "MAX_KEY_LIFETIME_DAYS": 0,
     "ORGANIZATION_CREATION": "anyone",
+    "INVITATION_URL": "",
+    "VERIFIED_ADDRESSES": "",
     "MEMBERSHIPS": "closient_auth.models.memberships.RoleMemberships",
 }
 OTHERS = {
@@ -44,6 +46,8 @@ OTHERS = {
     "KEY_LIFETIME_DAYS": 7,
     "MAX_KEY_LIFETIME_DAYS": 8,
     "ORGANIZATION_CREATION": "staff",
+    "INVITATION_URL": "https://app.example/join/{token}",
+    "VERIFIED_ADDRESSES": "accounts.get_addresses",
     "MEMBERSHIPS": "tests.memberships.adapters.TeamMemberships",
 }
 

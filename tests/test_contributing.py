@@ -83,8 +83,8 @@ def test_layers_are_those_of_the_contract():
     section = PAGE.partition("\n## Layers\n")[2].partition("\n## ")[0]
     listed = re.findall(r"`(\w+)`", section.partition("1. ")[2].partition("\n\n")[0])
     inner = ["forgetting", "invitations", "reminders", "anchors", "memberships", "api_keys"]
-    inner += ["key_policies", "restrictions", "organizations", "ownership", "audit"]
-    inner += ["locks", "actors", "addresses", "mails", "people"]
+    inner += ["key_policies", "restrictions", "organizations", "ownership", "audit", "mailed_addresses", "mails"]
+    inner += ["locks", "actors", "addresses", "people"]
 
     start = listed.index("models") + 1
     assert listed[start : start + len(inner)] == inner

@@ -81,8 +81,12 @@ INTERNAL = {
     "models.invitations": {
         "hash_token",
         "Invitation.issue",
+        "end_invitations",
+        "get_url",
+        "Invitation.end_declined",
         "Invitation.make_member",
         "Invitation.require_free_address",
+        "Invitation.require_verified_address",
     },
     "models.reminders": {"ExpiryReminder.send"},
     "models.audit": {"AppendOnlyError", "AuditEntryQuerySet", "AuditJSONEncoder", "AuditedModel"},
@@ -98,7 +102,7 @@ INTERNAL = {
         "refuse_permission",
         "resolve_access",
     },
-    "core.callers": {"get_api_key", "set_api_key"},
+    "core.callers": {"get_api_key", "get_origin", "set_api_key"},
     "decorators": {"is_publishable"},
     "exceptions": {
         "CodedException",

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.db.models import QuerySet
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import status
@@ -13,11 +15,14 @@ from closient_auth.roles import Permission
 
 
 class InvitationViewSet(OrganizationScopedViewSet):
-    """Invitations by e-mail. Only the e-mail contains the token."""
+    """Invitations by e-mail. Only the e-mail, and the response to its sender, contain the token."""
 
     tag, noun, nouns = "invitations", "an invitation", "invitations"
     verbs = {"create": "Send", "destroy": "Withdraw"}
-    operations = {"resend": {"request": None}}
+    operations = {
+        "create": {"responses": {201: serializers.SentInvitationSerializer}},
+        "resend": {"request": None, "responses": {200: serializers.SentInvitationSerializer}},
+    }
     serializer_class = serializers.InvitationSerializer
     filter_serializer_class = serializers.InvitationFilterSerializer
     required_permissions = Permission.MANAGE_MEMBERS
@@ -27,6 +32,10 @@ class InvitationViewSet(OrganizationScopedViewSet):
     def get_queryset(self) -> QuerySet[Invitation]:
         invitations = Invitation.objects.filter(organization=self.organization)
         return invitations.select_related("organization", "invited_by").order_by("-created_at", "pk")
+
+    def get_serializer_class(self) -> Any:
+        is_sent = self.action in ("create", "resend")
+        return serializers.SentInvitationSerializer if is_sent else self.serializer_class
 
     def create(self, request: Request, **kwargs: str) -> Response:
         invitation = Invitation.objects.invite(organization=self.organization, by=self.actor, **self.get_values())
@@ -46,16 +55,51 @@ class InvitationViewSet(OrganizationScopedViewSet):
         return Response(self.get_serializer(invitation).data)
 
 
-class AcceptanceViewSet(ApiViewSet):
-    """Accept an invitation. Your account should have the invited e-mail address."""
-
+class AnswerViewSet(ApiViewSet):
     tag, noun, verbs = "invitations", "an invitation", {"create": "Accept"}
-    serializer_class = serializers.AcceptanceSerializer
+    operations = {
+        "create": {"responses": {201: serializers.AcceptanceSerializer}},
+        "decline": {"responses": {204: None}},
+        "preview": {"responses": {200: serializers.InvitationPreviewSerializer}},
+    }
+    serializer_class = serializers.InvitationTokenSerializer
     permission_classes = [IsAuthenticated, SessionOnly]
     kind = "acceptance"
-    role_actions = ("create",)
+    role_actions = ("create", "decline", "preview")
+
+    def get_serializer_class(self) -> Any:
+        others = {"create": serializers.AcceptanceSerializer, "preview": serializers.InvitationPreviewSerializer}
+        return others.get(self.action, self.serializer_class)
 
     @sensitive_variables()
     def create(self, request: Request, **kwargs: str) -> Response:
+        """Accept an invitation. Your account should have the invited e-mail address.
+
+        If you are a member already, the invitation ends and your role stays.
+        """
         membership = Invitation.objects.accept(self.get_values()["token"], self.user, by=self.actor)
         return Response(self.get_serializer(membership).data, status=status.HTTP_201_CREATED)
+
+    @sensitive_variables()
+    def decline(self, request: Request, **kwargs: str) -> Response:
+        """Decline an invitation to an e-mail address of yours. Its token becomes invalid."""
+        Invitation.objects.decline(self.get_values()["token"], self.user, by=self.actor)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @sensitive_variables()
+    def preview(self, request: Request, **kwargs: str) -> Response:
+        """Show an invitation before you accept or decline it. This changes nothing."""
+        return Response(self.get_serializer(Invitation.objects.find_valid(self.get_values()["token"])).data)
+
+
+class OwnInvitationViewSet(ApiViewSet):
+    """Your valid invitations, without their tokens. The mails have these."""
+
+    tag, noun, nouns = "me", "an invitation to you", "the invitations to you"
+    serializer_class = serializers.OwnInvitationSerializer
+    permission_classes = [IsAuthenticated, SessionOnly]
+    role_actions = ("list",)
+
+    def list(self, request: Request, **kwargs: str) -> Response:
+        page = self.paginate_queryset(Invitation.objects.for_user(self.user))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)

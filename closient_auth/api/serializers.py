@@ -12,11 +12,12 @@ from rest_framework import serializers
 
 from closient_auth.keys import KeyType
 from closient_auth.memberships import get_memberships
-from closient_auth.models import ApiKey, Membership, Organization
-from closient_auth.models.addresses import get_address_field
+from closient_auth.models import ApiKey, Invitation, Membership, Organization
+from closient_auth.models.addresses import get_address_field, mask_address
 from closient_auth.models.api_keys import MAX_GRACE, MAX_LIMIT, KeyState
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
+from closient_auth.models.mails import get_display_name
 from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
 from closient_auth.models.restrictions import MAX_ENTRIES
 from closient_auth.roles import KeyHolder, Role, get_key_types
@@ -313,6 +314,19 @@ class InvitationSerializer(Serializer):
     invited_by = serializers.CharField(source="invited_by.get_username", read_only=True, allow_null=True)
     created_at = UtcDateTimeField(read_only=True)
     expires_at = UtcDateTimeField(read_only=True)
+    last_sent_at = UtcDateTimeField(read_only=True, allow_null=True)
+    mail_error = serializers.CharField(
+        source="last_error",
+        read_only=True,
+        help_text=_("The type of the error if the last mail could not be sent; empty if your mail server took it."),
+    )
+
+
+class SentInvitationSerializer(InvitationSerializer):
+    url = serializers.CharField(
+        read_only=True,
+        help_text=_("The link in the mail, shown only once; empty if the project has no page for invitations."),
+    )
 
 
 class OffboardingSerializer(LiveKeysSerializer):
@@ -324,11 +338,40 @@ class InvitationFilterSerializer(serializers.Serializer[Any]):
     status = ChoiceField(choices=InvitationState.choices, source="in_state", required=False)
 
 
-class AcceptanceSerializer(Serializer):
+class InvitationTokenSerializer(Serializer):
     token = TextField(write_only=True, max_length=255)
+
+
+class AcceptanceSerializer(InvitationTokenSerializer):
     id = serializers.UUIDField(read_only=True)
     organization = OrganizationSerializer(read_only=True)
     role = ChoiceField(choices=Role.choices, read_only=True)
+
+
+class ReceivedInvitationSerializer(Serializer):
+    organization = serializers.CharField(source="organization.name", read_only=True)
+    role = ChoiceField(choices=Role.choices, read_only=True)
+    invited_by = serializers.SerializerMethodField(help_text=_("The name of the person who sent the invitation."))
+    expires_at = UtcDateTimeField(read_only=True)
+
+    def get_invited_by(self, invitation: Invitation) -> str:
+        return get_display_name(invitation.invited_by)
+
+
+class OwnInvitationSerializer(ReceivedInvitationSerializer):
+    id = serializers.UUIDField(read_only=True)
+    email = serializers.CharField(read_only=True)
+
+
+class InvitationPreviewSerializer(InvitationTokenSerializer, ReceivedInvitationSerializer):
+    email = serializers.SerializerMethodField(help_text=_("The invited address, masked if it is not yours."))
+    is_yours = serializers.SerializerMethodField(help_text=_("Whether the invitation is for an address of yours."))
+
+    def get_email(self, invitation: Invitation) -> str:
+        return invitation.email if self.get_is_yours(invitation) else mask_address(invitation.email)
+
+    def get_is_yours(self, invitation: Invitation) -> bool:
+        return invitation.is_for(self.context["request"].user)
 
 
 class AuditEntrySerializer(Serializer):

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -28,6 +29,7 @@ TAKEN_HEADERS = re.compile(
     "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
 )
 POLICIES = ("classic", "structured")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 MODULE = re.compile(r"\w+(\.\w+)*")
 RENAME = f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
 EXAMPLE = 'Write it as {"owner": ["offers.publish"], "editor": ["offers.publish"]}.'
@@ -119,6 +121,10 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
     if name.startswith("DASHBOARD_"):
         # Django refuses headers with line breaks.
         return None if isinstance(value, str) and value.isprintable() else "a text in one line"
+    if name == "INVITATION_URL":
+        return None if value == "" or _is_page(value) else "an https URL with {token} in its path, query or fragment"
+    if name == "VERIFIED_ADDRESSES":
+        return None if value == "" or _is_function(value) else "the dotted path of a function"
     # HEADER is the only other string.
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         return "a valid header name"
@@ -128,12 +134,29 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
 
 
 def _names_function(value: object) -> bool:
-    if not isinstance(value, str) or value in CREATORS:
-        return isinstance(value, str)
+    return _is_function(value) or (isinstance(value, str) and value in CREATORS)
+
+
+def _is_function(value: object) -> bool:
     try:
-        return callable(import_string(value))
+        return isinstance(value, str) and callable(import_string(value))
     except ImportError:
         return False
+
+
+def _is_page(value: object) -> bool:
+    """Return whether a value is a URL with ``{token}`` and without other placeholders."""
+    if not isinstance(value, str) or value.count("{token}") != 1 or re.search(r"[{}\s]", value.replace("{token}", "")):
+        return False
+    try:
+        parts = urlsplit(value)
+        # A token in the name of the host would be in the queries to DNS servers.
+        if not parts.hostname or "{" in parts.netloc:
+            return False
+    except ValueError:
+        return False
+    is_local = settings.DEBUG or parts.hostname in LOCAL_HOSTS
+    return parts.scheme == "https" or (parts.scheme == "http" and is_local)
 
 
 def _find_extra_permissions(value: object) -> Iterator[Finding]:

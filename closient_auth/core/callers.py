@@ -3,8 +3,11 @@
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 
 from closient_auth.core.client_address import get_client_address
 from closient_auth.models import ApiKey
@@ -13,6 +16,9 @@ from closient_auth.principals import OrganizationPrincipal
 
 # The attribute of Django's request with the API key that authenticated it.
 API_KEY = "_closient_auth_api_key"
+
+# The hosts, besides the subdomains of localhost, that Django allows with ``DEBUG`` and without ``ALLOWED_HOSTS``.
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 def set_api_key(request: HttpRequest, api_key: ApiKey) -> None:
@@ -48,4 +54,19 @@ def get_actor(request: Any) -> Actor:
     api_key = get_api_key(request)
     user = request.user if isinstance(request.user, get_user_model()) else None
     is_superuser = api_key is None and user is not None and user.is_active and getattr(user, "is_superuser", False)
-    return Actor(user, api_key, get_client_address(request), is_superuser)
+    return Actor(user, api_key, get_client_address(request), is_superuser, origin=get_origin(request))
+
+
+def get_origin(request: Any) -> str:
+    """Return the scheme and host of a request for links in mails, or an empty text if the host is not certain.
+
+    The sender of a request chooses its ``Host``. With a pattern in ``ALLOWED_HOSTS``, such as ``*`` or ``.example.com``,
+    anybody who may invite could put a link to a host of their own into the project's mail. So the list must name the host.
+    """
+    try:
+        host = request.get_host()
+    except (DisallowedHost, KeyError):
+        # A request that no server has received has no host.
+        return ""
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else ())
+    return f"{request.scheme}://{host}" if split_domain_port(host)[0] in map(str.lower, allowed) else ""

@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='time')),
-                ('event', models.CharField(choices=[('organization_created', 'Organization created'), ('organization_changed', 'Organization changed'), ('organization_deleted', 'Organization deleted'), ('member_added', 'Member added'), ('member_changed', 'Member changed'), ('member_removed', 'Member removed'), ('invitation_created', 'Invitation created'), ('invitation_resent', 'Invitation resent'), ('invitation_withdrawn', 'Invitation withdrawn'), ('invitation_accepted', 'Invitation accepted'), ('api_key_created', 'API key created'), ('api_key_changed', 'API key changed'), ('api_key_rotated', 'API key rotated'), ('api_key_revoked', 'API key revoked'), ('api_key_shut_out', 'User key shut out'), ('api_key_let_in', 'User key let in'), ('revoked_api_key_used', 'Revoked API key used'), ('api_key_used_in_browser', 'Secret API key used in a browser'), ('audit_pruned', 'Audit log pruned'), ('user_forgotten', 'User forgotten')], max_length=32, verbose_name='event')),
+                ('event', models.CharField(choices=[('organization_created', 'Organization created'), ('organization_changed', 'Organization changed'), ('organization_deleted', 'Organization deleted'), ('member_added', 'Member added'), ('member_changed', 'Member changed'), ('member_removed', 'Member removed'), ('invitation_created', 'Invitation created'), ('invitation_resent', 'Invitation resent'), ('invitation_withdrawn', 'Invitation withdrawn'), ('invitation_accepted', 'Invitation accepted'), ('invitation_declined', 'Invitation declined'), ('api_key_created', 'API key created'), ('api_key_changed', 'API key changed'), ('api_key_rotated', 'API key rotated'), ('api_key_revoked', 'API key revoked'), ('api_key_shut_out', 'User key shut out'), ('api_key_let_in', 'User key let in'), ('revoked_api_key_used', 'Revoked API key used'), ('api_key_used_in_browser', 'Secret API key used in a browser'), ('audit_pruned', 'Audit log pruned'), ('user_forgotten', 'User forgotten')], max_length=32, verbose_name='event')),
                 ('organization_id', models.UUIDField(blank=True, null=True, verbose_name='organization id')),
                 ('api_key_id', models.UUIDField(blank=True, null=True, verbose_name='API key id')),
                 ('actor', models.CharField(help_text='The user or API key at the time of the change.', max_length=255, verbose_name='actor')),
@@ -57,6 +57,19 @@ class Migration(migrations.Migration):
                 'verbose_name': 'audit entry',
                 'verbose_name_plural': 'audit entries',
                 'indexes': [models.Index(fields=['organization_id', 'created_at'], name='closient_auth_audit_org')],
+            },
+        ),
+        migrations.CreateModel(
+            name='MailedAddress',
+            fields=[
+                ('hashed_address', models.CharField(editable=False, max_length=64, primary_key=True, serialize=False)),
+                ('sent_at', models.JSONField(default=list, verbose_name='sent at')),
+                ('last_sent_at', models.DateTimeField(db_index=True, verbose_name='last sent at')),
+                ('locked', models.BooleanField(default=True, editable=False)),
+            ],
+            options={
+                'verbose_name': 'mailed address',
+                'verbose_name_plural': 'mailed addresses',
             },
         ),
         migrations.CreateModel(
@@ -85,6 +98,9 @@ class Migration(migrations.Migration):
                 ('expires_at', models.DateTimeField(verbose_name='expires at')),
                 ('accepted_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='accepted at')),
                 ('withdrawn_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='withdrawn at')),
+                ('declined_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='declined at')),
+                ('last_sent_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last sent at')),
+                ('last_error', models.CharField(blank=True, default='', editable=False, max_length=64, verbose_name='last error')),
                 ('invited_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='invited by')),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='invitations', to='closient_auth.organization', verbose_name='organization')),
             ],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from django.contrib.auth import get_user_model
@@ -16,6 +16,8 @@ class Actor:
 
     ``is_superuser`` makes Django's superuser status count; ``get_actor()`` sets it for a session, never for a key.
     ``is_staff`` says that Django's admin granted the change: such a user ranks at least as a Manager.
+    ``origin`` is the scheme and host of the request, such as ``https://app.example``, for links in mails; it is empty if
+    ``ALLOWED_HOSTS`` does not name the host.
     """
 
     user: Any = None
@@ -23,6 +25,7 @@ class Actor:
     address: str = ""
     is_superuser: bool = False
     is_staff: bool = False
+    origin: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return str(self.user.get_username() if self.user is not None else self.api_key or "system")

@@ -38,6 +38,7 @@ class Event(models.TextChoices):
     INVITATION_RESENT = "invitation_resent", _("Invitation resent")
     INVITATION_WITHDRAWN = "invitation_withdrawn", _("Invitation withdrawn")
     INVITATION_ACCEPTED = "invitation_accepted", _("Invitation accepted")
+    INVITATION_DECLINED = "invitation_declined", _("Invitation declined")
     API_KEY_CREATED = "api_key_created", _("API key created")
     API_KEY_CHANGED = "api_key_changed", _("API key changed")
     API_KEY_ROTATED = "api_key_rotated", _("API key rotated")

@@ -21,11 +21,12 @@ from django.db.models import Q
 from django.utils.crypto import get_random_string
 
 from closient_auth.models.actors import SYSTEM, acting
-from closient_auth.models.addresses import fold_address, get_address_field
+from closient_auth.models.addresses import fold_address, get_own_address
 from closient_auth.models.api_keys import ApiKey
 from closient_auth.models.audit import AuditEntry, AuditEntryQuerySet, AuditJSONEncoder, Event
 from closient_auth.models.invitations import Invitation
 from closient_auth.models.locks import lock_rows
+from closient_auth.models.mailed_addresses import MailedAddress
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 
@@ -88,6 +89,7 @@ def forget_user(user: AbstractBaseUser | str) -> Forgotten:
         placeholder = _find_placeholder(about, person, using) or f"forgotten-{get_random_string(8, '0123456789abcdef')}"
         address = f"{placeholder}@example.invalid"
         _replace_addresses(invitations, address, using)
+        MailedAddress.objects.forget(person.addresses, using)
         replaced = [entry for entry in about if _replace(entry, placeholder)]
         replaced += [entry for entry in mails if _replace(entry, address)]
         # An entry that also has the person as its actor is counted once.
@@ -111,13 +113,11 @@ def forget_user(user: AbstractBaseUser | str) -> Forgotten:
 def _read_account(user: AbstractBaseUser, using: str) -> _Person:
     # Read the row again. For a deleted user without a primary key, the filter below would match the entries of all.
     account = get_user_model()._base_manager.using(using).get(pk=user.pk)
-    field = get_address_field()
-    address = fold_address(getattr(account, field) or "") if field else ""
     return _Person(
         account=account.pk,
         ids=[_to_json(account.pk)],
         names={str(account), account.get_username()},
-        addresses={address} - {""},
+        addresses={get_own_address(account)} - {""},
         acts=AuditEntry.objects.using(using).filter(user_id=account.pk),
     )
 
@@ -236,7 +236,7 @@ def _replace_addresses(invitations: list[Invitation], address: str, using: str) 
         # First the address, as the entry and the signal of the withdrawal contain it.
         row.update(email=address)
         # Somebody may have accepted in the meantime; a locking read sees committed rows.
-        if row.filter(accepted_at=None).select_for_update().first():
+        if row.filter(accepted_at=None, declined_at=None).select_for_update().first():
             invitation.withdraw()
 
 

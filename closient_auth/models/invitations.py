@@ -6,24 +6,37 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import reduce
 from hashlib import sha256
+from operator import or_
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.core.mail import send_mail
 from django.db import models, router, transaction
+from django.db.models.signals import post_save
+from django.dispatch import receiver
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
+from closient_auth.conf import conf
 from closient_auth.memberships import get_memberships
 from closient_auth.models.actors import Actor, By, acting, as_actor, get_restricted_key
-from closient_auth.models.addresses import fold_address, get_address_field
+from closient_auth.models.addresses import (
+    fold_address,
+    get_address_field,
+    get_own_address,
+    get_spellings,
+    get_verified_addresses,
+)
 from closient_auth.models.audit import AuditEntry, Event
-from closient_auth.models.mails import render_mail, to_line
+from closient_auth.models.mailed_addresses import MailedAddress
+from closient_auth.models.mails import Mail, defuse, get_display_address, get_display_name, render_mail
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.models.people import get_users, is_active
@@ -32,6 +45,8 @@ from closient_auth.roles import Role, may_change_role
 logger = logging.getLogger("closient_auth")
 
 LIFETIME = timedelta(days=7)
+# The least time between two mails of one invitation.
+RESEND_INTERVAL = timedelta(seconds=60)
 # 32 of 62 characters give 190 bits, so a fast hash is enough, as for API keys (OWASP ASVS 6.5.2).
 TOKEN_LENGTH = 32
 
@@ -39,6 +54,7 @@ TOKEN_LENGTH = 32
 class InvitationState(models.TextChoices):
     PENDING = "pending", _("Pending")
     ACCEPTED = "accepted", _("Accepted")
+    DECLINED = "declined", _("Declined")
     WITHDRAWN = "withdrawn", _("Withdrawn")
     EXPIRED = "expired", _("Expired")
 
@@ -46,7 +62,7 @@ class InvitationState(models.TextChoices):
 # All causes share one message, so guessing tokens reveals nothing about existing invitations.
 INVALID = _("This invitation is invalid or has expired. Ask for a new one.")
 
-_OPEN = models.Q(accepted_at__isnull=True, withdrawn_at__isnull=True)
+_OPEN = models.Q(accepted_at__isnull=True, declined_at__isnull=True, withdrawn_at__isnull=True)
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
@@ -54,7 +70,8 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         """Return the invitations in this ``InvitationState``. Raise ``ValueError`` for an unknown state."""
         conditions = {
             InvitationState.ACCEPTED: models.Q(accepted_at__isnull=False),
-            InvitationState.WITHDRAWN: models.Q(accepted_at__isnull=True, withdrawn_at__isnull=False),
+            InvitationState.DECLINED: models.Q(declined_at__isnull=False),
+            InvitationState.WITHDRAWN: models.Q(withdrawn_at__isnull=False),
             InvitationState.EXPIRED: _OPEN & models.Q(expires_at__lte=timezone.now()),
             InvitationState.PENDING: _OPEN & models.Q(expires_at__gt=timezone.now()),
         }
@@ -66,7 +83,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         """Create an invitation on behalf of ``by``, send the mail after the commit, and return the invitation.
 
         Raise ``PermissionDenied`` if ``by`` may not add a member with this role, and ``ValidationError`` if the address
-        is invalid, belongs to a member or has a pending invitation.
+        is invalid, belongs to a member, has a pending invitation, or got too many invitations today.
         """
         invitation = self.model(organization=organization, email=fold_address(email), role=role)
         invitation.clean_fields(exclude={"organization", "hashed_token", "invited_by", "expires_at"})
@@ -80,33 +97,64 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return invitation
 
     @sensitive_variables("token")
-    def accept(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Membership:
-        """Accept the invitation with this token for the user, and return the new membership.
+    def find_valid(self, token: str) -> Invitation:
+        """Return the valid invitation with this token, to show it before somebody accepts or declines it.
 
-        ``by`` is the actor in the audit log, by default the user. Raise ``PermissionDenied`` for a restricted API key.
-        Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown, used, withdrawn or expired, or
-        the inviter may no longer invite; with other messages if the user has another or no address, or is a member.
+        Raise ``ValidationError`` (``INVALID``) like ``accept()``.
         """
-        using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
-        found = self.using(using).filter(hashed_token=hash_token(token))
-        invitation = found.select_related("organization").first()
-        if invitation is None:
-            raise ValidationError(INVALID, code="invalid_invitation")
-        if get_restricted_key(by or user) is not None:
-            # The key would widen what its user may do.
-            raise PermissionDenied(_("A restricted API key cannot do this."))
-        with invitation.organization.keep_owner(), acting(by or user):
-            # Read the row again under the lock: a concurrent ``resend()`` may have replaced the token.
-            locked = found.select_for_update().first()
-            if locked is not None:
-                locked.organization = invitation.organization
-            if locked is None or not locked.is_valid():
-                raise ValidationError(INVALID, code="invalid_invitation")
-            locked.organization.refresh_from_db(using=using, fields=["suspended_at"])
-            if locked.organization.suspended_at is not None:
-                message = _("This organization is suspended. Try again later.")
-                raise ValidationError(message, code="organization_suspended")
+        invitation = self._get_by_token(token)
+        if not invitation.is_valid(lock=False):
+            raise _invalid()
+        return invitation
+
+    def for_user(self, user: AbstractBaseUser) -> list[Invitation]:
+        """Return the valid invitations to the addresses of the user, the newest first.
+
+        These are the verified addresses if the project names them (setting ``VERIFIED_ADDRESSES``). Without the setting,
+        this is the address of the account.
+        """
+        if not is_active(user):
+            return []
+        addresses = get_verified_addresses(user) if conf.VERIFIED_ADDRESSES else {get_own_address(user)} - {""}
+        rows = self.using(self._get_alias()).in_state(InvitationState.PENDING).filter(email__in=addresses)
+        rows = rows.select_related("organization", "invited_by").order_by("-created_at", "pk")
+        # The database may compare with another collation, so compare again.
+        return [row for row in rows if row.email in addresses and row.is_valid(lock=False)]
+
+    @sensitive_variables("token")
+    def accept(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Membership:
+        """Accept the invitation with this token for the user, and return the membership.
+
+        ``by`` is the actor in the audit log, by default the user. If the user is a member by now, the invitation ends and the
+        role stays. A second call returns the membership again. Raise ``PermissionDenied`` for a restricted API key.
+
+        Raise ``ValidationError`` with one message (``INVALID``) if the token is unknown or used, the invitation was declined
+        or withdrawn or has expired, or the inviter may no longer invite; with other messages if the user has another or no
+        address, or the organization is suspended.
+        """
+        with self._get_by_token(token)._answered(user, by) as (locked, using):
             return locked.make_member(user, using)
+
+    @sensitive_variables("token")
+    def decline(self, token: str, user: AbstractBaseUser, *, by: By = None) -> Invitation:
+        """Decline the invitation with this token for the user, and return it; a second call changes nothing.
+
+        Raise the errors of ``accept()``.
+        """
+        with self._get_by_token(token)._answered(user, by) as (locked, using):
+            locked.end_declined(user, using)
+        return locked
+
+    @sensitive_variables("token")
+    def _get_by_token(self, token: str) -> Invitation:
+        rows = self.using(self._get_alias()).select_related("organization", "invited_by")
+        invitation = rows.filter(hashed_token=hash_token(token)).first()
+        if invitation is None:
+            raise _invalid()
+        return invitation
+
+    def _get_alias(self) -> str:
+        return self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
 
 
 class Invitation(models.Model):
@@ -126,6 +174,13 @@ class Invitation(models.Model):
     expires_at = models.DateTimeField(_("expires at"))
     accepted_at = models.DateTimeField(_("accepted at"), null=True, blank=True, editable=False)
     withdrawn_at = models.DateTimeField(_("withdrawn at"), null=True, blank=True, editable=False)
+    declined_at = models.DateTimeField(_("declined at"), null=True, blank=True, editable=False)
+    last_sent_at = models.DateTimeField(_("last sent at"), null=True, blank=True, editable=False)
+    # The type of the error if the last mail could not be sent.
+    last_error = models.CharField(_("last error"), max_length=64, blank=True, default="", editable=False)
+
+    # The page that accepts the invitation, in memory only.
+    _url = ""
 
     objects = InvitationQuerySet.as_manager()
 
@@ -137,42 +192,91 @@ class Invitation(models.Model):
     def __str__(self) -> str:
         return f"{self.email}: {self.get_role_display()}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in a signal, session or cache must not have the token.
+        return {name: value for name, value in super().__getstate__().items() if name != "_url"}
+
+    @property
+    def url(self) -> str:
+        """Return the link of the mail, with the token. It is empty except after ``invite()`` and ``resend()``.
+
+        The link is only in the memory of this instance, so that the sender can copy it once.
+        """
+        return self._url
+
     @property
     def state(self) -> InvitationState:
         if self.accepted_at is not None:
             return InvitationState.ACCEPTED
+        if self.declined_at is not None:
+            return InvitationState.DECLINED
         if self.withdrawn_at is not None:
             return InvitationState.WITHDRAWN
         return InvitationState.EXPIRED if self.expires_at <= timezone.now() else InvitationState.PENDING
 
-    def is_valid(self) -> bool:
-        """Return whether the invitation is pending and its inviter may still add a member with this role."""
+    def is_valid(self, *, lock: bool = True) -> bool:
+        """Return whether the invitation is pending and its inviter may still add a member with this role.
+
+        ``lock`` is that of ``Organization.get_rank()``.
+        """
         inviter = get_users(self._state.db).filter(pk=self.invited_by_id).first() if self.invited_by_id else None
         # With members of its own, a project has invitations of its own.
         is_open = self.state == InvitationState.PENDING and get_memberships().uses_roles
         if not is_open or inviter is None or not inviter.is_active:
             return False
         # A superuser may have invited without a membership. Their status counts here, since the API takes no keys to invite.
-        rank = self.organization.get_rank(Actor(inviter, is_superuser=getattr(inviter, "is_superuser", False)))
+        actor = Actor(inviter, is_superuser=getattr(inviter, "is_superuser", False))
+        rank = self.organization.get_rank(actor, lock=lock)
         return may_change_role(rank or "", None, self.role, own=False)
+
+    def is_for(self, user: AbstractBaseUser) -> bool:
+        """Return whether the user can answer this invitation with its token."""
+        return is_active(user) and self.email in {get_own_address(user), *get_verified_addresses(user)}
+
+    def is_verified_for(self, user: AbstractBaseUser) -> bool:
+        """Return whether the user can answer this invitation without its token: the project has verified the address."""
+        return is_active(user) and self.email in get_verified_addresses(user)
+
+    def accept_as(self, user: AbstractBaseUser, *, by: By = None) -> Membership:
+        """Accept the invitation without its token, and return the membership.
+
+        Raise the errors of ``InvitationQuerySet.accept()``, and ``ValidationError`` if the setting ``VERIFIED_ADDRESSES``
+        does not name the address: a project may let people enter any address in their account.
+        """
+        with self._answered(user, by) as (locked, using):
+            locked.require_verified_address(user)
+            return locked.make_member(user, using)
+
+    def decline_as(self, user: AbstractBaseUser, *, by: By = None) -> None:
+        """Decline the invitation without its token. Raise the errors of ``accept_as()``."""
+        with self._answered(user, by) as (locked, using):
+            locked.require_verified_address(user)
+            locked.end_declined(user, using)
 
     def resend(self, *, by: Actor | AbstractBaseUser) -> None:
         """Send the invitation again on behalf of ``by``, with a new token and expiry; the old token becomes invalid.
 
-        Raise the errors of ``invite()``, and ``ValidationError`` if the invitation was accepted or withdrawn.
+        Raise the errors of ``invite()``, and ``ValidationError`` if the invitation was accepted, declined or withdrawn, or was
+        sent in the last minute.
         """
         with self._managed(by) as using:
             self.organization.require_role_change(by, None, self.role)
             if self.state not in (InvitationState.PENDING, InvitationState.EXPIRED):
-                raise ValidationError(_("This invitation has already been accepted or withdrawn."), code="not_open")
+                message = _("This invitation has already been accepted, declined or withdrawn.")
+                raise ValidationError(message, code="not_open")
             self.require_free_address(using)
+            if self.last_sent_at is not None and self.last_sent_at > timezone.now() - RESEND_INTERVAL:
+                message = _("This invitation was sent a moment ago. Wait a minute before you send it again.")
+                raise ValidationError(message, code="sent_recently")
             old = {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
             self.issue(by, using)
             new = {"expires_at": self.expires_at, "invited_by": self.invited_by_id}
             AuditEntry.objects.record(Event.INVITATION_RESENT, self, using=using, old=old, new=new)
 
     def withdraw(self, *, by: By = None) -> None:
-        """Withdraw the invitation; do nothing if it is already withdrawn. Raise ``ValidationError`` if it was accepted.
+        """Withdraw the invitation; do nothing if it is already withdrawn or declined.
+
+        Raise ``ValidationError`` if it was accepted.
 
         Raise ``PermissionDenied`` if ``by`` may not grant its role. Every Manager may withdraw an invalid invitation.
         """
@@ -180,14 +284,15 @@ class Invitation(models.Model):
             self.organization.require_role_change(by, None, self.role if self.is_valid() else Role.EDITOR)
             if self.state == InvitationState.ACCEPTED:
                 raise ValidationError(_("This invitation was accepted. Remove the member instead."), code="not_open")
-            if self.withdrawn_at is None:
+            if self.state in (InvitationState.PENDING, InvitationState.EXPIRED):
                 self._end(Event.INVITATION_WITHDRAWN, "withdrawn_at", using)
 
     def require_free_address(self, using: str) -> None:
         """Raise ``ValidationError`` if the address belongs to a member or has another pending invitation."""
         address_field = get_address_field()
         members = self.organization.memberships.using(using)
-        if address_field and members.filter(**{f"user__{address_field}__iexact": self.email}):
+        spellings = [models.Q(**{f"user__{address_field}__iexact": address}) for address in get_spellings(self.email)]
+        if address_field and members.filter(reduce(or_, spellings)).exists():
             raise ValidationError(_("A member already has this e-mail address."), code="already_member")
         # Check under the lock, as some databases lack conditional unique constraints.
         others = self.organization.invitations.using(using).in_state(InvitationState.PENDING).exclude(pk=self.pk)
@@ -197,36 +302,69 @@ class Invitation(models.Model):
     @sensitive_variables()
     def issue(self, by: Actor | AbstractBaseUser, using: str) -> None:
         """Set a new token, expiry and inviter (``by``), save, and send the mail with the token after the commit."""
-        token, inviter = get_random_string(TOKEN_LENGTH), as_actor(by).user
-        self.invited_by_id = inviter.pk
+        MailedAddress.objects.count_mail(self.email, using)
+        token, actor = get_random_string(TOKEN_LENGTH), as_actor(by)
+        self.invited_by_id = actor.user.pk
         self.hashed_token = hash_token(token)
-        self.expires_at = timezone.now() + LIFETIME
+        self.last_sent_at, self.last_error = timezone.now(), ""
+        self.expires_at = self.last_sent_at + LIFETIME
         self.save(using=using)
+        self._url = get_url(token, actor.origin)
         context = {
             "invitation": self,
             "organization": self.organization,
-            "name": to_line(self.organization.name),
-            "inviter": inviter,
+            "name": defuse(self.organization.name),
+            "inviter": actor.user,
+            "inviter_name": get_display_name(actor.user),
+            "inviter_email": get_display_address(actor.user),
+            "url": self._url,
             "token": token,
         }
-        subject, body = render_mail("invitation", context)
+        mail = render_mail("invitation", context)
         # A failing ``partial`` would put its arguments, with the token, into Django's log.
-        transaction.on_commit(lambda: self._mail(subject, body), using=using)
+        transaction.on_commit(lambda: self._mail(mail, using), using=using)
+
+    def require_verified_address(self, user: AbstractBaseUser) -> None:
+        """Raise ``ValidationError`` if the project has not verified that the address is that of the user."""
+        if not self.is_verified_for(user):
+            message = _("Your e-mail address is not verified. Use the link or the code in the mail.")
+            raise ValidationError(message, code="unverified_email")
 
     def make_member(self, user: AbstractBaseUser, using: str) -> Membership:
         """Accept the invitation for this user under the organization's lock. Raise the errors of ``accept()``."""
-        address_field = get_address_field()
-        address = address_field and getattr(user, address_field)
-        if not address:
+        members = self.organization.memberships.using(using)
+        member = members.filter(user_id=user.pk).first()
+        if self.state == InvitationState.ACCEPTED and member is not None and self.is_for(user):
+            return member
+        self._require_valid()
+        self.organization.refresh_from_db(using=using, fields=["suspended_at"])
+        if self.organization.suspended_at is not None:
+            message = _("This organization is suspended. Try again later.")
+            raise ValidationError(message, code="organization_suspended")
+        self._require_address(user)
+        self._end(Event.INVITATION_ACCEPTED, "accepted_at", using)
+        if member is not None:
+            return member
+        return members.create(organization=self.organization, user=user, role=self.role)  # type: ignore[misc]
+
+    def end_declined(self, user: AbstractBaseUser, using: str) -> None:
+        """Decline the invitation for this user under the organization's lock. Raise the errors of ``decline()``."""
+        if self.state == InvitationState.DECLINED and self.is_for(user):
+            return
+        self._require_valid()
+        self._require_address(user)
+        self._end(Event.INVITATION_DECLINED, "declined_at", using)
+
+    def _require_valid(self) -> None:
+        if not self.is_valid():
+            raise _invalid()
+
+    def _require_address(self, user: AbstractBaseUser) -> None:
+        if not get_own_address(user) and not get_verified_addresses(user):
             text = _("Add an e-mail address to your account to accept this invitation.")
             raise ValidationError(text, code="no_email")
-        if fold_address(address) != self.email or not is_active(user):
+        if not self.is_for(user):
             raise ValidationError(_("This invitation is for another e-mail address."), code="other_email")
-        members = self.organization.memberships.using(using)
-        if members.filter(user_id=user.pk).exists():
-            raise ValidationError(_("You are already a member of this organization."), code="already_member")
-        self._end(Event.INVITATION_ACCEPTED, "accepted_at", using)
-        return members.create(organization=self.organization, user=user, role=self.role)  # type: ignore[misc]
 
     def _end(self, event: Event, field: str, using: str) -> None:
         old = {"state": self.state}
@@ -243,12 +381,60 @@ class Invitation(models.Model):
             self.organization = organization
             yield using
 
-    def _mail(self, subject: str, body: str) -> None:
-        try:
-            send_mail(subject, body, None, [self.email])
-        except Exception as error:
-            # Log the type only, as a traceback could contain the body. The user can resend the invitation.
-            logger.error("invitation=not_mailed id=%s error=%s", self.pk, type(error).__name__)
+    @contextmanager
+    def _answered(self, user: AbstractBaseUser, by: By) -> Iterator[tuple[Invitation, str]]:
+        """Lock the organization for the answer of a user, and yield the row, read again, and the database alias."""
+        if get_restricted_key(by or user) is not None:
+            # The key would widen what its user may do.
+            raise PermissionDenied(_("A restricted API key cannot do this."))
+        using = router.db_for_write(type(self), instance=self)
+        with self.organization.keep_owner(), acting(by or user):
+            # A concurrent ``resend()`` may have replaced the token.
+            rows = type(self)._base_manager.using(using).select_for_update()
+            locked = rows.filter(pk=self.pk, hashed_token=self.hashed_token).first()
+            if locked is None:
+                raise _invalid()
+            locked.organization = self.organization
+            yield locked, using
+
+    def _mail(self, mail: Mail, using: str) -> None:
+        if error := mail.send(self.email)[:64]:
+            self.last_error = error
+            # A later mail has another token.
+            rows = type(self)._base_manager.using(using)
+            rows.filter(pk=self.pk, hashed_token=self.hashed_token).update(last_error=error)
+            logger.error("invitation=not_mailed id=%s error=%s", self.pk, error)
+
+
+@receiver(post_save, sender=Membership, dispatch_uid="closient_auth.end_invitations")
+def end_invitations(instance: Membership, created: bool, using: str, raw: bool = False, **kwargs: object) -> None:
+    """Withdraw the pending invitations of somebody who became a member in another way."""
+    if not created or raw:
+        return
+    addresses = {get_own_address(instance.user), *get_verified_addresses(instance.user)} - {""}
+    pending = Invitation.objects.using(using).in_state(InvitationState.PENDING)
+    for invitation in pending.filter(organization=instance.organization_id, email__in=addresses).order_by("pk"):
+        # The database may compare with another collation.
+        if invitation.email in addresses:
+            invitation.withdraw()
+
+
+def get_url(token: str, origin: str) -> str:
+    """Return the page that accepts the invitation with this token, or an empty text if there is none.
+
+    ``origin`` is that of ``Actor``, for the page of the dashboard.
+    """
+    if conf.INVITATION_URL:
+        return conf.INVITATION_URL.replace("{token}", token)
+    try:
+        path = reverse("closient_dashboard:join", args=[token])
+    except NoReverseMatch:
+        return ""
+    return f"{origin}{path}" if origin else ""
+
+
+def _invalid() -> ValidationError:
+    return ValidationError(INVALID, code="invalid_invitation")
 
 
 def hash_token(token: str) -> str:

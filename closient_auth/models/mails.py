@@ -1,17 +1,64 @@
 """The texts of the mails. They contain names that members of an organization choose."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.core.mail import send_mail
 from django.template.loader import render_to_string
 
+from closient_auth.models.addresses import get_address_field
 
-def to_line(name: str) -> str:
-    """Return the name with spaces for control and bidi characters, so it cannot inject lines or reverse text in a mail."""
-    return "".join(character if character.isprintable() else " " for character in name)
+# A longer name could be a text of its own.
+MAX_NAME_LENGTH = 60
+# A space after each of these leaves no URL or address that a mail program would turn into a link. The others are the full
+# stops that a browser takes for a dot (IDNA).
+LINK_PARTS = re.compile(r"(?<=[.:\\@\u2024\u3002\uff0e\uff61])(?=\S)")
+PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9_+.-]+@[A-Za-z0-9.-]+")
 
 
-def render_mail(template: str, context: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the subject and the body of a mail, from ``<template>_subject.txt`` and ``<template>.txt``."""
-    subject = render_to_string(f"closient_auth/{template}_subject.txt", context)
-    return " ".join(subject.split()), render_to_string(f"closient_auth/{template}.txt", context)
+class Mail(NamedTuple):
+    subject: str
+    body: str
+    html: str
+
+    def send(self, address: str) -> str:
+        """Send the mail. Return the type of the error, or an empty text."""
+        try:
+            accepted = send_mail(self.subject, self.body, None, [address], html_message=self.html)
+        except Exception as error:
+            # The type only: the text of the error could contain the body or the address.
+            return type(error).__name__
+        # A backend that fails silently says that it sent nothing.
+        return "not_accepted" if accepted == 0 else ""
+
+
+def defuse(name: str) -> str:
+    """Return a name that is safe in a mail of the project: one short line without links.
+
+    Control and bidi characters become spaces, so that the name cannot inject lines or reverse text.
+    """
+    printable = "".join(character if character.isprintable() else " " for character in name)
+    line = " ".join(LINK_PARTS.sub(" ", printable).split())
+    return line if len(line) <= MAX_NAME_LENGTH else f"{line[: MAX_NAME_LENGTH - 1].rstrip()}…"
+
+
+def get_display_name(user: Any) -> str:
+    """Return the full name of a user, or else the username, for a mail."""
+    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    # Many projects have the address as the username.
+    return defuse(full_name) or defuse(user.get_username().partition("@")[0])
+
+
+def get_display_address(user: Any) -> str:
+    """Return the e-mail address of a user for a mail, or an empty text for an address that could be a text of its own."""
+    address = str(getattr(user, get_address_field() or "", None) or "")
+    return address if len(address) <= MAX_NAME_LENGTH and PLAIN_ADDRESS.fullmatch(address) else ""
+
+
+def render_mail(template: str, context: Mapping[str, Any]) -> Mail:
+    """Return a mail from ``<template>_subject.txt``, ``<template>.txt`` and ``<template>.html``."""
+    subject, body, html = (
+        render_to_string(f"closient_auth/{template}{suffix}", context) for suffix in ("_subject.txt", ".txt", ".html")
+    )
+    return Mail(" ".join(subject.split()), body, html)

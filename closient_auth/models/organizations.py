@@ -246,19 +246,22 @@ class Organization(AuditedModel):
             yield
             guard.check()
 
-    def get_rank(self, actor: Actor, *, own: bool = False) -> str | None:
+    def get_rank(self, actor: Actor, *, own: bool = False, lock: bool = True) -> str | None:
         """Return the role with which an actor acts here, or ``None``. This is the only place that ranks actors.
 
         A superuser without a key ranks as ``OWNER``, a member by their role, and staff in Django's admin at least as ``MANAGER``, except
         for their ``own`` membership. Organization keys have no rank. Call this under the organization's lock, as the role
-        could change otherwise.
+        could change otherwise; ``lock=False`` is for pages that only show the result.
         """
         if actor.is_superuser and actor.api_key is None:
             return Role.OWNER
         role = None
         # The rows of ``Membership`` mean nothing in a project with members of its own.
         if get_memberships().uses_roles and isinstance(actor.user, get_user_model()):
-            membership = self.memberships.select_for_update().filter(user_id=actor.user.pk).first()
+            using = router.db_for_write(type(self), instance=self)
+            members = self.memberships.using(using)
+            members = members.select_for_update() if lock else members
+            membership = members.filter(user_id=actor.user.pk).first()
             role = membership.role if membership else None
         return Role.MANAGER if actor.is_staff and not own and role != Role.OWNER else role
 

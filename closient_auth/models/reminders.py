@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
-from django.core.mail import send_mail
 from django.db import IntegrityError, OperationalError, models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +18,7 @@ from closient_auth.memberships import get_memberships
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import ApiKey, ApiKeyQuerySet, KeyState
 from closient_auth.models.locks import is_deadlock, is_timeout
-from closient_auth.models.mails import render_mail, to_line
+from closient_auth.models.mails import defuse, render_mail
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.models.people import filter_active
@@ -132,19 +131,16 @@ class ExpiryReminder(models.Model):
             "api_key": api_key,
             # ASCII only, so that the mail stays readable everywhere.
             "key": f"{api_key.prefix}_{api_key.hint}...",
-            "name": to_line(api_key.name),
-            "organization": to_line(api_key.organization.name) if api_key.organization else "",
+            "name": defuse(api_key.name),
+            "organization": defuse(api_key.organization.name) if api_key.organization else "",
             "user": self.user,
             "days_left": (self.expires_at - now).days,
         }
         try:
-            subject, body = render_mail("expiry_reminder", context)
-            accepted = send_mail(subject, body, None, [_get_address(self.user)])
+            mail = render_mail("expiry_reminder", context)
         except Exception as error:
-            # The type only: the text of the error could contain the address.
             return type(error).__name__
-        # A backend that fails silently says that it sent nothing.
-        return "not_accepted" if accepted == 0 else ""
+        return mail.send(_get_address(self.user))
 
 
 def _iter_due(now: datetime, using: str) -> Iterator[ApiKey]:

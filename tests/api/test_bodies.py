@@ -29,6 +29,8 @@ WRITABLE = {
     "POST /organizations/{organization}/invitations": (Invitation, ("email", "role")),
     "POST /organizations/{organization}/invitations/{id}/resend": (Invitation, ()),
     "POST /invitations/accept": (Membership, ("token",)),
+    "POST /invitations/decline": (Invitation, ("token",)),
+    "POST /invitations/preview": (Invitation, ("token",)),
 }
 HOSTILE = ["\0", "\ud800", "a\udfffb"]
 

@@ -22,7 +22,7 @@ KINDS = {
         *("post {tree}/keys", "patch {tree}/keys/{key}", "post {tree}/keys/{key}/rotate"),
         *("post /me/keys", "patch /me/keys/{own}", "post /me/keys/{own}/rotate"),
     ],
-    "acceptance": ["post /invitations/accept"],
+    "acceptance": [f"post /invitations/{answer}" for answer in ("accept", "decline", "preview")],
     "member": ["patch {tree}/members/{member}"],
 }
 CASES = [(kind, route) for kind, routes in KINDS.items() for route in routes]

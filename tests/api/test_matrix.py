@@ -23,6 +23,7 @@ GET    /me/keys/{id}                                         401 200 200 200 200
 PATCH  /me/keys/{id}                                         401 200 200 200 200 200 200 403 403 403 403 403 403 403
 DELETE /me/keys/{id}                                         401 204 204 204 204 204 204 403 403 403 403 403 403 403
 POST   /me/keys/{id}/rotate                                  401 201 201 201 201 201 201 403 403 403 403 403 403 403
+GET    /me/invitations                                       401 200 200 200 200 200 200 403 403 403 403 403 403 403
 GET    /organizations                                        401 200 200 200 200 200 200 200 200 200 200 200 200 403
 POST   /organizations                                        401 201 201 201 201 201 201 403 403 403 403 403 403 403
 GET    /organizations/{organization}                         401 404 200 200 200 200 200 200 200 200 200 200 404 403
@@ -49,6 +50,8 @@ DELETE /organizations/{organization}/invitations/{id}        401 404 403 403 204
 POST   /organizations/{organization}/invitations/{id}/resend 401 404 403 403 200 200 200 403 403 403 403 403 403 403
 GET    /organizations/{organization}/audit                   401 404 403 403 200 200 200 200 403 403 200 200 404 403
 POST   /invitations/accept                                   401 201 201 201 201 201 201 403 403 403 403 403 403 403
+POST   /invitations/decline                                  401 204 204 204 204 204 204 403 403 403 403 403 403 403
+POST   /invitations/preview                                  401 200 200 200 200 200 200 403 403 403 403 403 403 403
 """
 # Requests for another organization, another user's key, and an invitation of another address.
 FOREIGN = """
@@ -81,6 +84,8 @@ DELETE /organizations/{organization}/invitations/{id}        401 404 404 404 404
 POST   /organizations/{organization}/invitations/{id}/resend 401 404 404 404 404 404 200 403 403 403 403 403 403 403
 GET    /organizations/{organization}/audit                   401 404 404 404 404 404 200 404 404 404 404 404 404 403
 POST   /invitations/accept                                   401 409 409 409 409 409 409 403 403 403 403 403 403 403
+POST   /invitations/decline                                  401 409 409 409 409 409 409 403 403 403 403 403 403 403
+POST   /invitations/preview                                  401 200 200 200 200 200 200 403 403 403 403 403 403 403
 """
 # Ids of an organization and an object: missing ones, and invalid ones.
 NEVER = [(uuid4(), uuid4()), ("nonsense", "nonsense")]
@@ -126,7 +131,7 @@ def test_every_route_and_method_has_a_row():
     rows = {f"{method.upper()} {address}" for address, methods in ROUTES.items() for method in methods}
 
     assert set(OWN_ROWS) == rows
-    assert set(FOREIGN_ROWS) == {row for row in rows if "{" in row or row == "POST /invitations/accept"}
+    assert set(FOREIGN_ROWS) == {row for row in rows if "{" in row or row.startswith("POST /invitations/")}
 
 
 def test_own(world):
@@ -138,9 +143,10 @@ def test_own(world):
             with undone():
                 statuses[row][name] = status = world.ask(name, row, *own).status_code
                 refused = status >= HTTPStatus.BAD_REQUEST
-                assert (snapshot() == world.rows) == (refused or row.startswith("GET")), (row, name)
-                # Accepting an invitation adds a member to the neighbour.
-                if not refused and not row.endswith("/accept"):
+                reads = row.startswith("GET") or row.endswith("/preview")
+                assert (snapshot() == world.rows) == (refused or reads), (row, name)
+                # The answer to an invitation changes rows of the neighbour.
+                if not refused and not row.endswith(("/accept", "/decline")):
                     assert snapshot(world.neighbour) == world.neighbours_rows, (row, name)
                 if row.startswith("GET"):
                     assert world.ask(name, row.replace("GET", "HEAD"), *own).status_code == status, (row, name)

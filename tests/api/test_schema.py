@@ -67,6 +67,7 @@ def test_every_route(schema):
         "/me/keys": ["get", "post"],
         "/me/keys/{id}": ["delete", "get", "patch"],
         "/me/keys/{id}/rotate": ["post"],
+        "/me/invitations": ["get"],
         "/organizations": ["get", "post"],
         organization: ["delete", "get", "patch"],
         f"{organization}/keys": ["get", "post"],
@@ -82,6 +83,8 @@ def test_every_route(schema):
         f"{organization}/invitations/{{id}}/resend": ["post"],
         f"{organization}/audit": ["get"],
         "/invitations/accept": ["post"],
+        "/invitations/decline": ["post"],
+        "/invitations/preview": ["post"],
     }
 
 
@@ -139,7 +142,7 @@ def test_each_operation_has_its_place_and_summary(schema):
 
     assert set(by_tag) == {"me", "organizations", "keys", "user keys", "members", "invitations", "audit"}
     summaries = [summary for tag in by_tag for summary in by_tag[tag]]
-    assert len(set(summaries)) == len(summaries) == 34
+    assert len(set(summaries)) == len(summaries) == 37
     members = ["Get a member", "List members", "Preview the removal of a member", "Remove a member", "Update a member"]
     assert sorted(by_tag["members"]) == members
     assert not any("Base of the views" in operation.get("description", "") for operation in operations)

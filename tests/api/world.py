@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model
 
-from closient_auth.models import ExpiryReminder, Organization
+from closient_auth.models import ExpiryReminder, MailedAddress, Organization
 from tests.factories import MembershipFactory, make_invitation, make_key
 
 # The columns: sessions, then a business key, user keys (``u-``) and a publishable key.
@@ -59,6 +59,9 @@ def compile_queries(organization_id):
     """Return the SQL of a snapshot and its parameters, because tests take hundreds of them."""
     queries = []
     for model in apps.get_app_config("closient_auth").get_models():
+        if organization_id is not None and model is MailedAddress:
+            # It counts the mails of all organizations.
+            continue
         rows = model._base_manager.order_by("pk")
         if organization_id is not None:
             rows = rows.filter(**{PATHS.get(model, "organization_id"): organization_id})
@@ -117,6 +120,6 @@ class World:
     def ask(self, name, row, organization_id, id, token="", more=None):
         """Send the request of a row with its body, extended by ``more``."""
         method, route = row.split()
-        body = {"token": token} if route.endswith("/accept") else BODIES.get(row, {})
+        body = {"token": token} if route.startswith("/invitations/") else BODIES.get(row, {})
         address = route.format(organization=organization_id, id=id)
         return self.call(address, method=method, data=body | (more or {}), **self.credentials[name])

@@ -28,6 +28,8 @@ NAMES = {
     "KEY_LIFETIME_DAYS",
     "MAX_KEY_LIFETIME_DAYS",
     "ORGANIZATION_CREATION",
+    "INVITATION_URL",
+    "VERIFIED_ADDRESSES",
     "MEMBERSHIPS",
     "RATE_LIMIT_POLICY",
 }
@@ -71,6 +73,8 @@ def test_settings_that_use_everything_are_silent(run, settings):
         "KEY_LIFETIME_DAYS": 90,
         "MAX_KEY_LIFETIME_DAYS": 36_500,
         "ORGANIZATION_CREATION": "django.contrib.auth.get_user",
+        "INVITATION_URL": "https://app.example/join?code={token}",
+        "VERIFIED_ADDRESSES": "django.contrib.auth.get_user",
         "MEMBERSHIPS": "tests.memberships.adapters.NamedRoles",
         "RATE_LIMIT_POLICY": "structured",
     }
@@ -100,7 +104,7 @@ def test_each_setting_has_a_check(run, settings):
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),
         ("LAST_USED_INTERVALS", "Did you mean 'LAST_USED_INTERVAL'?"),
-        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, KEY_LIFETIME_DAYS, LAST_USED_INTERVAL, "),
+        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, INVITATION_URL, KEY_LIFETIME_DAYS, "),
         ("user_settings", "Use one of: "),
     ],
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership, Organization
+from closient_auth.models import ApiKey, AuditEntry, Invitation, MailedAddress, Membership, Organization
 from closient_auth.models.audit import AuditEntryQuerySet, Event
 from closient_auth.models.forgetting import forget_user
 from tests.factories import MembershipFactory, UserFactory, make_invitation, make_key
@@ -26,6 +26,7 @@ CHANGES = {
     ),
     "invitation_resent": lambda rows: rows["invitation"].resend(by=rows["owner"].user),
     "invitation_withdrawn": lambda rows: rows["invitation"].withdraw(),
+    "invitation_declined": lambda rows: Invitation.objects.decline(rows["token"], rows["guest"]),
     "invitation_accepted": lambda rows: Invitation.objects.accept(rows["token"], rows["guest"]),
     "api_key_created": lambda rows: make_key(organization=rows["organization"]),
     "api_key_changed": lambda rows: rows["key"].change(name="New"),
@@ -50,7 +51,7 @@ CASES = {f"{event} {way}": (event, changes[event]) for way, changes in WAYS.item
 
 
 def stored():
-    models = (Organization, Membership, Invitation, ApiKey, AuditEntry)
+    models = (Organization, Membership, Invitation, MailedAddress, ApiKey, AuditEntry)
     return {model: list(model._base_manager.order_by("pk").values()) for model in models}
 
 

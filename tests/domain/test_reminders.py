@@ -398,7 +398,11 @@ def test_mail(organization, maker, settings):
         "If the key is still needed, rotate it and give the new key to its clients, or set a later expiry. Otherwise, "
         "you can ignore this e-mail.\n"
     )
-    assert not getattr(message, "alternatives", None)
+    ((html, kind),) = getattr(message, "alternatives", [])
+    assert kind == "text/html"
+    assert "<li>Name: Shop &amp; &lt;Sons&gt;</li>" in html
+    assert f"<code>csb_{key.hint}...</code> (Business)" in html
+    assert "<li>Expires: 2030-05-07T00:00:00Z</li>" in html
     assert key.hashed_key not in str(message.message())
 
 
@@ -431,7 +435,7 @@ def test_hostile_names(organization, api_key):
     send()
 
     (message,) = mail.outbox
-    shown = "Acme  Bcc: everybody      Name: x   {{ key }}"
+    shown = "Acme Bcc: everybody Name: x {{ key }}"
     assert f"\n    Name: {shown}\n    Organization: {shown}\n    Expires: " in message.body
     assert message.subject == f"API key csb_{api_key.hint}... expires in 5 days"
     assert "Bcc" not in message.message()

@@ -108,7 +108,7 @@ def test_no_successor_is_made_of_a_key_that_cannot_be_revoked(owner, post, made,
 
 
 def test_token_while_mail_is_away(owner, post, sinks, made, monkeypatch):
-    monkeypatch.setattr("closient_auth.models.invitations.send_mail", fail)
+    monkeypatch.setattr("closient_auth.models.mails.send_mail", fail)
 
     assert (
         post(owner.user, f"/account/organizations/{owner.organization.pk}/invitations", email="grace@example.com")

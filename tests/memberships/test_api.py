@@ -338,6 +338,9 @@ OF_ROLES = {
     "organizations/<str:organization_id>/invitations/<str:id>": ["delete", "get"],
     "organizations/<str:organization_id>/invitations/<str:id>/resend": ["post"],
     "invitations/accept": ["post"],
+    "invitations/decline": ["post"],
+    "invitations/preview": ["post"],
+    "me/invitations": ["get"],
 }
 ROUTES = {
     None: {**ALWAYS, **USER_KEYS, **OF_ROLES},
@@ -383,6 +386,9 @@ STEPPED_BACK = {
     ("delete", "{tree}/invitations/{invitation}"): HTTPStatus.NO_CONTENT,
     ("post", "{tree}/invitations/{invitation}/resend"): HTTPStatus.OK,
     ("post", "/invitations/accept"): HTTPStatus.CREATED,
+    ("post", "/invitations/decline"): HTTPStatus.NO_CONTENT,
+    ("post", "/invitations/preview"): HTTPStatus.OK,
+    ("get", "/me/invitations"): HTTPStatus.OK,
 }
 BODIES = {
     "/organizations": {"name": "New"},
@@ -406,7 +412,7 @@ def stepped_back(request, companies):
     to_ada, token = make_invitation(
         MembershipFactory.create(role="owner").organization, ada.email, by=Membership.objects.latest("created_at").user
     )
-    data = {"token": token} if address == "/invitations/accept" else BODIES.get(address)
+    data = {"token": token} if address.startswith("/invitations/") else BODIES.get(address)
     data = None if method in ("get", "head", "delete") else data or {}
     tree = f"/organizations/{organization.pk}"
     return ada, method, address.format(tree=tree, member=member.pk, invitation=invitation.pk), data
@@ -427,7 +433,7 @@ def test_route_that_steps_back(mounted, stepped_back, send):
     status, body = send(*stepped_back)
 
     # Other methods of these two routes are mounted.
-    if address.count("/") <= 2 and address != "/invitations/accept":
+    if address.count("/") <= 2 and not address.startswith(("/invitations/", "/me/")):
         assert (status, body) == (
             HTTPStatus.METHOD_NOT_ALLOWED,
             {"detail": f'Method "{method.upper()}" not allowed.'},

@@ -83,7 +83,8 @@ OWNER = BUSINESS | {
     f"POST {ORGANIZATION}/invitations",
     f"DELETE {ORGANIZATION}/invitations/{{id}}",
     f"POST {ORGANIZATION}/invitations/{{id}}/resend",
-    f"POST {ACCOUNT}/invitations/accept",
+    *(f"POST {ACCOUNT}/invitations/{answer}" for answer in ("accept", "decline", "preview")),
+    f"GET {ACCOUNT}/me/invitations",
 }
 
 # The parameter of each path with existing values (in four of five requests), and its dictionary.
@@ -93,7 +94,7 @@ ROWS = {
     rf"{ORGANIZATIONS}/[^/]+/members/": ("path.id", "members"),
     rf"{ORGANIZATIONS}/[^/]+/invitations/": ("path.id", "invitations"),
     f"{ACCOUNT}/me/keys/": ("path.id", "own_keys"),
-    f"{ACCOUNT}/invitations/accept": ("body.token", "tokens"),
+    f"{ACCOUNT}/invitations/": ("body.token", "tokens"),
     f"{PRODUCTS}/": ("path.id", "products"),
 }
 
