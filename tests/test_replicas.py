@@ -16,7 +16,7 @@ from django.utils.connection import ConnectionDoesNotExist
 
 from closient_auth import urls
 from closient_auth.keys import KeyType
-from closient_auth.models import ApiKey, Membership
+from closient_auth.models import ApiKey, Invitation, Membership
 from tests.factories import MembershipFactory, UserFactory, make_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -122,9 +122,12 @@ def test_members_are_managed_beside_a_replica(manage):
     withdrawn = manage(owner, "post", f"{path}/invitations", {"email": "other@example.com"})
     manage(owner, "delete", f"{path}/invitations/{withdrawn['id']}")
     invitation = manage(owner, "post", f"{path}/invitations", {"email": guest.email, "role": "manager"})
+    Invitation.objects.using("default").update(last_sent_at=None)
     manage(owner, "post", f"{path}/invitations/{invitation['id']}/resend")
     assert manage(owner, "get", f"{path}/invitations?status=pending")["count"] == 1
     (token,) = re.findall(r"^ +(\w{32})$", str(mail.outbox[-1].body), re.MULTILINE)
+    assert manage(guest, "post", "invitations/preview", {"token": token})["is_yours"]
+    assert manage(guest, "get", "me/invitations")["count"] == 1
     membership = manage(guest, "post", "invitations/accept", {"token": token})
     manage(guest, "post", f"{path}/keys", {"prefix": "csb"})
 

@@ -320,12 +320,9 @@ class InvitationSerializer(Serializer):
         read_only=True,
         help_text=_("The type of the error if the last mail could not be sent; empty if your mail server took it."),
     )
-
-
-class SentInvitationSerializer(InvitationSerializer):
     url = serializers.CharField(
         read_only=True,
-        help_text=_("The link in the mail, shown only once; empty if the project has no page for invitations."),
+        help_text=_("The link in the mail, only in the response to the request that sends it; empty otherwise."),
     )
 
 

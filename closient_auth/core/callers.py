@@ -69,4 +69,6 @@ def get_origin(request: Any) -> str:
         # A request that no server has received has no host.
         return ""
     allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else ())
-    return f"{request.scheme}://{host}" if split_domain_port(host)[0] in map(str.lower, allowed) else ""
+    # Django ignores upper case and a final dot.
+    domain, port = split_domain_port(host)
+    return f"{request.scheme}://{domain}{port and f':{port}'}" if domain in map(str.lower, allowed) else ""

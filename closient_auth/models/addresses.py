@@ -5,6 +5,7 @@ from typing import Any
 from unicodedata import normalize
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from closient_auth.conf import conf
@@ -41,11 +42,22 @@ def get_own_address(user: Any) -> str:
 
 
 def get_verified_addresses(user: Any) -> set[str]:
-    """Return the folded addresses that the project has verified (setting ``VERIFIED_ADDRESSES``)."""
+    """Return the folded addresses that the project has verified (setting ``VERIFIED_ADDRESSES``).
+
+    Raise ``ImproperlyConfigured`` if the setting names no function.
+    """
     if not conf.VERIFIED_ADDRESSES:
         return set()
-    get_addresses: Callable[[Any], Iterable[str]] = import_string(conf.VERIFIED_ADDRESSES)
-    return {fold_address(address) for address in get_addresses(user)} - {""}
+    try:
+        find_addresses: Callable[[Any], Iterable[str]] = import_string(conf.VERIFIED_ADDRESSES)
+    except ImportError as error:
+        raise ImproperlyConfigured("CLOSIENT_AUTH['VERIFIED_ADDRESSES'] should name a function.") from error
+    return {fold_address(address) for address in find_addresses(user)} - {""}
+
+
+def get_addresses(user: Any) -> set[str]:
+    """Return the folded address of a user's account, and those that the project has verified."""
+    return ({get_own_address(user)} | get_verified_addresses(user)) - {""}
 
 
 def mask_address(address: str) -> str:

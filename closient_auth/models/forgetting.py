@@ -21,7 +21,7 @@ from django.db.models import Q
 from django.utils.crypto import get_random_string
 
 from closient_auth.models.actors import SYSTEM, acting
-from closient_auth.models.addresses import fold_address, get_own_address
+from closient_auth.models.addresses import fold_address, get_addresses
 from closient_auth.models.api_keys import ApiKey
 from closient_auth.models.audit import AuditEntry, AuditEntryQuerySet, AuditJSONEncoder, Event
 from closient_auth.models.invitations import Invitation
@@ -88,8 +88,10 @@ def forget_user(user: AbstractBaseUser | str) -> Forgotten:
 
         placeholder = _find_placeholder(about, person, using) or f"forgotten-{get_random_string(8, '0123456789abcdef')}"
         address = f"{placeholder}@example.invalid"
+        addresses = person.addresses | {invitation.email for invitation in invitations}
         _replace_addresses(invitations, address, using)
-        MailedAddress.objects.forget(person.addresses, using)
+        # After the locks of the organizations, in the order of ``invite()``.
+        MailedAddress.objects.forget(addresses, using)
         replaced = [entry for entry in about if _replace(entry, placeholder)]
         replaced += [entry for entry in mails if _replace(entry, address)]
         # An entry that also has the person as its actor is counted once.
@@ -117,7 +119,7 @@ def _read_account(user: AbstractBaseUser, using: str) -> _Person:
         account=account.pk,
         ids=[_to_json(account.pk)],
         names={str(account), account.get_username()},
-        addresses={get_own_address(account)} - {""},
+        addresses=get_addresses(account),
         acts=AuditEntry.objects.using(using).filter(user_id=account.pk),
     )
 

@@ -30,6 +30,7 @@ from closient_auth.models.actors import Actor, By, acting, as_actor, get_restric
 from closient_auth.models.addresses import (
     fold_address,
     get_address_field,
+    get_addresses,
     get_own_address,
     get_spellings,
     get_verified_addresses,
@@ -70,8 +71,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         """Return the invitations in this ``InvitationState``. Raise ``ValueError`` for an unknown state."""
         conditions = {
             InvitationState.ACCEPTED: models.Q(accepted_at__isnull=False),
-            InvitationState.DECLINED: models.Q(declined_at__isnull=False),
-            InvitationState.WITHDRAWN: models.Q(withdrawn_at__isnull=False),
+            InvitationState.DECLINED: models.Q(accepted_at__isnull=True, declined_at__isnull=False),
+            InvitationState.WITHDRAWN: models.Q(
+                accepted_at__isnull=True, declined_at__isnull=True, withdrawn_at__isnull=False
+            ),
             InvitationState.EXPIRED: _OPEN & models.Q(expires_at__lte=timezone.now()),
             InvitationState.PENDING: _OPEN & models.Q(expires_at__gt=timezone.now()),
         }
@@ -231,7 +234,7 @@ class Invitation(models.Model):
 
     def is_for(self, user: AbstractBaseUser) -> bool:
         """Return whether the user can answer this invitation with its token."""
-        return is_active(user) and self.email in {get_own_address(user), *get_verified_addresses(user)}
+        return is_active(user) and self.email in get_addresses(user)
 
     def is_verified_for(self, user: AbstractBaseUser) -> bool:
         """Return whether the user can answer this invitation without its token: the project has verified the address."""
@@ -360,7 +363,7 @@ class Invitation(models.Model):
             raise _invalid()
 
     def _require_address(self, user: AbstractBaseUser) -> None:
-        if not get_own_address(user) and not get_verified_addresses(user):
+        if not get_addresses(user):
             text = _("Add an e-mail address to your account to accept this invitation.")
             raise ValidationError(text, code="no_email")
         if not self.is_for(user):
@@ -411,8 +414,9 @@ def end_invitations(instance: Membership, created: bool, using: str, raw: bool =
     """Withdraw the pending invitations of somebody who became a member in another way."""
     if not created or raw:
         return
-    addresses = {get_own_address(instance.user), *get_verified_addresses(instance.user)} - {""}
-    pending = Invitation.objects.using(using).in_state(InvitationState.PENDING)
+    addresses = get_addresses(instance.user)
+    # With the organization, which a lagging replica may lack.
+    pending = Invitation.objects.using(using).in_state(InvitationState.PENDING).select_related("organization")
     for invitation in pending.filter(organization=instance.organization_id, email__in=addresses).order_by("pk"):
         # The database may compare with another collation.
         if invitation.email in addresses:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import connections, models, transaction
+from django.db import connections, models, router, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -37,15 +37,15 @@ class MailedAddressManager(models.Manager["MailedAddress"]):
             raise ValidationError(message, code="too_many_mails")
         row.sent_at, row.last_sent_at = [*recent, now.timestamp()], now
         row.save(using=using, update_fields=["sent_at", "last_sent_at"])
-        transaction.on_commit(lambda: self.prune(using), using=using, robust=True)
+        transaction.on_commit(lambda: self.prune(PRUNED_ROWS), using=using, robust=True)
 
-    def prune(self, using: str) -> None:
-        """Delete some rows that count no longer."""
-        old = models.Q(last_sent_at__lt=timezone.now() - PERIOD)
-        pks = self.using(using).filter(old).order_by("last_sent_at").values_list("pk", flat=True)[:PRUNED_ROWS]
-        # One by one, as others may lock the same rows in another order. The row may have counted a mail since.
-        for pk in list(pks):
-            self.using(using).filter(old, pk=pk).delete()
+    def prune(self, limit: int | None = None) -> None:
+        """Delete the rows that count no longer, or the oldest ``limit`` of them."""
+        using = self._db or router.db_for_write(self.model)
+        old = self.using(using).filter(last_sent_at__lt=timezone.now() - PERIOD)
+        # One by one, as others may lock the same rows in another order. A row may have counted a mail since.
+        for pk in list(old.order_by("last_sent_at").values_list("pk", flat=True)[:limit]):
+            old.filter(pk=pk).delete()
 
     def forget(self, addresses: set[str], using: str) -> None:
         """Delete what is stored about these folded addresses."""

@@ -6,10 +6,12 @@ from http import HTTPStatus
 
 import pytest
 from django.core import mail
+from django.http import HttpResponse
+from django.urls import include, path
 from django.utils import timezone
 
 from closient_auth.models import Invitation
-from tests.factories import UserFactory
+from tests.factories import MembershipFactory, UserFactory, make_invitation
 
 
 @pytest.fixture
@@ -48,7 +50,6 @@ def test_from_invitation_to_member(invite, send, tree, acme, grace):
         "mail_error": "",
         "url": "",
     }
-    del invitation["url"]
     assert send("manager", "get", f"{tree}/invitations").json()["results"] == [invitation]
     accepted = send("grace", "post", "/invitations/accept", {"token": token})
     assert accepted.status_code == HTTPStatus.CREATED
@@ -145,3 +146,146 @@ def test_second_invitation(invite):
     assert (response.status_code, response.json()["code"]) == (HTTPStatus.CONFLICT, "already_invited")
     response, _ = invite(email="EDITOR@example.com")
     assert (response.status_code, response.json()["code"]) == (HTTPStatus.CONFLICT, "already_member")
+
+
+def test_link_is_shown_once(invite, send, tree, settings):
+    settings.CLOSIENT_AUTH = {"INVITATION_URL": "https://app.example/join/{token}"}
+
+    response, (token,) = invite()
+
+    invitation = response.json()
+    assert invitation["url"] == f"https://app.example/join/{token}"
+    listed = send("owner", "get", f"{tree}/invitations")
+    found = send("owner", "get", f"{tree}/invitations/{invitation['id']}")
+    assert found.json() == listed.json()["results"][0] == invitation | {"url": ""}
+    for read in (listed, found, send("owner", "get", f"{tree}/audit")):
+        assert token not in read.content.decode()
+    Invitation.objects.update(last_sent_at=None)
+    again = send("owner", "post", f"{tree}/invitations/{invitation['id']}/resend").json()
+    assert again["url"].startswith("https://app.example/join/")
+    assert token not in again["url"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "expected"),
+    [
+        (["app.example"], "app.example", "http://app.example"),
+        (["app.example", "*"], "app.example:8000", "http://app.example:8000"),
+        (["*"], "evil.example", ""),
+        ([".app.example"], "evil.app.example", ""),
+    ],
+)
+def test_link_to_the_dashboard(mount, call, acme, people, settings, hosts, host, expected, client):
+    """A link leads to a host that ``ALLOWED_HOSTS`` names, and never to another host that the sender names."""
+    settings.ALLOWED_HOSTS = hosts
+    pages = [path("join/<str:token>/", lambda request, token: HttpResponse(), name="join")]
+    mount(path("", include("closient_auth.urls")), path("settings/", include((pages, "closient_dashboard"))))
+    address = f"/organizations/{acme.pk}/invitations"
+
+    response = call(address, user=people["owner"], method="post", data={"email": "grace@example.com"}, host=host)
+
+    assert response.status_code == HTTPStatus.CREATED
+    assert response.json()["url"].rpartition("/settings/join/")[0] == expected
+
+
+def test_preview(invite, send, people, grace):
+    people["owner"].first_name = "Ada"
+    people["owner"].save()
+    response, (token,) = invite(role="manager")
+    shown = {
+        "organization": "Acme",
+        "role": "manager",
+        "invited_by": "Ada",
+        "expires_at": response.json()["expires_at"],
+    }
+
+    previews = {who: send(who, "post", "/invitations/preview", {"token": token}) for who in ("grace", "outsider")}
+
+    assert {preview.status_code for preview in previews.values()} == {HTTPStatus.OK}
+    assert previews["grace"].json() == shown | {"email": "grace@example.com", "is_yours": True}
+    assert previews["outsider"].json() == shown | {"email": "g…@example.com", "is_yours": False}
+    assert Invitation.objects.get().state == "pending"
+    unknown = send("grace", "post", "/invitations/preview", {"token": "x" * 32})
+    assert (unknown.status_code, unknown.json()["code"]) == (HTTPStatus.CONFLICT, "invalid_invitation")
+    assert send("grace", "post", "/invitations/preview", {}).json().keys() == {"token"}
+    assert send(None, "post", "/invitations/preview", {"token": token}).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_decline(invite, send, tree, grace):
+    response, (token,) = invite()
+
+    other = send("outsider", "post", "/invitations/decline", {"token": token})
+    assert (other.status_code, other.json()["code"]) == (HTTPStatus.CONFLICT, "other_email")
+    for _ in range(2):
+        declined = send("grace", "post", "/invitations/decline", {"token": token})
+        assert (declined.status_code, declined.content) == (HTTPStatus.NO_CONTENT, b"")
+
+    assert (
+        send("owner", "get", f"{tree}/invitations?status=declined").json()["results"][0]["id"]
+        == (response.json()["id"])
+    )
+    late = send("grace", "post", "/invitations/accept", {"token": token})
+    assert late.json()["code"] == "invalid_invitation"
+    assert send("owner", "get", f"{tree}/audit?event=invitation_declined").json()["results"][0]["actor"] == "grace"
+
+
+def test_own_invitations(invite, send, grace, acme):
+    response, (token,) = invite(role="billing")
+    invite(email="heidi@example.com")
+
+    listed = send("grace", "get", "/me/invitations")
+
+    invitation = response.json()
+    assert listed.json()["results"] == [
+        {
+            "id": invitation["id"],
+            "organization": "Acme",
+            "email": "grace@example.com",
+            "role": "billing",
+            "invited_by": "owner",
+            "expires_at": invitation["expires_at"],
+        }
+    ]
+    assert token not in listed.content.decode()
+    assert send("outsider", "get", "/me/invitations").json()["results"] == []
+    send("grace", "post", "/invitations/accept", {"token": token})
+    assert send("grace", "get", "/me/invitations").json()["count"] == 0
+
+
+def test_pages_of_own_invitations(send, grace):
+    for _ in range(3):
+        member = MembershipFactory.create(role="owner")
+        make_invitation(member.organization, "grace@example.com", by=member.user)
+
+    first = send("grace", "get", "/me/invitations?page_size=2").json()
+
+    assert (first["count"], len(first["results"])) == (3, 2)
+    assert len(send("grace", "get", "/me/invitations?page_size=2&page=2").json()["results"]) == 1
+    assert send("grace", "get", "/me/invitations?page_size=0").status_code == HTTPStatus.BAD_REQUEST
+
+
+def test_too_many_mails(invite, send, tree):
+    """The response does not say when others have written to the address."""
+    for _ in range(3):
+        response, _ = invite()
+        send("owner", "delete", f"{tree}/invitations/{response.json()['id']}")
+
+    refused, _ = invite()
+
+    assert (refused.status_code, refused.json()["code"]) == (HTTPStatus.CONFLICT, "too_many_mails")
+    assert "Retry-After" not in refused
+    assert len(mail.outbox) == Invitation.objects.count() == 3
+
+
+def test_mail_that_could_not_be_sent(send, tree, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionRefusedError("mail.example for grace@example.com")
+
+    monkeypatch.setattr("closient_auth.models.mails.send_mail", fail)
+    # The tests run in a transaction, which never commits.
+    monkeypatch.setattr("closient_auth.models.invitations.transaction.on_commit", lambda send, **kwargs: send())
+
+    response = send("owner", "post", f"{tree}/invitations", {"email": "grace@example.com"})
+
+    assert (response.status_code, response.json()["mail_error"]) == (HTTPStatus.CREATED, "ConnectionRefusedError")
+    assert send("manager", "get", f"{tree}/invitations").json()["results"][0]["mail_error"] == "ConnectionRefusedError"

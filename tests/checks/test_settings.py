@@ -348,3 +348,63 @@ def test_account_module_that_does_not_exist(find, settings, name):
         WARNING,
         f"CLOSIENT_AUTH['SESSION_ONLY_VIEWS'] names {name!r}, which is not a module.",
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "https://app.example/join/{token}",
+        "https://app.example:8443/join?code={token}&x=1",
+        "https://app.example/#/join/{token}",
+        "http://localhost:3000/join/{token}",
+        "http://127.0.0.1/{token}",
+        "http://[::1]:8000/{token}",
+    ],
+)
+def test_good_page_of_invitations(run, settings, value):
+    settings.CLOSIENT_AUTH = {"INVITATION_URL": value}
+
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        7,
+        "https://app.example/join",
+        "https://app.example/{token}/{token}",
+        "https://app.example/{token}/{organization}",
+        "https://app.example/{{token}}",
+        "https://app.example/join {token}",
+        "https://{token}.app.example/",
+        "https:///join/{token}",
+        "https://[/{token}",
+        "javascript://localhost/{token}",
+        "/join/{token}",
+        "app.example/{token}",
+    ],
+)
+def test_bad_page_of_invitations(find, settings, value):
+    settings.CLOSIENT_AUTH = {"INVITATION_URL": value}
+
+    message = find("E003")
+    wanted = "an https URL with {token} in its path, query or fragment"
+    assert message.msg == f"CLOSIENT_AUTH['INVITATION_URL'] should be {wanted}, not {value!r}."
+    assert message.hint == "Remove it to use the default, ''."
+
+
+@pytest.mark.parametrize("value", ["http://dev.example/join/{token}", "http://localhost.example/{token}"])
+@pytest.mark.parametrize("debug", [True, False])
+def test_page_of_invitations_without_tls(run, settings, value, debug):
+    settings.CLOSIENT_AUTH, settings.DEBUG = {"INVITATION_URL": value}, debug
+
+    assert ("closient_auth.E003" in {message.id for message in run()}) is not debug
+
+
+@pytest.mark.parametrize("value", [None, "anyone", "missing.module", "django.missing", "django.VERSION", len])
+def test_bad_function_for_verified_addresses(find, settings, value):
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": value}
+
+    assert f"should be the dotted path of a function, not {value!r}" in find("E003").msg

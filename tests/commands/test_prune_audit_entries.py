@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from closient_auth.models import AuditEntry
+from closient_auth.models import AuditEntry, MailedAddress
 from tests.factories import OrganizationFactory
 
 NOW = datetime(2031, 1, 31, 12, tzinfo=UTC)
@@ -68,3 +68,14 @@ def test_days_out_of_range(refuse, newer, days):
 def test_days_are_a_number_and_required(refuse, newer, arguments):
     assert "--older-than" in refuse("prune_audit_entries", *arguments).error
     assert AuditEntry.objects.count() == 4
+
+
+def test_hashes_of_addresses(run, newer):
+    """The hash of an address is needed for a day after the invitation."""
+    for hours in (23, 25):
+        values = {"last_sent_at": NOW - timedelta(hours=hours), "hashed_address": f"{hours}"}
+        MailedAddress.objects.create(**values)
+
+    run("prune_audit_entries", "--older-than", "300")
+
+    assert MailedAddress.objects.get().hashed_address == "23"

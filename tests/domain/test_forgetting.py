@@ -14,10 +14,11 @@ from django.utils import timezone
 
 from closient_auth import signals
 from closient_auth.actors import Actor, acting
-from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership, Organization
+from closient_auth.models import ApiKey, AuditEntry, Invitation, MailedAddress, Membership, Organization
 from closient_auth.models.audit import AuditEntryQuerySet, Event
 from closient_auth.models.forgetting import forget_user
 from closient_auth.models.invitations import hash_token
+from closient_auth.models.mailed_addresses import hash_address
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation, make_key
 
 MODELS = [Organization, Membership, ApiKey, Invitation, AuditEntry]
@@ -189,7 +190,7 @@ def test_open_invitation_is_withdrawn(organization, owner, person, django_captur
     assert Invitation.objects.values().get(pk=other.pk) == untouched
 
 
-@pytest.mark.parametrize("state", ["accepted_at", "withdrawn_at"])
+@pytest.mark.parametrize("state", ["accepted_at", "declined_at", "withdrawn_at"])
 def test_closed_invitation_keeps_its_state(organization, owner, person, state):
     invitation, _ = make_invitation(organization, EMAIL.lower(), by=owner)
     moment = timezone.now() - timedelta(days=1)
@@ -200,6 +201,34 @@ def test_closed_invitation_keeps_its_state(organization, owner, person, state):
     invitation.refresh_from_db()
     assert (invitation.email, getattr(invitation, state)) == (f"{forgotten.placeholder}@example.invalid", moment)
     assert not AuditEntry.objects.filter(event="invitation_withdrawn").exists()
+
+
+def test_counted_mails(organization, owner, person):
+    """The hashes of the person's addresses are deleted, also that of an earlier address."""
+    join(organization, person, owner)
+    for address in ("new@example.com", "other@example.com"):
+        Invitation.objects.invite(organization=organization, email=address, by=owner)
+    get_user_model().objects.filter(pk=person.pk).update(email="new@example.com")
+    assert MailedAddress.objects.count() == 3
+
+    forget_user(person)
+
+    assert MailedAddress.objects.get().hashed_address == hash_address("other@example.com")
+
+
+def find_addresses(user):
+    return ["Vigdis@work.example"]
+
+
+def test_verified_address(organization, owner, person, settings):
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": f"{__name__}.find_addresses"}
+    invitation, _ = make_invitation(organization, "vigdis@work.example", by=owner)
+    beside, _ = make_invitation(organization, "olga@work.example", by=owner)
+
+    forgotten = forget_user(person)
+
+    assert Invitation.objects.get(pk=invitation.pk).email == f"{forgotten.placeholder}@example.invalid"
+    assert Invitation.objects.get(pk=beside.pk).email == "olga@work.example"
 
 
 def test_invitation_accepted_with_an_earlier_address(organization, owner, person):

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
+import pickle
 import re
+from copy import copy
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
-from django.core import mail
+from django.core import mail, serializers
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import connection
+from django.http import HttpResponse
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path
+from django.utils import translation
 
-from closient_auth.models import Invitation, Membership
-from tests.factories import UserFactory
+from closient_auth import signals
+from closient_auth.actors import Actor
+from closient_auth.models import AuditEntry, Invitation, Membership
+from closient_auth.models.invitations import hash_token
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation, make_key
 
 NOW = datetime(2030, 5, 1, 12, tzinfo=UTC)
 ADDRESS = "Grace@example.com"
@@ -341,3 +352,421 @@ def test_states(invite, grace, clock):
     }
     assert found == {"expired": [expired], "withdrawn": [withdrawn], "accepted": [accepted], "pending": [pending]}
     assert str(pending) == "c@example.com: Editor"
+
+
+def find_addresses(user):
+    """The setting ``VERIFIED_ADDRESSES`` of some tests."""
+    return [f"{user.get_username()}@work.example"]
+
+
+@pytest.fixture
+def verified(settings):
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": f"{__name__}.find_addresses"}
+
+
+def get_events():
+    events = AuditEntry.objects.filter(target_model="invitation").order_by("event")
+    return [event.removeprefix("invitation_") for event in events.values_list("event", flat=True)]
+
+
+def test_accept_twice(invite, organization, grace, owner):
+    _, token = invite()
+    membership = Invitation.objects.accept(token, grace)
+    membership.change_role("billing")
+    type(owner).objects.update(is_active=False)
+    type(owner).objects.filter(pk=grace.pk).update(is_active=True)
+
+    again = Invitation.objects.accept(token, grace)
+
+    assert (again, again.role) == (membership, "billing")
+    assert get_events() == ["accepted", "created"]
+    assert organization.memberships.filter(user=grace).count() == 1
+
+
+def test_another_member_does_not_accept_again(invite, join, grace):
+    _, token = invite()
+    Invitation.objects.accept(token, grace)
+
+    assert refusal(Invitation.objects.accept, token, join("editor").user) == "invalid_invitation"
+    grace.email = ""
+    assert refusal(Invitation.objects.accept, token, grace) == "invalid_invitation"
+    assert refusal(Invitation.objects.decline, token, grace) == "invalid_invitation"
+
+
+def test_member_meanwhile(invite, organization, grace):
+    """The invitation ends, and the role of the member stays."""
+    invitation, token = invite(role="manager")
+    # ``bulk_create()`` sends no signal.
+    Membership.objects.bulk_create([Membership(organization=organization, user=grace, role="billing")])
+
+    membership = Invitation.objects.accept(token, grace)
+
+    assert (membership.user, membership.role) == (grace, "billing")
+    invitation.refresh_from_db()
+    assert invitation.state == "accepted"
+    assert get_events() == ["accepted", "created"]
+    assert Invitation.objects.accept(token, grace) == membership
+
+
+def test_membership_ends_the_invitations_to_the_same_person(invite, join, organization, grace, verified):
+    first, token = invite()
+    second, _ = invite("grace@work.example")
+    beside, _ = invite("heidi@example.com")
+    neighbour = make_invitation(OrganizationFactory.create(), "grace@example.com", by=grace)[0]
+
+    join("billing", user=grace)
+
+    states = {row.pk: row.state for row in Invitation.objects.all()}
+    assert states == {first.pk: "withdrawn", second.pk: "withdrawn", beside.pk: "pending", neighbour.pk: "pending"}
+    assert get_events().count("withdrawn") == 2
+    assert refusal(Invitation.objects.accept, token, grace) == "invalid_invitation"
+    assert Membership.objects.get(user=grace).role == "billing"
+
+
+def test_acceptance_ends_the_other_invitations_to_the_same_person(invite, grace, verified):
+    first, token = invite()
+    second, _ = invite("grace@work.example", role="manager")
+
+    assert Invitation.objects.accept(token, grace).role == "editor"
+
+    assert {row.pk: row.state for row in Invitation.objects.all()} == {first.pk: "accepted", second.pk: "withdrawn"}
+
+
+def test_changed_membership_ends_no_invitation(invite, join, grace):
+    membership = join("editor")
+    invitation, _ = invite(ADDRESS)
+    type(grace).objects.filter(pk=membership.user_id).update(email=ADDRESS)
+    Membership.objects.get(pk=membership.pk).change_role("billing")
+
+    assert Invitation.objects.get().state == invitation.state == "pending"
+
+
+def test_loaded_membership_ends_no_invitation(invite, organization, grace):
+    """A fixture contains the invitations too."""
+    invite()
+    row = Membership(organization=organization, user=grace, role="editor", created_at=NOW)
+    data = serializers.serialize("python", [row])
+    for loaded in serializers.deserialize("python", data):
+        loaded.save()
+
+    assert Invitation.objects.get().state == "pending"
+
+
+def test_idn_address(invite, grace, join):
+    grace.email = "Grace@Bücher.example"
+    grace.save()
+    invitation, token = invite("grace@xn--bcher-kva.example")
+
+    assert Invitation.objects.accept(token, grace).role == "editor"
+    assert refusal(invite, "GRACE@bücher.example") == "already_member"
+    assert refusal(invite, "grace@xn--bcher-kva.example") == "already_member"
+    pending, _ = invite("grace@straße.example")
+    assert (invitation.email, pending.email) == ("grace@xn--bcher-kva.example", "grace@straße.example")
+    assert mail.outbox[0].to == ["grace@xn--bcher-kva.example"]
+    assert refusal(
+        Invitation.objects.accept, read_token(), join("editor", user__email="grace@strasse.example").user
+    ) == ("other_email")
+
+
+def test_decline(invite, organization, grace):
+    invitation, token = invite()
+    beside, _ = invite("heidi@example.com")
+
+    for _ in range(2):
+        assert Invitation.objects.decline(token, grace) == invitation
+
+    invitation.refresh_from_db()
+    assert (invitation.state, invitation.declined_at) == ("declined", NOW)
+    entry = AuditEntry.objects.get(event="invitation_declined")
+    assert (entry.actor, entry.old_values, entry.new_values) == ("grace", {"state": "pending"}, {"state": "declined"})
+    assert refusal(Invitation.objects.accept, token, grace) == "invalid_invitation"
+    assert not organization.memberships.filter(user=grace).exists()
+    assert list(Invitation.objects.in_state("declined")) == [invitation]
+    assert list(Invitation.objects.in_state("pending")) == [beside]
+
+
+def test_declined_invitation_is_over(invite, grace, owner):
+    invitation, token = invite()
+    Invitation.objects.decline(token, grace)
+
+    assert refusal(resend, invitation) == "not_open"
+    invitation.withdraw(by=owner)
+    assert (invitation.state, invitation.withdrawn_at) == ("declined", None)
+    assert get_events() == ["created", "declined"]
+    assert invite()[0] != invitation
+
+
+def test_who_may_not_decline(invite, grace, join, owner):
+    invitation, token = invite()
+
+    assert refusal(Invitation.objects.decline, "x" * 32, grace) == "invalid_invitation"
+    assert refusal(Invitation.objects.decline, token, join("manager").user) == "other_email"
+    grace.email = ""
+    assert refusal(Invitation.objects.decline, token, grace) == "no_email"
+    grace.email = ADDRESS
+    api_key = make_key("csu", user=grace, permissions=[])[0]
+    with pytest.raises(PermissionDenied, match="restricted API key"):
+        Invitation.objects.decline(token, grace, by=Actor(grace, api_key))
+    type(owner).objects.filter(pk=owner.pk).update(is_active=False)
+    assert refusal(Invitation.objects.decline, token, grace) == "invalid_invitation"
+    assert Invitation.objects.get().state == invitation.state == "pending"
+
+
+def test_find_valid(invite, owner, organization, grace, django_assert_num_queries):
+    invitation, token = invite()
+    before = Invitation.objects.values().get(), AuditEntry.objects.count()
+
+    with django_assert_num_queries(3):
+        found = Invitation.objects.find_valid(token)
+
+    assert (found, found.organization, found.invited_by, found.url) == (invitation, organization, owner, "")
+    assert (Invitation.objects.values().get(), AuditEntry.objects.count()) == before
+    assert refusal(Invitation.objects.find_valid, token[::-1]) == "invalid_invitation"
+
+
+@pytest.mark.parametrize("cause", VOID)
+def test_find_void(invite, cause, grace):
+    invitation, token = invite()
+    VOID[cause](invitation)
+
+    assert refusal(Invitation.objects.find_valid, token) == "invalid_invitation"
+    assert Invitation.objects.for_user(grace) == ([invitation] if cause in ("unknown", "resent") else [])
+
+
+def test_find_used(invite, grace, clock):
+    _, token = invite()
+    clock.move_to(NOW + timedelta(days=7), tick=False)
+    assert refusal(Invitation.objects.find_valid, token) == "invalid_invitation"
+    assert Invitation.objects.for_user(grace) == []
+
+    clock.move_to(NOW, tick=False)
+    Invitation.objects.accept(token, grace)
+    assert refusal(Invitation.objects.find_valid, token) == "invalid_invitation"
+
+
+def test_preview_takes_no_lock(invite, grace):
+    """``SELECT FOR UPDATE`` would make readers wait, and is an error outside a transaction."""
+    _, token = invite()
+
+    with CaptureQueriesContext(connection) as queries:
+        Invitation.objects.find_valid(token)
+        Invitation.objects.for_user(grace)
+
+    assert not [query["sql"] for query in queries if "FOR UPDATE" in query["sql"].upper() or "UPDATE " in query["sql"]]
+
+
+def test_own_invitations(invite, grace, clock):
+    first, _ = invite()
+    clock.move_to(NOW + timedelta(hours=1), tick=False)
+    other = MembershipFactory.create(role="owner")
+    second, _ = invite(organization=other.organization, by=other.user)
+    invite("heidi@example.com")
+
+    assert Invitation.objects.for_user(grace) == [second, first]
+    assert Invitation.objects.for_user(UserFactory.create(email="")) == []
+    assert Invitation.objects.for_user(UserFactory.create(email=ADDRESS, is_active=False)) == []
+
+
+def test_own_invitations_with_verified_addresses(invite, grace, verified):
+    """A project that can name the verified addresses shows nothing to people who only claim an address."""
+    invite()
+    work, _ = invite("Grace@Work.example")
+
+    assert Invitation.objects.for_user(grace) == [work]
+
+
+def test_verified_address(invite, grace, verified):
+    _, token = invite("Grace@Work.example", role="billing")
+    stranger = UserFactory.create(username="stranger", email="stranger@example.com")
+
+    assert refusal(Invitation.objects.accept, token, stranger) == "other_email"
+    assert Invitation.objects.accept(token, grace).role == "billing"
+    grace.email = ""
+    assert Invitation.objects.accept(token, grace).role == "billing"
+
+
+@pytest.mark.parametrize("answer", ["accept_as", "decline_as"])
+def test_answer_without_a_token(invite, grace, settings, answer):
+    """The address of an account is no proof, because the project may not have verified it."""
+    invitation, _ = invite()
+    work, _ = invite("grace@work.example", role="billing")
+    stranger = UserFactory.create(username="stranger", email="grace@work.example")
+
+    assert (invitation.is_for(grace), invitation.is_verified_for(grace)) == (True, False)
+    assert refusal(getattr(invitation, answer), grace) == "unverified_email"
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": f"{__name__}.find_addresses"}
+    for row, user in ((invitation, grace), (work, stranger)):
+        assert row.is_verified_for(user) is False
+        assert refusal(getattr(row, answer), user, by=Actor(user)) == "unverified_email"
+    assert {row.state for row in Invitation.objects.all()} == {"pending"}
+
+    assert work.is_verified_for(grace)
+    answered = getattr(work, answer)(grace, by=Actor(grace, address="192.0.2.1"))
+    if answer == "accept_as":
+        assert (answered.user, answered.role) == (grace, "billing")
+    work.refresh_from_db()
+    assert work.state == {"accept_as": "accepted", "decline_as": "declined"}[answer]
+    assert AuditEntry.objects.get(event=f"invitation_{work.state}").address == "192.0.2.1"
+    invitation.refresh_from_db()
+    assert invitation.state == ("withdrawn" if answer == "accept_as" else "pending")
+
+
+def test_inactive_user_with_a_verified_address(invite, grace, verified):
+    work, token = invite("grace@work.example")
+    grace.is_active = False
+
+    assert not work.is_for(grace)
+    assert refusal(work.accept_as, grace) == "unverified_email"
+    assert refusal(Invitation.objects.accept, token, grace) == "other_email"
+
+
+def test_answer_without_a_token_to_a_void_invitation(invite, grace, owner, verified):
+    work, _ = invite("grace@work.example")
+    type(owner).objects.filter(pk=owner.pk).update(is_active=False)
+
+    assert refusal(work.accept_as, grace) == "invalid_invitation"
+    type(work.organization).objects.get().delete()
+    assert refusal(work.decline_as, grace) == "invalid_invitation"
+
+
+def test_cooldown(invite, owner, clock):
+    invitation, token = invite()
+    before = Invitation.objects.values().get()
+
+    clock.move_to(NOW + timedelta(seconds=59), tick=False)
+    assert refusal(invitation.resend, by=owner) == "sent_recently"
+    assert (Invitation.objects.values().get(), len(mail.outbox), invitation.url) == (before, 1, "")
+    clock.move_to(NOW + timedelta(seconds=60), tick=False)
+    invitation.resend(by=owner)
+    assert invitation.last_sent_at == NOW + timedelta(seconds=60)
+    assert Invitation.objects.get().hashed_token != hash_token(token)
+
+
+def test_mail_error_is_kept_until_the_next_mail(
+    invite, owner, clock, monkeypatch, caplog, django_capture_on_commit_callbacks
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("closient_auth.models.mails.send_mail", lambda *args, **kwargs: 0)
+        with pytest.raises(IndexError):
+            invite()
+    invitation = Invitation.objects.get()
+    assert (invitation.last_error, invitation.last_sent_at, invitation.state) == ("not_accepted", NOW, "pending")
+    assert caplog.messages == [f"invitation=not_mailed id={invitation.pk} error=not_accepted"]
+
+    clock.move_to(NOW + timedelta(minutes=1), tick=False)
+    with django_capture_on_commit_callbacks(execute=True):
+        invitation.resend(by=owner)
+    assert (invitation.last_error, Invitation.objects.get().last_error) == ("", "")
+
+
+def test_late_error_of_an_older_mail(organization, owner, clock, monkeypatch, django_capture_on_commit_callbacks):
+    """The error of the first mail comes after the second mail, which was sent."""
+    with django_capture_on_commit_callbacks() as callbacks:
+        invitation = Invitation.objects.invite(organization=organization, email=ADDRESS, by=owner)
+    clock.move_to(NOW + timedelta(minutes=1), tick=False)
+    with django_capture_on_commit_callbacks(execute=True):
+        Invitation.objects.get().resend(by=owner)
+    monkeypatch.setattr("closient_auth.models.mails.send_mail", lambda *args, **kwargs: 0)
+    for callback in callbacks:
+        callback()
+
+    assert invitation.last_error == "not_accepted"
+    assert Invitation.objects.get().last_error == ""
+
+
+URL = "https://app.example/join/{token}"
+
+
+def mount_dashboard(mount):
+    pages = [path("join/<str:token>/", lambda request, token: HttpResponse(), name="join")]
+    mount(path("settings/", include((pages, "closient_dashboard"))))
+
+
+@pytest.mark.parametrize(
+    ("url", "is_mounted", "origin", "expected"),
+    [
+        (URL, False, "", URL),
+        (URL, True, "https://other.example", URL),
+        ("https://app.example/?code={token}#join", False, "", "https://app.example/?code={token}#join"),
+        ("", True, "https://app.example", "https://app.example/settings/join/{token}/"),
+        ("", True, "", ""),
+        ("", False, "https://app.example", ""),
+    ],
+)
+def test_link(invite, owner, settings, mount, url, is_mounted, origin, expected, django_capture_on_commit_callbacks):
+    settings.CLOSIENT_AUTH = {"INVITATION_URL": url}
+    mount_dashboard(mount) if is_mounted else mount()
+
+    invitation, token = invite(by=Actor(owner, origin=origin))
+
+    link = expected.replace("{token}", token)
+    (message,) = mail.outbox
+    ((html, kind),) = getattr(message, "alternatives", [])
+    assert (invitation.url, kind) == (link, "text/html")
+    links = [link] if link else []
+    assert re.findall(r"https?://\S+", str(message.body)) == links
+    assert [unescape(found) for found in re.findall(r'href="(.+?)"', html)] == links
+    assert html.count(token) == message.body.count(token) == len(links) + 1
+    assert ("If the link does not work" in message.body) == bool(links)
+
+
+def test_link_is_only_on_the_instance_of_the_sender(invite, settings, clock, owner, django_capture_on_commit_callbacks):
+    settings.CLOSIENT_AUTH = {"INVITATION_URL": URL}
+    seen = []
+    receive = lambda instance, **kwargs: seen.append(instance)  # noqa: E731
+    for signal in (signals.invitation_created, signals.invitation_resent):
+        signal.connect(receive)
+
+    invitation, token = invite()
+    assert invitation.url.endswith(token)
+    clock.move_to(NOW + timedelta(minutes=1), tick=False)
+    with django_capture_on_commit_callbacks(execute=True):
+        invitation.resend(by=owner)
+
+    assert invitation.url.endswith(read_token())
+    for other in [*seen, Invitation.objects.get(), copy(invitation), pickle.loads(pickle.dumps(invitation))]:
+        assert other == invitation
+        assert (other.url, vars(other).get("_url")) == ("", None)
+    assert len(seen) == 2
+    for signal in (signals.invitation_created, signals.invitation_resent):
+        assert signal.disconnect(receive)
+
+
+def test_mail_names_its_sender(invite, owner):
+    owner.first_name, owner.last_name, owner.email = "Ada <b>", "Lindqvist", "ada@example.com"
+    owner.save()
+    invite()
+
+    (message,) = mail.outbox
+    ((html, _),) = getattr(message, "alternatives", [])
+    assert message.subject == "Ada <b> Lindqvist invites you to Acme Foods"
+    assert str(message.body).startswith(
+        "Ada <b> Lindqvist invites you to join Acme Foods as Editor.\n"
+        "The address of Ada <b> Lindqvist is ada@example.com.\n"
+    )
+    assert "<strong>Ada &lt;b&gt; Lindqvist</strong> invites you" in html
+
+
+def test_hostile_names_in_the_mail(invite, owner, organization):
+    url = "https://evil.example/login"
+    owner.first_name, owner.email = f"Log in: {url}", '"Pay https://evil.example "@x.example'
+    owner.save()
+    type(organization).objects.update(name=f"<b>URGENT</b> {url} " + "x" * 200)
+    organization.refresh_from_db()
+    invite()
+
+    (message,) = mail.outbox
+    ((html, _),) = getattr(message, "alternatives", [])
+    for text in (message.subject, message.body, html):
+        assert "evil. example/login" in text
+        assert not re.search(r"evil\.example|:/|x{60}", text.replace("<!DOCTYPE", ""))
+    assert "<b>" not in html
+    assert "Pay" not in message.body + html
+
+
+def test_mail_in_the_language_of_the_sender(invite):
+    with translation.override("ar"):
+        invite()
+
+    ((html, _),) = getattr(mail.outbox[0], "alternatives", [])
+    assert '<html lang="ar" dir="rtl">' in html

@@ -47,6 +47,10 @@ def read_late(row):
     return row
 
 
+def find_addresses(user):
+    return [user.email]
+
+
 WRITES = {
     "save a key": lambda rows: rows["key"].save(),
     "change a key": lambda rows: rows["key"].change(name="Shop", by=rows["owner"].user),
@@ -68,6 +72,11 @@ WRITES = {
     "resend": lambda rows: rows["invitation"].resend(by=rows["owner"].user),
     "withdraw": lambda rows: rows["invitation"].withdraw(by=rows["owner"].user),
     "accept": lambda rows: Invitation.objects.accept(rows["token"], rows["guest"]),
+    "decline": lambda rows: Invitation.objects.decline(rows["token"], rows["guest"]),
+    "accept without a token": lambda rows: rows["invitation"].accept_as(rows["guest"]),
+    "add a member with an invitation": lambda rows: Membership(
+        organization=rows["organization"], user=rows["guest"], role="editor"
+    ).save(),
     "forget a user": lambda rows: forget_user(rows["guest"]),
     "forget a deleted user": lambda rows: forget_user(rows["invitation"].email),
 }
@@ -75,6 +84,7 @@ WRITES = {
 
 @pytest.mark.parametrize("write", WRITES)
 def test_row_that_a_replica_gave(join, organization, replica, settings, write):
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": f"{__name__}.find_addresses"}
     owner, member, guest = join("owner"), join("editor"), UserFactory.create()
     join("owner")
     invitation, token = make_invitation(organization, guest.email, by=owner.user)

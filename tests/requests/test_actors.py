@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
 from django.test import RequestFactory
 from django.urls import path
 from rest_framework.authentication import SessionAuthentication
@@ -242,3 +243,44 @@ def test_user_of_a_key_survives_a_copy(call, mount):
     [user] = found
     assert user == superuser
     assert user.has_perm("organization.view_organization", organization) is False
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "debug", "origin"),
+    [
+        (["App.example"], "app.example", False, "http://app.example"),
+        (["app.example"], "app.example:8000", False, "http://app.example:8000"),
+        (["app.example"], "APP.example.", False, "http://app.example"),
+        (["app.example"], "evil.example", False, ""),
+        (["*"], "evil.example", False, ""),
+        ([".app.example"], "evil.app.example", False, ""),
+        ([], "localhost:8000", True, "http://localhost:8000"),
+        ([], "127.0.0.1", True, "http://127.0.0.1"),
+        ([], "[::1]:8000", True, "http://[::1]:8000"),
+        ([], "evil.localhost", True, ""),
+        ([], "localhost", False, ""),
+    ],
+)
+def test_origin(settings, hosts, host, debug, origin):
+    """The sender of a request chooses its host, and a mail may link to it."""
+    settings.ALLOWED_HOSTS, settings.DEBUG = hosts, debug
+    request = RequestFactory().get("/", headers={"host": host})
+    request.user = AnonymousUser()
+
+    assert get_actor(request).origin == origin
+
+
+def test_origin_behind_a_proxy(settings):
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    headers = {"host": "testserver", "x-forwarded-proto": "https", "x-forwarded-host": "evil.example"}
+    request = RequestFactory().get("/", headers=headers)
+    request.user = AnonymousUser()
+
+    assert get_actor(request).origin == "https://testserver"
+
+
+def test_request_without_a_host():
+    request = HttpRequest()
+    request.user = AnonymousUser()
+
+    assert get_actor(request).origin == ""

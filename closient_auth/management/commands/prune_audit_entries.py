@@ -4,7 +4,7 @@ from typing import Any
 from django.utils import timezone
 
 from closient_auth.management.base import DatabaseCommand, read_days, to_text
-from closient_auth.models import AuditEntry
+from closient_auth.models import AuditEntry, MailedAddress
 
 
 class Command(DatabaseCommand):
@@ -21,6 +21,7 @@ class Command(DatabaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         moment = timezone.now() - read_days(options["older_than"], "--older-than", least=1)
         deleted = AuditEntry.objects.prune(moment)
+        MailedAddress.objects.prune()
         if options["json"]:
             self.write_json({"older_than": to_text(moment), "deleted": deleted})
         else:
