@@ -1,41 +1,38 @@
 import re
-from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
-from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, router, transaction
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
+from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from closient_auth.actors import Actor, acting, get_actor
-from closient_auth.admin.audit import AuditedAdmin, get_staff
+from closient_auth.admin.base import CONFIRMED, get_staff
 from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
 from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, RotationForm
-from closient_auth.forms import LinesField, PermissionsField, add_errors, get_permission_label, get_pk, list_texts
+from closient_auth.admin.key_columns import KeyColumns
+from closient_auth.forms import LinesField, PermissionsField, add_errors, get_pk
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.memberships import read_uuid
-from closient_auth.models import ApiKey, Organization
+from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.roles import KEY_RULES, KeyHolder
 
+# A page that asks before a revocation lists at most this many keys.
+LISTED_KEYS = 100
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
 FORM_FIELDS = {"permissions": PermissionsField, "allowed_networks": LinesField, "allowed_origins": LinesField}
 # By restriction: how the page shows it to staff who may not change it.
@@ -47,8 +44,8 @@ SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(AuditedAdmin):
-    list_display = ["masked_key", "prefix", "name", "holder", "state", "last_used", "expires_at"]
+class ApiKeyAdmin(KeyColumns):
+    list_display = ["label", "key_and_type", "holder", "state", "used", "expiry"]
     list_filter = ["prefix", StateFilter, LifetimeFilter, OrganizationFilter, MakerFilter]
     ordering = ["-created_at"]
     search_help_text = _(
@@ -57,56 +54,7 @@ class ApiKeyAdmin(AuditedAdmin):
     autocomplete_fields = ["organization", "restricted_to"]
     raw_id_fields = ["user"]
     actions = ["revoke_selected"]
-
-    class Media:
-        css = {"all": ["closient_auth/admin.css"]}
-
-    @admin.display(description=_("key"), ordering="hint")
-    def masked_key(self, api_key: ApiKey) -> str:
-        return f"{api_key.prefix}_{api_key.hint}…"
-
-    @admin.display(description=_("holder"))
-    def holder(self, api_key: ApiKey) -> str:
-        return str(api_key.organization or api_key.user)
-
-    @admin.display(description=_("state"))
-    def state(self, api_key: ApiKey) -> str:
-        state, organization, notes = api_key.state, api_key.organization, []
-        # In its grace period, a rotated key is still active.
-        if state == KeyState.ACTIVE and hasattr(api_key, "successor"):
-            notes.append(gettext("rotated"))
-        if state == KeyState.ACTIVE and organization is not None and organization.suspended_at is not None:
-            notes.append(gettext("organization suspended"))
-        return f"{state.label} ({', '.join(notes)})" if notes else str(state.label)
-
-    @admin.display(description=_("rotated to"))
-    def rotated_to(self, api_key: ApiKey) -> str:
-        # Without a successor, the admin shows the empty value for the error of this attribute.
-        successor = api_key.successor
-        return format_html('<a href="{}">{}</a>', self._reverse("change", successor.pk), successor)
-
-    @admin.display(description=_("permissions"))
-    def shown_permissions(self, api_key: ApiKey) -> str:
-        if api_key.permissions is None:
-            return gettext("All")
-        return _show_lines(map(get_permission_label, list_texts(api_key.permissions))) or gettext("None")
-
-    @admin.display(description=_("allowed networks"))
-    def shown_networks(self, api_key: ApiKey) -> str:
-        return _show_lines(list_texts(api_key.allowed_networks)) or gettext("All")
-
-    @admin.display(description=_("allowed origins"))
-    def shown_origins(self, api_key: ApiKey) -> str:
-        return _show_lines(list_texts(api_key.allowed_origins)) or gettext("All")
-
-    @admin.display(description=_("shut out of"))
-    def shut_out(self, api_key: ApiKey) -> str:
-        ids = list_texts(api_key.shut_out_of)
-        organizations = Organization.objects.using(router.db_for_write(Organization))
-        found = organizations.filter(pk__in=[uuid for text in ids if (uuid := read_uuid(text))])
-        names = {str(pk): name for pk, name in found.values_list("pk", "name")}
-        # A deleted organization has no name.
-        return _show_lines(sorted(names.get(text, text) for text in ids))
+    trail_filter = "row"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_holders().select_related("rotated_from", "successor")
@@ -133,8 +81,8 @@ class ApiKeyAdmin(AuditedAdmin):
             restrictions = [SHOWN.get(name, name) for name in restrictions]
         if obj.shut_out_of != []:
             restrictions.append("shut_out")
-        main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "name", "description"]
-        history = ["id", "last_used", "created_at", "created_by", "rotated_from", "rotated_to"]
+        main = ["masked_key", "prefix", KEY_RULES[obj.prefix].holder, "state", "shown_use", "name", "description"]
+        history = ["id", "created_at", "created_by", "rotated_from", "rotated_to"]
         return [
             (None, {"fields": main}),
             (_("Limits"), {"fields": LIMITS}),
@@ -143,7 +91,7 @@ class ApiKeyAdmin(AuditedAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> list[str]:
-        names = ["id", "masked_key", "prefix", "organization", "user", "state", "last_used", "created_at", "created_by"]
+        names = ["id", "masked_key", "prefix", "organization", "user", "state", "shown_use", "created_at", "created_by"]
         return [] if obj is None else [*names, "rotated_from", "rotated_to", "shut_out", *SHOWN.values()]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -235,10 +183,42 @@ class ApiKeyAdmin(AuditedAdmin):
         self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200, old_key: ApiKey | None = None
     ) -> HttpResponse:
         context = {"may_view": self.has_view_or_change_permission(request, api_key), "old_key": old_key}
-        return self._render(request, "created", title, status, api_key=api_key, **context)
+        return self.render_page(request, "apikey/created", title, status, api_key=api_key, **context)
 
     @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
-    def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
+    def revoke_selected(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> HttpResponse | None:
+        if request.POST.get(CONFIRMED):
+            if ids := request.POST.get("keys"):
+                # Other keys may match the filters of the list by now.
+                queryset = queryset.filter(pk__in=[uuid for text in ids.split(",") if (uuid := read_uuid(text))])
+            self._revoke(request, queryset)
+            return None
+        api_keys = list(queryset.filter(is_active=True))
+        if not api_keys:
+            self._revoke(request, queryset.none())
+            return None
+        # One field names all keys: Django refuses a request with more than a thousand fields.
+        fields = {"action": "revoke_selected", ACTION_CHECKBOX_NAME: api_keys[0].pk, "select_across": 1}
+        fields["keys"] = ",".join(str(api_key.pk) for api_key in api_keys)
+        return self._ask_to_revoke(request, api_keys, fields, cancel_url=request.get_full_path())
+
+    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask before a revocation, and revoke the key if the request is a confirmed POST."""
+        api_key = self.get_changeable(request, object_id)
+        if api_key.is_active and not (request.method == "POST" and request.POST.get(CONFIRMED)):
+            return self._ask_to_revoke(request, [api_key], {})
+        self._revoke(request, self.get_queryset(request).filter(pk=api_key.pk))
+        return self.redirect_to_row(request, api_key.pk)
+
+    def _ask_to_revoke(
+        self, request: HttpRequest, api_keys: list[ApiKey], fields: dict[str, Any], **context: Any
+    ) -> HttpResponse:
+        context |= {"rows": [self.describe(api_key) for api_key in api_keys[:LISTED_KEYS]], "count": len(api_keys)}
+        context |= {"unlisted": max(len(api_keys) - LISTED_KEYS, 0), "fields": {CONFIRMED: "yes", **fields}}
+        title = ngettext("Revoke API key", "Revoke API keys", len(api_keys))
+        return self.render_confirmation(request, "apikey/revoke", title, api_keys[0], **context)
+
+    def _revoke(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> None:
         staff: Any = request.user
         with acting(get_actor(request)), transaction.atomic(using=router.db_for_write(ApiKey)):
             revoked = list(queryset.filter(is_active=True))
@@ -250,23 +230,10 @@ class ApiKeyAdmin(AuditedAdmin):
         else:
             self.message_user(request, _("There is no active API key to revoke."), messages.WARNING)
 
-    @method_decorator(require_POST)
-    def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        api_key = self.get_object(request, unquote(object_id))
-        if not self.has_change_permission(request, api_key):
-            raise PermissionDenied
-        if api_key is None:
-            raise Http404
-        self.revoke_selected(request, self.get_queryset(request).filter(pk=api_key.pk))
-        filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
-        return HttpResponseRedirect(add_preserved_filters(filters, self._reverse("change", api_key.pk)))
-
     def rotate_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        api_key = self.get_object(request, unquote(object_id))
+        api_key = self.get_changeable(request, object_id)
         if not self._may_rotate(request, api_key):
             raise PermissionDenied
-        if api_key is None:
-            raise Http404
         form: Any = RotationForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
@@ -280,18 +247,22 @@ class ApiKeyAdmin(AuditedAdmin):
             return self._render_created(request, rotated_to, _("API key already rotated"), status=409, old_key=api_key)
         if api_key.state != KeyState.ACTIVE:
             self.message_user(request, _("Only an active key can be rotated."), messages.ERROR)
-            return HttpResponseRedirect(self._reverse("change", api_key.pk))
+            return HttpResponseRedirect(self.reverse_page("change", api_key.pk))
         adminform = AdminForm(form, [(None, {"fields": [*form.fields]})], {}, model_admin=self)
         media = self.media + form.media
-        return self._render(
-            request,
-            "rotate",
-            _("Rotate API key"),
-            api_key=api_key,
-            adminform=adminform,
-            errors=form.errors,
-            media=media,
-        )
+        context = {"rows": [self.describe(api_key)], "adminform": adminform, "errors": form.errors, "media": media}
+        return self.render_confirmation(request, "apikey/rotate", _("Rotate API key"), api_key, **context)
+
+    def _tell_of_leak(self, request: HttpRequest, api_key: ApiKey) -> None:
+        """Tell staff on the next page, in a red box, that this is the key, and offer to revoke it."""
+        state = gettext("It is revoked.")
+        if api_key.is_active:
+            state = format_html("{} {}.", gettext("Last used:"), self.used(api_key))
+        text = format_html("<strong>{}</strong> {}", gettext("This is the key you pasted."), state)
+        if api_key.is_active and self.has_change_permission(request, api_key):
+            link = '{} <a role="button" class="revokelink" href="{}">{}</a>'
+            text = format_html(link, text, self.reverse_page("revoke", api_key.pk), gettext("Revoke"))
+        self.message_user(request, text, messages.ERROR, "leaked-key")
 
     def _may_rotate(self, request: HttpRequest, api_key: ApiKey | None) -> bool:
         # A rotation ends one key and adds another.
@@ -314,7 +285,7 @@ class ApiKeyAdmin(AuditedAdmin):
             "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
         )
         self.message_user(request, text, messages.WARNING)
-        return HttpResponseRedirect(self._reverse("find"))
+        return HttpResponseRedirect(self.reverse_page("find"))
 
     @method_decorator(sensitive_post_parameters("api_key"))
     def find_view(self, request: HttpRequest) -> HttpResponse:
@@ -326,22 +297,10 @@ class ApiKeyAdmin(AuditedAdmin):
             raise PermissionDenied
         if hashed_key is not None:
             if api_key := self.get_queryset(request).filter(hashed_key=hashed_key).first():
-                return HttpResponseRedirect(self._reverse("change", api_key.pk))
+                self._tell_of_leak(request, api_key)
+                return HttpResponseRedirect(self.reverse_page("change", api_key.pk))
             form.add_error("api_key", _("No key matches. It may belong to another installation or have been deleted."))
-        return self._render(request, "find", _("Find a leaked API key"), form=form)
-
-    def _reverse(self, page: str, *args: Any) -> str:
-        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
-        return reverse(name, args=args, current_app=self.admin_site.name)
-
-    def _render(self, request: HttpRequest, page: str, title: Any, status: int = 200, **context: Any) -> HttpResponse:
-        request.current_app = self.admin_site.name
-        # Django's template shows ``original`` as the last breadcrumb.
-        context = {"media": self.media, **self.admin_site.each_context(request), **context}
-        context |= {"title": title, "original": title, "opts": self.opts}
-        context |= {"has_view_permission": self.has_view_or_change_permission(request)}
-        context |= {"preserved_filters": self.get_preserved_filters(request)}
-        return TemplateResponse(request, f"admin/closient_auth/apikey/{page}.html", context, status=status)
+        return self.render_page(request, "apikey/find", _("Find a leaked API key"), form=form)
 
 
 def _has_restriction(api_key: ApiKey, name: str) -> bool:
@@ -349,7 +308,3 @@ def _has_restriction(api_key: ApiKey, name: str) -> bool:
     rules = KEY_RULES[api_key.prefix]
     applies = {"restricted_to": rules.holder == KeyHolder.USER, "allowed_origins": rules.is_public}
     return applies.get(name, True) or bool(getattr(api_key, name))
-
-
-def _show_lines(texts: Iterable[str]) -> str:
-    return format_html_join(mark_safe("<br>"), "{}", ((text,) for text in texts))

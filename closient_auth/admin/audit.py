@@ -1,42 +1,30 @@
-from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
-from django.db import router
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth import get_user_model
+from django.db import models, router
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from closient_auth.actors import Actor, acting, get_actor
-from closient_auth.models import AuditEntry
+from closient_auth.admin.base import LinkedAdmin
+from closient_auth.admin.changes import get_target_model, list_changes
+from closient_auth.admin.filters import ActorFilter, EventFilter, RowFilter, TrailFilter
+from closient_auth.admin.moments import show_moment
+from closient_auth.models import ApiKey, AuditEntry, Organization
 
-
-def get_staff(request: HttpRequest) -> Actor:
-    """Return the actor of a request to the admin. Its site has already checked Django's permissions of the user."""
-    return replace(get_actor(request), is_staff=True)
-
-
-class AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Record changes with the staff user as the actor, and read from the primary database instead of a replica."""
-
-    def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).using(router.db_for_write(self.model))
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting(get_actor(request)):
-            return super().changeform_view(request, *args, **kwargs)
-
-    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting(get_actor(request)):
-            return super().delete_view(request, *args, **kwargs)
-
-    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        with acting(get_actor(request)):
-            return super().changelist_view(request, *args, **kwargs)
+# The attribute of an entry with the addresses of the pages that the user may view, by the field that names the row.
+PAGES = "_closient_auth_pages"
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["created_at", "event", "actor", "target", "address"]
-    list_filter = ["event", "created_at"]
+class AuditEntryAdmin(LinkedAdmin):
+    list_display = ["moment", "event", "listed_actor", "target", "listed_organization", "address"]
+    list_filter = [EventFilter, TrailFilter, ActorFilter, RowFilter, "created_at"]
     search_fields = ["actor", "target", "organization_id", "target_id"]
     ordering = ["-created_at", "pk"]
 
@@ -44,3 +32,85 @@ class AuditEntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     has_change_permission = has_delete_permission = has_add_permission
+
+    @admin.display(description=_("time"), ordering="created_at")
+    def moment(self, entry: AuditEntry) -> str:
+        return show_moment(entry.created_at)
+
+    @admin.display(description=_("actor"), ordering="actor")
+    def listed_actor(self, entry: AuditEntry) -> str:
+        if entry.user_id is None:
+            return entry.actor
+        return format_html('<a href="?user={}">{}</a>', entry.user_id, entry.actor)
+
+    @admin.display(description=_("organization"))
+    def listed_organization(self, entry: Any) -> str:
+        if entry.organization_id is None:
+            return "-"
+        # A deleted organization has no name.
+        name = entry.organization_name or entry.organization_id
+        return format_html('<a href="?organization={}">{}</a>', entry.organization_id, name)
+
+    @admin.display(description=_("actor"))
+    def shown_actor(self, entry: AuditEntry) -> str:
+        actor = self._link(entry, "user", entry.actor)
+        if entry.user_id is None:
+            return actor
+        trail = f"{self.reverse_page('changelist')}?user={entry.user_id}"
+        return format_html('{} (<a href="{}">{}</a>)', actor, trail, gettext("all entries of this user"))
+
+    @admin.display(description=_("with the API key"))
+    def shown_key(self, entry: AuditEntry) -> str:
+        return self._link(entry, "api_key_id", entry.api_key_id)
+
+    @admin.display(description=_("organization"))
+    def shown_organization(self, entry: Any) -> str:
+        return self._link(entry, "organization_id", entry.organization_name or entry.organization_id)
+
+    @admin.display(description=_("target"))
+    def shown_target(self, entry: AuditEntry) -> str:
+        model = get_target_model(entry)
+        kind = capfirst(model._meta.verbose_name) if model else entry.target_model
+        return format_html("{} {}", kind, self._link(entry, "target_id", entry.target or entry.target_id))
+
+    @admin.display(description=_("changes"))
+    def changes(self, entry: AuditEntry) -> str:
+        context = {"changes": list_changes(entry), "has_old": entry.old_values, "has_new": entry.new_values}
+        return render_to_string("admin/closient_auth/auditentry/changes.html", context) if context["changes"] else "-"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        organizations = Organization.objects.filter(pk=OuterRef("organization_id"))
+        return super().get_queryset(request).annotate(organization_name=Subquery(organizations.values("name")))
+
+    def get_fields(self, request: HttpRequest, obj: AuditEntry | None = None) -> list[Any]:
+        names = ["moment", "event", "shown_actor", "address", "shown_organization", "shown_target", "changes", "id"]
+        if obj is not None and obj.api_key_id is not None:
+            names.insert(names.index("address"), "shown_key")
+        return names
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AuditEntry | None = None) -> list[Any]:
+        return self.get_fields(request, obj)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        entry = super().get_object(request, object_id, from_field)
+        if entry is not None:
+            rows: dict[str, type[models.Model] | None] = {
+                "user": get_user_model(),
+                "api_key_id": ApiKey,
+                "organization_id": Organization,
+                "target_id": get_target_model(entry),
+            }
+            setattr(entry, PAGES, {name: self._find(request, entry, name, model) for name, model in rows.items()})
+        return entry
+
+    def _find(self, request: HttpRequest, entry: AuditEntry, name: str, model: type[models.Model] | None) -> str | None:
+        """Return the address of a row that the entry names, or ``None`` if it was deleted or has no page."""
+        pk = entry.user_id if name == "user" else getattr(entry, name)
+        if pk is None or model in (None, AuditEntry):
+            return None
+        row = model._base_manager.using(router.db_for_write(model)).filter(pk=pk).first()
+        return None if row is None else self.find_page(request, row)
+
+    def _link(self, entry: AuditEntry, name: str, text: Any) -> str:
+        address = getattr(entry, PAGES)[name]
+        return str(text or "-") if address is None else format_html('<a href="{}">{}</a>', address, text)

@@ -10,8 +10,21 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
+from closient_auth.memberships import read_uuid
 from closient_auth.models import Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
+from closient_auth.models.audit import AuditEntryQuerySet, Event
+
+# By the beginning of their values: the events of a group. Both signs of a leak come first.
+EVENT_GROUPS = {
+    Event.REVOKED_API_KEY_USED.value: _("Signs of a leak"),
+    Event.API_KEY_USED_IN_BROWSER.value: _("Signs of a leak"),
+    "api_key_": _("API keys"),
+    "member_": _("Members"),
+    "invitation_": _("Invitations"),
+    "organization_": _("Organizations"),
+}
+OTHER_EVENTS = _("Other events")
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -52,9 +65,9 @@ class SuspendedFilter(admin.SimpleListFilter):
 
 
 class TextFilter(admin.SimpleListFilter):
-    """Filter keys by a typed text, because a list of all values would be too long."""
+    """Filter rows by a typed text, because a list of all values would be too long."""
 
-    template = "admin/closient_auth/apikey/text_filter.html"
+    template = "admin/closient_auth/text_filter.html"
     placeholder: Any
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
@@ -85,14 +98,63 @@ class OrganizationFilter(TextFilter):
         return queryset.filter(organization__in=Organization.objects.named(text)) if text else queryset
 
 
-class MakerFilter(TextFilter):
-    """Find the keys that a person created."""
+class TrailFilter(TextFilter):
+    """Find the audit entries of an organization, also of a deleted one."""
 
-    title = _("creator")
-    parameter_name = "created_by"
+    title = _("organization")
+    parameter_name = "organization"
+    placeholder = _("Slug or ID")
+
+    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
+        text = self.get_text()
+        if not text:
+            return queryset
+        if uuid := read_uuid(text):
+            return queryset.filter(organization_id=uuid)
+        return queryset.filter(organization_id__in=Organization.objects.named(text).values("pk"))
+
+
+class RowFilter(TextFilter):
+    """Find the audit entries about a row. For an API key, these include the changes made with the key."""
+
+    title = _("object")
+    parameter_name = "row"
+    placeholder = _("ID of a key or another object")
+
+    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
+        text = self.get_text()
+        if not text:
+            return queryset
+        uuid = read_uuid(text)
+        return queryset.filter(Q(target_id=uuid) | Q(api_key_id=uuid)) if uuid else queryset.none()
+
+
+class EventFilter(TextFilter):
+    """Filter audit entries by their event. A list of links would be too long."""
+
+    template = "admin/closient_auth/auditentry/event_filter.html"
+    title = _("event")
+    parameter_name = "event__exact"
+
+    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
+        text = self.get_text()
+        return queryset.filter(event=text) if text else queryset
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        groups: dict[Any, list[Event]] = {group: [] for group in (*EVENT_GROUPS.values(), OTHER_EVENTS)}
+        for event in Event:
+            prefix = next((prefix for prefix in EVENT_GROUPS if event.startswith(prefix)), None)
+            groups[EVENT_GROUPS[prefix] if prefix else OTHER_EVENTS].append(event)
+        yield next(super().choices(changelist)) | {"groups": groups}
+
+
+class PersonFilter(TextFilter):
+    """Find the rows that name a user in a field."""
+
     placeholder = _("Username or ID")
+    field: str
 
-    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         text = self.get_text()
         if not text:
             return queryset
@@ -100,8 +162,22 @@ class MakerFilter(TextFilter):
         if "\x00" in text:
             return queryset.none()
         user_model = get_user_model()
-        by_name = Q(**{f"created_by__{user_model.USERNAME_FIELD}": text})
+        by_name = Q(**{f"{self.field}__{user_model.USERNAME_FIELD}": text})
         try:
-            return queryset.filter(by_name | Q(created_by__pk=user_model._meta.pk.to_python(text)))
+            return queryset.filter(by_name | Q(**{f"{self.field}__pk": user_model._meta.pk.to_python(text)}))
         except ValidationError:
             return queryset.filter(by_name)
+
+
+class MakerFilter(PersonFilter):
+    """Find the keys that a person created."""
+
+    title = _("creator")
+    parameter_name = field = "created_by"
+
+
+class ActorFilter(PersonFilter):
+    """Find the audit entries of what a person did."""
+
+    title = _("user")
+    parameter_name = field = "user"

@@ -3,22 +3,20 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 from django.forms import BaseInlineFormSet, ModelForm
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.actors import Actor
-from closient_auth.admin.audit import AuditedAdmin, get_staff
+from closient_auth.admin.base import AuditedAdmin, get_staff
 from closient_auth.admin.filters import SuspendedFilter
 from closient_auth.admin.live_keys import warn_about_live_keys
 from closient_auth.memberships import get_memberships, read_uuid
@@ -146,9 +144,7 @@ class OrganizationAdmin(AuditedAdmin):
     prepopulated_fields = {"slug": ["name"]}
     readonly_fields = ["id", "created_at", "suspended_at"]
     inlines = [MembershipInline]
-
-    class Media:
-        css = {"all": ["closient_auth/admin.css"]}
+    trail_filter = "organization"
 
     @admin.display(description=_("members"), ordering="member_count")
     def members(self, organization: Any) -> int:
@@ -157,6 +153,9 @@ class OrganizationAdmin(AuditedAdmin):
     @admin.display(description=_("API keys"), ordering="api_key_count")
     def api_keys(self, organization: Any) -> int:
         return int(organization.api_key_count)
+
+    def get_tools(self, request: HttpRequest, row: Organization) -> list[tuple[Any, str | None]]:
+        return [(_("API keys"), self.find_list(request, ApiKey, organization=row.pk))]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
@@ -211,37 +210,22 @@ class OrganizationAdmin(AuditedAdmin):
 
     def suspension_view(self, request: HttpRequest, object_id: str, is_lifted: bool = False) -> HttpResponse:
         """Ask before a suspension or its end, and do it if the request is a POST."""
-        organization = self.get_object(request, unquote(object_id))
-        if not self.has_change_permission(request, organization):
-            raise PermissionDenied
-        if organization is None:
-            raise Http404
+        organization = self.get_changeable(request, object_id)
         if request.method == "POST":
             self._suspend(request, organization, is_lifted)
-            page = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[organization.pk])
-            filters: dict[str, Any] = {"opts": self.opts, "preserved_filters": self.get_preserved_filters(request)}
-            return HttpResponseRedirect(add_preserved_filters(filters, page))
+            return self.redirect_to_row(request, organization.pk)
         using = router.db_for_write(ApiKey)
         # A project with members of its own may be unable to list them.
         members = get_memberships().find_users(organization)
         title = _("Lift suspension") if is_lifted else _("Suspend organization")
-        request.current_app = self.admin_site.name
         context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            # Django's template shows ``original`` as the last breadcrumb.
-            "original": title,
-            "opts": self.opts,
-            "media": self.media,
-            "has_view_permission": True,
-            "preserved_filters": self.get_preserved_filters(request),
             "organization": organization,
             "is_lifted": is_lifted,
             "member_count": None if members is None else members.count(),
             "key_count": organization.api_keys.using(using).active().count(),
             "user_key_count": ApiKey.objects.using(using).able_in(organization).count(),
         }
-        return TemplateResponse(request, "admin/closient_auth/organization/suspension.html", context)
+        return self.render_confirmation(request, "organization/suspension", title, organization, **context)
 
     def _suspend(self, request: HttpRequest, organization: Organization, is_lifted: bool) -> None:
         staff: Any = request.user

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from html.parser import HTMLParser
 from http import HTTPStatus
 
 import pytest
 from django.db import DatabaseError
+from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from closient_auth.keys import generate_api_key
+from closient_auth.models import ApiKey
 from tests.factories import make_key
 
 
@@ -130,3 +133,32 @@ def test_error_report_has_no_key(root, page, monkeypatch, settings):
     assert "find_view" in report
     # The frames of the test client hold the request data; search only from the frame of the handler on.
     assert body not in report[report.index("core/handlers/exception.py") :]
+
+
+def test_next_page_says_that_this_is_the_key(root, page):
+    api_key, raw_key = make_key()
+    ApiKey.objects.filter(pk=api_key.pk).update(last_used=timezone.now() - timedelta(hours=3))
+    neighbour, _ = make_key()
+
+    content = root.post(page("apikey_find"), {"api_key": raw_key}, follow=True).content.decode()
+
+    box = content.partition('<li class="leaked-key error">')[2].partition("</li>")[0]
+    assert "<strong>This is the key you pasted.</strong>" in box
+    assert "3 hours ago" in box
+    assert f'href="{page("apikey_revoke", api_key.pk)}">Revoke</a>' in box
+    assert raw_key not in content
+    assert "This is the key" not in root.get(page("apikey_change", neighbour.pk)).content.decode()
+
+
+def test_next_page_offers_only_what_can_be_done(root, page, make_staff):
+    api_key, raw_key = make_key()
+    viewer = make_staff("view_apikey")
+
+    content = viewer.post(page("apikey_find"), {"api_key": raw_key}, follow=True).content.decode()
+    assert "Last used: Never." in content
+    assert page("apikey_revoke", api_key.pk) not in content
+
+    api_key.revoke()
+    content = root.post(page("apikey_find"), {"api_key": raw_key}, follow=True).content.decode()
+    assert "<strong>This is the key you pasted.</strong> It is revoked." in content
+    assert page("apikey_revoke", api_key.pk) not in content
