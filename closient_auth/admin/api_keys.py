@@ -1,18 +1,21 @@
 import re
+from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, AdminForm
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, models, router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -21,20 +24,23 @@ from django.views.decorators.debug import sensitive_post_parameters
 from closient_auth.actors import Actor, acting, get_actor
 from closient_auth.admin.base import CONFIRMED, get_staff
 from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
-from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, FindApiKeyForm, RotationForm
+from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, ExpiryWidget, FindApiKeyForm, RotationForm
 from closient_auth.admin.key_columns import KeyColumns
+from closient_auth.admin.limits import describe_limits
+from closient_auth.conf import conf
 from closient_auth.forms import LinesField, PermissionsField, add_errors, get_pk
 from closient_auth.keys import HINT_LENGTH, KeyType, find_api_keys, hash_api_key
 from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.models.restrictions import RESTRICTIONS
-from closient_auth.roles import KEY_RULES, KeyHolder
+from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
 
 # A page that asks before a revocation lists at most this many keys.
 LISTED_KEYS = 100
 LIMITS = ["expires_at", "rate_limit_per_minute", "rate_limit_per_day"]
 FORM_FIELDS = {"permissions": PermissionsField, "allowed_networks": LinesField, "allowed_origins": LinesField}
+HOLDERS = {KeyHolder.ORGANIZATION: _("For an organization"), KeyHolder.USER: _("For a person")}
 # By restriction: how the page shows it to staff who may not change it.
 SHOWN = {name: f"shown_{name.removeprefix('allowed_')}" for name in FORM_FIELDS}
 # The attribute of a request with the error of a form that was valid, but could not be saved.
@@ -54,6 +60,7 @@ class ApiKeyAdmin(KeyColumns):
     autocomplete_fields = ["organization", "restricted_to"]
     raw_id_fields = ["user"]
     actions = ["revoke_selected"]
+    formfield_overrides = {models.DateTimeField: {"form_class": forms.SplitDateTimeField, "widget": ExpiryWidget}}
     trail_filter = "row"
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -72,10 +79,17 @@ class ApiKeyAdmin(KeyColumns):
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> list[Any]:
         if obj is None:
-            text = _("The type decides if the key belongs to an organization or to a user. Choose that one, not both.")
-            holder = (None, {"fields": ["nonce", "prefix", "organization", "user"], "description": text})
-            more = [(_("Limits"), {"fields": LIMITS}), (_("Restrictions"), {"fields": [*RESTRICTIONS]})]
-            return [holder, (None, {"fields": ["name", "description"]}), *more]
+            holder = _read_holder(request)
+            # A value that does not fit must be an error. Without its field, the form would ignore it.
+            holders = [name.value for name in HOLDERS if name == holder or request.POST.get(name)]
+            main = ["nonce", *holders, "prefix", "name", "description"]
+            key_types = get_key_types(holder)
+            restrictions = [name for name in RESTRICTIONS if _applies(key_types, name) or request.POST.get(name)]
+            return [
+                (None, {"fields": main, "description": _link_holders(request, holder)}),
+                (_("Limits"), {"fields": LIMITS}),
+                (_("Restrictions"), {"fields": restrictions}),
+            ]
         restrictions = [name for name in RESTRICTIONS if _has_restriction(obj, name)]
         if not self.has_change_permission(request, obj):
             restrictions = [SHOWN.get(name, name) for name in restrictions]
@@ -101,9 +115,12 @@ class ApiKeyAdmin(KeyColumns):
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
-        kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
+        base = kwargs.setdefault("form", ApiKeyCreationForm if obj is None else ApiKeyForm)
+        holder = _read_holder(request)
+        texts = describe_limits(get_key_types(holder) if obj is None else [obj.prefix])
+        kwargs.setdefault("help_texts", {**base.Meta.help_texts, **texts})
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.refusal = getattr(request, REFUSAL, None)
+        form.refusal, form.holder = getattr(request, REFUSAL, None), holder
         return form
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -182,7 +199,8 @@ class ApiKeyAdmin(KeyColumns):
     def _render_created(
         self, request: HttpRequest, api_key: ApiKey, title: Any, status: int = 200, old_key: ApiKey | None = None
     ) -> HttpResponse:
-        context = {"may_view": self.has_view_or_change_permission(request, api_key), "old_key": old_key}
+        context: dict[str, Any] = {"may_view": self.has_view_or_change_permission(request, api_key), "old_key": old_key}
+        context |= {"header": conf.HEADER}
         return self.render_page(request, "apikey/created", title, status, api_key=api_key, **context)
 
     @admin.action(permissions=["change"], description=_("Revoke selected %(verbose_name_plural)s"))
@@ -305,6 +323,37 @@ class ApiKeyAdmin(KeyColumns):
 
 def _has_restriction(api_key: ApiKey, name: str) -> bool:
     """Return whether a restriction applies to the type of a key, or the row has it all the same."""
-    rules = KEY_RULES[api_key.prefix]
-    applies = {"restricted_to": rules.holder == KeyHolder.USER, "allowed_origins": rules.is_public}
-    return applies.get(name, True) or bool(getattr(api_key, name))
+    return _applies([api_key.prefix], name) or bool(getattr(api_key, name))
+
+
+def _applies(key_types: Iterable[str], name: str) -> bool:
+    """Return whether a restriction applies to one of these types."""
+    rules = [KEY_RULES[key_type] for key_type in key_types]
+    applies = {
+        "restricted_to": any(rule.holder == KeyHolder.USER for rule in rules),
+        "allowed_origins": any(rule.is_public for rule in rules),
+    }
+    return applies.get(name, True)
+
+
+def _read_holder(request: HttpRequest) -> KeyHolder:
+    """Return the holder that the form of a new key offers: the one in the address, or that of the chosen type."""
+    chosen = request.GET.get("holder")
+    if chosen in HOLDERS:
+        return KeyHolder(chosen)
+    rules = KEY_RULES.get(request.POST.get("prefix") or request.GET.get("prefix", ""))
+    return rules.holder if rules else KeyHolder.ORGANIZATION
+
+
+def _link_holders(request: HttpRequest, holder: KeyHolder) -> str:
+    """Return links to the forms for the other holders, which keep what the address says otherwise."""
+    links = []
+    for name, label in HOLDERS.items():
+        query = request.GET.copy()
+        # The type and the holder of the other form do not fit.
+        for other in ("prefix", *KeyHolder):
+            query.pop(other, None)
+        query["holder"] = name
+        current = mark_safe(' aria-current="page"') if name == holder else ""
+        links.append((current, query.urlencode(), label))
+    return format_html('<nav class="holders">{}</nav>', format_html_join(" ", '<a{} href="?{}">{}</a>', links))

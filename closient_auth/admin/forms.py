@@ -1,10 +1,12 @@
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import AdminRadioSelect, AdminSplitDateTime
+from django.conf import settings
+from django.contrib.admin.widgets import AdminRadioSelect
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.utils import timezone
 from django.utils.crypto import get_random_string
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
@@ -13,13 +15,37 @@ from closient_auth.forms import GRACES, LeakedKeyField, LinesField, PermissionsF
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import EDITABLE_FIELDS
 from closient_auth.models.restrictions import RESTRICTIONS
-from closient_auth.roles import KEY_RULES, KeyHolder
+from closient_auth.roles import KeyHolder, get_key_types
 
-# By holder: what is missing in the form if neither an organization nor a user is chosen.
+# The expiries that browsers suggest.
+LIFETIMES = {7: _("7 days"), 30: _("30 days"), 90: _("90 days"), 365: _("1 year")}
+
+# By holder: the error if none is chosen.
 CHOOSE_HOLDER = {
     KeyHolder.ORGANIZATION: _("Choose an organization."),
     KeyHolder.USER: _("Choose a user."),
 }
+
+
+class ExpiryWidget(forms.SplitDateTimeWidget):
+    """Browsers' own fields for a date and a time. The shortcuts of Django's widget, "Today" and "Now", are no expiry."""
+
+    template_name = "admin/closient_auth/expiry.html"
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs, date_format="%Y-%m-%d", time_format="%H:%M:%S")
+        self.widgets[0].input_type, self.widgets[1].input_type = "date", "time"
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, value, attrs)
+        widget, today = context["widget"], timezone.localdate() if settings.USE_TZ else date.today()
+        widget["timezone"] = timezone.get_current_timezone_name() if settings.USE_TZ else ""
+        widget["choices_id"] = f"{widget['attrs'].get('id', name)}_choices"
+        widget["choices"] = [((today + timedelta(days=days)).isoformat(), label) for days, label in LIFETIMES.items()]
+        day, clock = (part["attrs"] for part in widget["subwidgets"])
+        day |= {"list": widget["choices_id"], "aria-label": _("Date")}
+        clock |= {"step": 1, "aria-label": _("Time")}
+        return context
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -47,6 +73,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if name_field := self.fields.get("name"):
+            # A key without a name can be changed, but no key loses its name.
+            name_field.required = self.instance._state.adding or bool(self.instance.name)
         for name, field in self.fields.items():
             # On an old page, a restriction that somebody else has changed since must not count as changed by this form.
             field.show_hidden_initial = name in RESTRICTIONS and not self.instance._state.adding
@@ -93,13 +122,23 @@ class ApiKeyCreationForm(ApiKeyForm):
         required=False, initial=partial(get_random_string, 22), widget=forms.HiddenInput({"autocomplete": "off"})
     )
 
+    # The field of the only holder that this form offers.
+    holder: KeyHolder | None = None
+
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
-        help_texts = {
-            **ApiKeyForm.Meta.help_texts,
-            "organization": _("Required for a key of an organization."),
-            "user": _("Required for a key of a user. The key has this user's role in each organization."),
-        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.holder is None:
+            return
+        key_types = get_key_types(self.holder)
+        field: Any = self.fields["prefix"]
+        field.choices = [choice for choice in field.choices if choice[0] in ("", *key_types)]
+        if len(key_types) == 1:
+            field.initial, field.choices = key_types[0], field.choices[1:]
+        holder = self.fields[self.holder]
+        holder.required, holder.error_messages["required"] = True, CHOOSE_HOLDER[self.holder]
 
     def _get_validation_exclusions(self) -> set[str]:
         # ``ApiKey.clean()`` already reports a wrong holder, with a better message than the constraint's.
@@ -107,17 +146,9 @@ class ApiKeyCreationForm(ApiKeyForm):
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        # ``ApiKey.clean()`` reports a wrong holder without a field. Show the error at the field to correct.
-        errors = self.errors.pop(NON_FIELD_ERRORS, None)
-        if errors is None or "prefix" in self.errors:
-            return
-        holder = KEY_RULES[self.instance.prefix].holder
-        other = next(name for name in KeyHolder if name != holder)
-        name = holder if getattr(self.instance, f"{holder}_id") is None else other
-        if getattr(self.instance, f"{holder}_id") is getattr(self.instance, f"{other}_id") is None:
-            errors.data = [ValidationError(CHOOSE_HOLDER[holder], code="holder")]
-        if name not in self.errors:
-            self.add_error(name, errors.as_data())
+        if self.holder in self.errors:
+            # ``ApiKey.clean()`` reports a missing holder once more.
+            self.errors.pop(NON_FIELD_ERRORS, None)
 
 
 class RotationForm(forms.Form):
@@ -131,7 +162,7 @@ class RotationForm(forms.Form):
     expires_at = forms.SplitDateTimeField(
         label=_("Expiry of the new key"),
         required=False,
-        widget=AdminSplitDateTime,
+        widget=ExpiryWidget,
         help_text=_("Empty: that of the old key."),
     )
 

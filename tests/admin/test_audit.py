@@ -31,7 +31,8 @@ def test_changes_are_those_of_the_staff_user(root, page, send, organization):
 
 
 def test_keys(root, page, organization):
-    form = {"prefix": "csb", "organization": organization.pk, "rate_limit_per_minute": 0, "rate_limit_per_day": 0}
+    form = {"prefix": "csb", "organization": organization.pk, "name": "Server"}
+    form |= {"rate_limit_per_minute": 0, "rate_limit_per_day": 0}
     assert root.post(page("apikey_add"), form).status_code == HTTPStatus.OK
     key = ApiKey.objects.get()
     limits = {"name": "Shop", "rate_limit_per_minute": 5, "rate_limit_per_day": 0}
@@ -49,7 +50,7 @@ def test_keys(root, page, organization):
     ]
     changed = AuditEntry.objects.get(event="api_key_changed")
     assert (changed.old_values, changed.new_values) == (
-        {"name": "", "rate_limit_per_minute": 0},
+        {"name": "Server", "rate_limit_per_minute": 0},
         {"name": "Shop", "rate_limit_per_minute": 5},
     )
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from datetime import timedelta
 from http import HTTPStatus
@@ -32,7 +33,7 @@ def fill_in(page):
     def fill_in(client, **values):
         form = client.get(page("apikey_add")).context["adminform"].form
         data = {name: form[name].value() for name in form.fields}
-        return {**{name: value for name, value in data.items() if value is not None}, **values}
+        return {**{name: value for name, value in data.items() if value is not None}, "name": "Server", **values}
 
     return fill_in
 
@@ -187,35 +188,88 @@ OTHER_KEY = "A key of this type belongs to an organization, not to a user."
 
 
 @pytest.mark.parametrize(
-    ("prefix", "holders", "field", "message"),
+    ("prefix", "others", "field", "message"),
     [
         ("csb", [], "organization", "Choose an organization."),
         ("cpk", [], "organization", "Choose an organization."),
-        ("csb", ["user"], "organization", OTHER_KEY),
-        ("csb", ["organization", "user"], "user", OTHER_KEY),
-        ("cpk", ["user"], "organization", OTHER_KEY),
+        ("csb", ["user"], "organization", "Choose an organization."),
         ("csu", [], "user", "Choose a user."),
-        ("csu", ["organization"], "user", USER_KEY),
-        ("csu", ["organization", "user"], "organization", USER_KEY),
+        ("csu", ["organization"], "user", "Choose a user."),
     ],
 )
-def test_holder_must_fit_the_type(root, page, fill_in, prefix, holders, field, message):
+def test_holder_must_fit_the_type(root, page, fill_in, prefix, others, field, message):
     values = {"organization": OrganizationFactory.create().pk, "user": UserFactory.create().pk}
-    data = fill_in(root, prefix=prefix, **{name: values[name] for name in holders})
+    data = fill_in(root, prefix=prefix, **{name: values[name] for name in others})
 
     response = root.post(page("apikey_add"), data)
 
-    assert errors(response) == {field: [{"message": message, "code": "holder"}]}
+    assert errors(response) == {field: [{"message": message, "code": "required"}]}
+    assert message in response.content.decode()
+    assert not ApiKey.objects.exists()
+
+
+@pytest.mark.parametrize(("prefix", "message"), [("csb", OTHER_KEY), ("cpk", OTHER_KEY), ("csu", USER_KEY)])
+def test_key_has_one_holder(root, page, fill_in, prefix, message):
+    data = fill_in(root, prefix=prefix, organization=OrganizationFactory.create().pk, user=UserFactory.create().pk)
+
+    response = root.post(page("apikey_add"), data)
+
+    assert errors(response) == {"__all__": [{"message": message, "code": "holder"}]}
     assert message in response.content.decode()
     assert not ApiKey.objects.exists()
 
 
 @pytest.mark.parametrize("values", [{}, {"prefix": "csx"}])
-def test_holder_is_judged_by_a_type_only(root, page, fill_in, values):
-    response = root.post(page("apikey_add"), fill_in(root, user=UserFactory.create().pk, **values))
+def test_without_a_type_there_is_one_error_for_it(root, page, fill_in, values):
+    response = root.post(page("apikey_add"), fill_in(root, organization=OrganizationFactory.create().pk, **values))
 
     assert list(errors(response)) == ["prefix"]
     assert len(errors(response)["prefix"]) == 1
+
+
+def test_each_holder_has_a_form_with_what_fits(root, page):
+    shown = {}
+    for holder in ("organization", "user"):
+        response = root.get(page("apikey_add"), {"holder": holder, "name": "Shop", "prefix": "csb", "x": "<1>"})
+        form = response.context["adminform"].form
+        others = {"organization", "user", "restricted_to", "allowed_origins"} & set(form.fields)
+        shown[holder] = others, [value for value, _ in form.fields["prefix"].choices]
+        links = re.findall(r'<a( aria-current="page")? href="([^"]*)">(For [^<]*)</a>', response.content.decode())
+        assert [(bool(current), label) for current, _, label in links] == [
+            (holder == "organization", "For an organization"),
+            (holder == "user", "For a person"),
+        ]
+        assert [html.unescape(address) for _, address, _ in links] == [
+            f"?holder={name}&name=Shop&x=%3C1%3E" for name in ("organization", "user")
+        ]
+
+    assert shown == {
+        "organization": ({"organization", "allowed_origins"}, ["", "csb", "cpk"]),
+        "user": ({"user", "restricted_to"}, ["csu"]),
+    }
+    assert "organization" in root.get(page("apikey_add"), {"holder": "x"}).context["adminform"].form.fields
+    assert "user" in root.get(page("apikey_add"), {"prefix": "csu"}).context["adminform"].form.fields
+
+
+def test_type_must_fit_the_form(root, page, fill_in):
+    organization = OrganizationFactory.create().pk
+    data = fill_in(root, prefix="csu", user=UserFactory.create().pk)
+
+    response = root.post(page("apikey_add") + "?holder=organization", {**data, "organization": organization})
+
+    assert [error["code"] for error in errors(response)["prefix"]] == ["invalid_choice"]
+    assert not ApiKey.objects.exists()
+    assert root.post(page("apikey_add") + "?holder=user", data).status_code == HTTPStatus.OK
+    assert ApiKey.objects.get().prefix == "csu"
+
+
+def test_new_key_needs_a_name(root, page, fill_in):
+    data = fill_in(root, prefix="csb", organization=OrganizationFactory.create().pk)
+
+    for name in ("", "  "):
+        response = root.post(page("apikey_add"), {**data, "name": name})
+        assert errors(response) == {"name": [{"message": "This field is required.", "code": "required"}]}
+    assert not ApiKey.objects.exists()
 
 
 def test_holder_that_is_none_is_told_once(root, page, fill_in):
@@ -291,3 +345,31 @@ def test_error_report_has_no_key(root, page, fill_in, canary, monkeypatch):
     assert "new_object" in report
     assert canary not in report
     assert not ApiKey.objects.exists()
+
+
+def test_page_of_the_new_key_works_without_a_script_of_its_own(root, page, fill_in, canary, settings):
+    settings.CLOSIENT_AUTH = {"HEADER": "X-Shop-Key"}
+    data = fill_in(root, prefix="csb", organization=OrganizationFactory.create(name="Acme Foods").pk)
+
+    response = root.post(page("apikey_add"), data)
+
+    content = response.content.decode().partition('<div class="secret">')[2].partition('<div class="submit-row">')[0]
+    # A browser reads the key from a field with a label. The button is shown by the script.
+    assert re.search(rf'<input type="text" id="raw-key" [^>]*value="{canary}" readonly autofocus', content)
+    assert '<label for="raw-key">API key</label>' in content
+    assert re.search(r'<button [^>]*data-copy="raw-key" data-copied="Copied." hidden>Copy</button>', content)
+    assert '<p role="status"></p>' in content
+    assert content.count("<label") == 1
+    facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>(?:<code>)?([^<]+)<", content))
+    assert facts == {
+        "Name": "Server",
+        "Type": "Business",
+        "Holder": "Acme Foods",
+        "Header of requests": "X-Shop-Key",
+    }
+    # A strict Content-Security-Policy allows no script and no style within the page.
+    for tag, attributes, text in re.findall(r"<(script|style)([^>]*)>([^<]*)</", response.content.decode()):
+        assert (tag, text.strip()) == ("script", "")
+        assert " src=" in attributes
+    assert '<script src="/static/closient_auth/copy.js" defer></script>' in response.content.decode()
+    assert "copy.js" not in root.post(page("apikey_add"), data).content.decode()

@@ -46,6 +46,7 @@ def fill_in(page):
         hidden = [form[name] for name in form.fields if form[name].field.show_hidden_initial]
         texts = {field.name: field.field.hidden_widget().format_value(field.value()) for field in hidden}
         data |= {f"initial-{name}": text for name, text in texts.items()}
+        data["name"] = data["name"] if api_key else "Server"
         return {name: value for name, value in {**data, **values}.items() if value is not None}
 
     return fill_in

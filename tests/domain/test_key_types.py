@@ -68,7 +68,7 @@ def test_holder_in_model_form_command_and_database(make_holder, prefix, given):
     is_right = list(holders) == [TABLE[prefix][0]]
     arguments = [f"--{name}={holder.pk}" for name, holder in holders.items()]
     form = ApiKeyCreationForm(
-        {"prefix": prefix, "rate_limit_per_minute": 0, "rate_limit_per_day": 0}
+        {"prefix": prefix, "name": "Server", "rate_limit_per_minute": 0, "rate_limit_per_day": 0}
         | {name: holder.pk for name, holder in holders.items()}
     )
     row = ApiKey(prefix=prefix, hashed_key="0" * 64, hint="abcd", **holders)
