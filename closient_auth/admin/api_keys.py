@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from closient_auth.actors import Actor, acting, get_actor
 from closient_auth.admin.base import CONFIRMED, get_staff
-from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, StateFilter
+from closient_auth.admin.filters import LifetimeFilter, MakerFilter, OrganizationFilter, ReviewFilter, StateFilter
 from closient_auth.admin.forms import ApiKeyCreationForm, ApiKeyForm, ExpiryWidget, FindApiKeyForm, RotationForm
 from closient_auth.admin.key_columns import KeyColumns
 from closient_auth.admin.limits import describe_limits
@@ -52,7 +52,7 @@ SHOWN_KEY = re.compile(rf"(?<!\S)(?:{'|'.join(KeyType.values)})_([A-Za-z0-9]{{1,
 @admin.register(ApiKey)
 class ApiKeyAdmin(KeyColumns):
     list_display = ["label", "key_and_type", "holder", "state", "used", "expiry"]
-    list_filter = ["prefix", StateFilter, LifetimeFilter, OrganizationFilter, MakerFilter]
+    list_filter = [StateFilter, ReviewFilter, "prefix", LifetimeFilter, OrganizationFilter, MakerFilter]
     ordering = ["-created_at"]
     search_help_text = _(
         "Search by name, first characters, organization or user. To look up a full key, use “Find a leaked API key”."

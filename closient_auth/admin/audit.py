@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import models, router
 from django.db.models import OuterRef, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from closient_auth.admin.base import LinkedAdmin
 from closient_auth.admin.changes import get_target_model, list_changes
 from closient_auth.admin.filters import ActorFilter, EventFilter, RowFilter, TrailFilter
-from closient_auth.admin.moments import show_moment
+from closient_auth.admin.moments import show_moment, split_moment
 from closient_auth.models import ApiKey, AuditEntry, Organization
 
 # The attribute of an entry with the addresses of the pages that the user may view, by the field that names the row.
@@ -23,7 +23,7 @@ PAGES = "_closient_auth_pages"
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(LinkedAdmin):
-    list_display = ["moment", "event", "listed_actor", "target", "listed_organization", "address"]
+    list_display = ["listed_moment", "event", "listed_actor", "target", "listed_organization"]
     list_filter = [EventFilter, TrailFilter, ActorFilter, RowFilter, "created_at"]
     search_fields = ["actor", "target", "organization_id", "target_id"]
     ordering = ["-created_at", "pk"]
@@ -34,14 +34,21 @@ class AuditEntryAdmin(LinkedAdmin):
     has_change_permission = has_delete_permission = has_add_permission
 
     @admin.display(description=_("time"), ordering="created_at")
+    def listed_moment(self, entry: AuditEntry) -> str:
+        return format_html_join(
+            "", '<span class="nowrap">{}</span> ', ((part,) for part in split_moment(entry.created_at))
+        )
+
+    @admin.display(description=_("time"))
     def moment(self, entry: AuditEntry) -> str:
         return show_moment(entry.created_at)
 
     @admin.display(description=_("actor"), ordering="actor")
     def listed_actor(self, entry: AuditEntry) -> str:
-        if entry.user_id is None:
-            return entry.actor
-        return format_html('<a href="?user={}">{}</a>', entry.user_id, entry.actor)
+        actor: str = entry.actor
+        if entry.user_id is not None:
+            actor = format_html('<a href="?user={}">{}</a>', entry.user_id, actor)
+        return format_html('{}<br><span class="quiet">{}</span>', actor, entry.address) if entry.address else actor
 
     @admin.display(description=_("organization"))
     def listed_organization(self, entry: Any) -> str:
@@ -102,6 +109,11 @@ class AuditEntryAdmin(LinkedAdmin):
             }
             setattr(entry, PAGES, {name: self._find(request, entry, name, model) for name, model in rows.items()})
         return entry
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        # An entry has no history, but its target has.
+        context["trail_url"] = self.find_list(request, AuditEntry, row=context["original"].target_id)
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def _find(self, request: HttpRequest, entry: AuditEntry, name: str, model: type[models.Model] | None) -> str | None:
         """Return the address of a row that the entry names, or ``None`` if it was deleted or has no page."""

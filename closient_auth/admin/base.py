@@ -65,6 +65,13 @@ class LinkedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         row = self.get_object(request, unquote(object_id))
         if not self.has_change_permission(request, row):
             raise PermissionDenied
+        return self._require(row)
+
+    def get_row(self, request: HttpRequest, object_id: str) -> Any:
+        """Return the row with this id, or raise ``Http404``. The caller has checked the permissions."""
+        return self._require(self.get_object(request, unquote(object_id)))
+
+    def _require(self, row: Any) -> Any:
         if row is None:
             raise Http404
         return row

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -7,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.conf import conf
@@ -14,7 +16,9 @@ from closient_auth.memberships import read_uuid
 from closient_auth.models import Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.models.audit import AuditEntryQuerySet, Event
+from closient_auth.models.invitations import InvitationQuerySet, InvitationState
 
+EXPIRING = timedelta(days=14)
 # By the beginning of their values: the events of a group. Both signs of a leak come first.
 EVENT_GROUPS = {
     Event.REVOKED_API_KEY_USED.value: _("Signs of a leak"),
@@ -37,6 +41,38 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
         state = self.value()
         return queryset.in_state(state) if state in KeyState.values else queryset
+
+
+class InvitationStateFilter(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        return InvitationState.choices
+
+    def queryset(self, request: HttpRequest, queryset: InvitationQuerySet) -> InvitationQuerySet:  # type: ignore[override]
+        state = self.value()
+        return queryset.in_state(state) if state in InvitationState.values else queryset
+
+
+class ReviewFilter(admin.SimpleListFilter):
+    """Find the active keys that somebody should look at."""
+
+    title = _("review")
+    parameter_name = "review"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
+        expiring = _("Expiring in %d days") % EXPIRING.days
+        return [("never_used", _("Never used")), ("expiring", expiring)]
+
+    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+        if self.value() == "never_used":
+            return queryset.active().filter(last_used__isnull=True)
+        if self.value() == "expiring":
+            # A rotated key has a successor, so its end is no surprise.
+            soon = queryset.active().filter(expires_at__lte=timezone.now() + EXPIRING)
+            return soon.filter(successor__isnull=True)
+        return queryset
 
 
 class LifetimeFilter(admin.SimpleListFilter):
@@ -93,7 +129,7 @@ class OrganizationFilter(TextFilter):
     parameter_name = "organization"
     placeholder = _("Slug or ID")
 
-    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         text = self.get_text()
         return queryset.filter(organization__in=Organization.objects.named(text)) if text else queryset
 
@@ -167,6 +203,11 @@ class PersonFilter(TextFilter):
             return queryset.filter(by_name | Q(**{f"{self.field}__pk": user_model._meta.pk.to_python(text)}))
         except ValidationError:
             return queryset.filter(by_name)
+
+
+class InviterFilter(PersonFilter):
+    title = _("inviter")
+    parameter_name = field = "invited_by"
 
 
 class MakerFilter(PersonFilter):

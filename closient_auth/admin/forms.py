@@ -56,9 +56,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         model = ApiKey
         fields = [*EDITABLE_FIELDS]
         help_texts = {
-            "permissions": _(
-                "Check none to allow everything that the type of the key, or the role of its user, allows."
-            ),
+            "permissions": _("Check none to allow everything that a key of this type, or its user, may do."),
             "restricted_to": _(
                 "For user keys: the only organization in which the key works. Empty: all of the user's."
             ),
@@ -127,6 +125,10 @@ class ApiKeyCreationForm(ApiKeyForm):
 
     class Meta(ApiKeyForm.Meta):
         fields = ["prefix", "organization", "user", *EDITABLE_FIELDS]
+        help_texts = {
+            **ApiKeyForm.Meta.help_texts,
+            "user": _("The key may do what this user may do in each organization."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -11,7 +11,13 @@ from django.utils.translation import gettext as _
 
 def show_moment(moment: datetime) -> str:
     """Return the exact time, with seconds and the time zone. Without ``USE_TZ`` there is no time zone."""
-    return date_format(_localize(moment), "Y-m-d H:i:s T").rstrip()
+    return " ".join(split_moment(moment))
+
+
+def split_moment(moment: datetime) -> tuple[str, str]:
+    """Return the exact date and the exact time."""
+    local = _localize(moment)
+    return date_format(local, "Y-m-d"), date_format(local, "H:i:s T").rstrip()
 
 
 def show_past(moment: datetime | None) -> str:

@@ -3,7 +3,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import display_for_field, unquote
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.db.models import Count, OuterRef, Subquery
@@ -12,6 +12,7 @@ from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,7 +21,8 @@ from closient_auth.admin.base import AuditedAdmin, get_staff
 from closient_auth.admin.filters import SuspendedFilter
 from closient_auth.admin.live_keys import warn_about_live_keys
 from closient_auth.memberships import get_memberships, read_uuid
-from closient_auth.models import ApiKey, LastOwnerError, Membership, Organization
+from closient_auth.models import ApiKey, Invitation, LastOwnerError, Membership, Organization
+from closient_auth.models.addresses import get_address_field
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
 from closient_auth.models.people import has_active_user, with_users
@@ -101,8 +103,8 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Membership
     form = MembershipForm
     formset = MembershipFormSet
-    fields = ["user", "role", "created_at"]
-    readonly_fields = ["created_at"]
+    fields = ["user", "full_name", "email", "role", "joined"]
+    readonly_fields = ["full_name", "email", "joined"]
     # A list of all users would be too long.
     raw_id_fields = ["user"]
     ordering = ["created_at"]
@@ -110,6 +112,20 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Membership]:
         members: models.QuerySet[Membership] = super().get_queryset(request).using(router.db_for_write(Membership))
         return with_users(members)  # type: ignore[no-any-return]
+
+    @admin.display(description=_("full name"))
+    def full_name(self, member: Membership) -> str:
+        # The base class of user models has no such method.
+        get_full_name = getattr(member.user, "get_full_name", str)
+        return str(get_full_name())
+
+    @admin.display(description=_("e-mail"))
+    def email(self, member: Membership) -> str:
+        return str(getattr(member.user, get_address_field() or "", ""))
+
+    @admin.display(description=_("joined"))
+    def joined(self, member: Membership) -> str:
+        return display_for_field(member.created_at, Membership._meta.get_field("created_at"), "-")
 
     def get_extra(self, request: HttpRequest, obj: Organization | None = None, **kwargs: Any) -> int:
         return 1 if obj is None else 0
@@ -155,7 +171,12 @@ class OrganizationAdmin(AuditedAdmin):
         return int(organization.api_key_count)
 
     def get_tools(self, request: HttpRequest, row: Organization) -> list[tuple[Any, str | None]]:
-        return [(_("API keys"), self.find_list(request, ApiKey, organization=row.pk))]
+        team = _find_team(row)
+        return [
+            (_("API keys"), self.find_list(request, ApiKey, organization=row.pk)),
+            (_("Invitations"), self.find_list(request, Invitation, organization=row.pk)),
+            (capfirst(team._meta.verbose_name), self.find_page(request, team)) if team else ("", None),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).annotate(member_count=_count(Membership), api_key_count=_count(ApiKey))
@@ -258,6 +279,16 @@ class OrganizationAdmin(AuditedAdmin):
             # The form was valid, but an Owner was deactivated before it was saved. All changes were rolled back.
             self.message_user(request, OWNER_NEEDED, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
+
+
+def _find_team(organization: Organization) -> Any:
+    """Return the row of the project that the organization stands for, or ``None``."""
+    memberships = get_memberships()
+    model = memberships.get_model()
+    if model is None:
+        return None
+    rows = model._base_manager.using(router.db_for_write(model))
+    return rows.filter(**{memberships.get_anchor_field() or "pk": organization.pk}).first()
 
 
 def _count(model: type[models.Model]) -> Coalesce:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from http import HTTPStatus
 
 import pytest
 from django.contrib.messages import get_messages
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from closient_auth.models import ApiKey
 from tests.factories import OrganizationFactory, UserFactory, make_key
@@ -80,6 +82,104 @@ def test_filter_by_type_and_state(root, page):
     assert names(state="no such state") == {"business", "user", "revoked", "expired", "inactive"}
     assert names(state="active", prefix__exact="csu") == {"user"}
     assert names(_facets="True", state="active") == {"business", "user"}
+
+
+def test_filter_of_keys_to_review(root, page):
+    def end(**kwargs):
+        return timezone.now() + timedelta(**kwargs)
+
+    make_key(name="new")
+    make_key("csu", name="inactive", user=UserFactory.create(is_active=False))
+    make_key(name="revoked", expires_at=end(days=3))[0].revoke()
+    make_key(name="used", expires_at=end(days=13))
+    make_key(name="late", expires_at=end(days=15))
+    expire(make_key(name="expired")[0])
+    rotated, _ = make_key(name="rotated")
+    rotated.rotate(grace=timedelta(days=1))
+    ApiKey.objects.filter(name__in=["used", "late", "rotated"]).update(last_used=timezone.now())
+
+    def names(**query):
+        return listed(root.get(page("apikey_changelist"), query))
+
+    assert names(review="never_used") == {"new"}
+    assert names(review="expiring") == {"used"}
+    assert names(review="expiring", state="revoked") == set()
+    assert len(names(review="anything")) == 7
+    content = root.get(page("apikey_changelist")).content.decode()
+    assert '<a href="?review=never_used">Never used</a>' in content
+    assert '<a href="?review=expiring">Expiring in 14 days</a>' in content
+
+
+def read_rows(response):
+    """Return the texts of the cells of each row."""
+    body = response.content.decode().partition('id="result_list"')[2].partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = [re.findall(r'<t[dh] class="field-(\w+)[^>]*>(.*?)</t[dh]>', row) for row in body.split("<tr>")[1:]]
+    return [{name: strip_tags(html.replace("<br>", " ")) for name, html in row} for row in rows]
+
+
+def test_list_says_how_each_key_is_doing(root, page, organization):
+    now = timezone.now()
+    keys = {
+        "Shop": make_key(organization=organization, name="Shop", expires_at=now + timedelta(days=6, hours=1))[0],
+        "": make_key("csu", user=UserFactory.create(username="ada"))[0],
+        "Old": make_key("cpk", organization=organization, name="Old", expires_at=now - timedelta(days=3))[0],
+        "Soon": make_key(organization=organization, name="Soon", expires_at=now + timedelta(seconds=50))[0],
+    }
+    ApiKey.objects.filter(name="Shop").update(last_used=now - timedelta(minutes=2, seconds=5))
+    ApiKey.objects.filter(name="Old").update(last_used=now - timedelta(days=400))
+    ApiKey.objects.filter(name="Soon").update(last_used=now)
+
+    rows = read_rows(root.get(page("apikey_changelist"), {"o": "1"}))
+
+    def row(name, kind, **cells):
+        key = f"csb_{keys[name].hint}…".replace("csb", keys[name].prefix)
+        return {"label": name or "No name", "key_and_type": f"{key} {kind}", **cells}
+
+    holder = "Acme Foods"
+    assert rows == [
+        row("", "User", holder="ada", state="Active", used="Never", expiry="Never"),
+        row("Old", "Publishable", holder=holder, state="Expired", used="1 year ago", expiry="expired 3 days ago"),
+        row("Shop", "Business", holder=holder, state="Active", used="2 minutes ago", expiry="in 6 days"),
+        row("Soon", "Business", holder=holder, state="Active", used="just now", expiry="in less than a minute"),
+    ]
+    content = root.get(page("apikey_changelist")).content.decode()
+    assert content.count('<span class="badge badge-active">Active</span>') == 3
+    assert '<span class="badge badge-expired">Expired</span>' in content
+    assert f'<a href="{page("apikey_change", keys[""].pk)}"><span class="quiet">No name</span></a>' in content
+
+
+def test_page_shows_the_exact_last_use(root, page):
+    api_key, _ = make_key()
+    assert '<div class="readonly">Never</div>' in root.get(page("apikey_change", api_key.pk)).content.decode()
+    moment = timezone.localtime() - timedelta(hours=2)
+    ApiKey.objects.update(last_used=moment)
+
+    content = root.get(page("apikey_change", api_key.pk)).content.decode()
+
+    assert f">2 hours ago</time> ({moment:%Y-%m-%d %H:%M:%S %Z})</div>" in content
+
+
+def test_last_use_without_time_zones(root, page, settings):
+    api_key, _ = make_key()
+    settings.USE_TZ = False
+    ApiKey.objects.update(last_used=datetime.now() - timedelta(hours=2))  # noqa: DTZ005
+
+    content = root.get(page("apikey_change", api_key.pk)).content.decode()
+
+    assert ">2 hours ago</time> (" in content
+
+
+def test_search_box_has_a_name_and_keeps_the_filters(root, page):
+    make_key()
+    content = root.get(page("apikey_changelist"), {"q": "<1>", "state": "active"}).content.decode()
+
+    form = content.partition('<form id="changelist-search"')[2].partition("</form>")[0]
+    assert (
+        'value="&lt;1&gt;" id="searchbar" aria-label="Search API keys" aria-describedby="searchbar_helptext">' in form
+    )
+    assert '<input type="hidden" name="state" value="active">' in form
+    assert "0 results" in form
+    assert "Find a leaked API key" in form
 
 
 def test_filter_by_organization(root, page):

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import pytest
+from django.contrib.auth.models import AbstractUser
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from closient_auth.models import Membership, Organization
 from tests.admin.members import OWNER_NEEDED, form_data, formset_errors, join, model_page, roles
@@ -194,3 +198,45 @@ def test_somebody_who_joined_since_the_page_was_shown(root, page, organization):
     assert inline.formset.errors == [{}, {"user": ["This user is already a member of the organization."]}]
     assert "This user is already a member of the organization." in response.content.decode()
     assert roles(organization) == {"ada": "owner", "ben": "editor"}
+
+
+def test_members_are_shown_with_their_names_and_addresses(root, page, organization):
+    join(organization, "owner", username="ada", first_name="Ada", last_name="<Lindqvist>", email="ada@example.org")
+
+    content = root.get(page("organization_change", organization.pk)).content.decode()
+
+    heads = re.findall(r'<th class="column-(\w+)[^"]*">(\w[\w -]*)', content)
+    assert heads == [
+        ("user", "User"),
+        ("full_name", "Full name"),
+        ("email", "E-mail"),
+        ("role", "Role"),
+        ("joined", "Joined"),
+    ]
+    assert '<td class="field-full_name">\n              \n                  <p>Ada &lt;Lindqvist&gt;</p>' in content
+    assert "<p>ada@example.org</p>" in content
+    assert f"<p>{date_format(timezone.localtime(), 'N j, Y')}, " in content
+    # The row of a new member has no names yet.
+    assert content.count("<p>-</p>") == 3
+
+
+def test_users_without_names_and_addresses(root, page, organization, monkeypatch):
+    join(organization, "owner", username="ada", first_name="Ada", email="ada@example.org")
+    monkeypatch.delattr(AbstractUser, "get_full_name")
+    monkeypatch.setattr("closient_auth.admin.organizations.get_address_field", lambda: None)
+
+    response = root.get(page("organization_change", organization.pk))
+
+    assert response.status_code == HTTPStatus.OK
+    assert "ada@example.org" not in response.content.decode()
+    assert "<p>ada</p>" in response.content.decode()
+
+
+def test_organization_leads_to_its_invitations(root, page, organization, make_staff):
+    link = f"{page('invitation_changelist')}?organization={organization.pk}"
+
+    assert (
+        f'<a href="{link}">Invitations</a>' in root.get(page("organization_change", organization.pk)).content.decode()
+    )
+    without = make_staff("view_organization").get(page("organization_change", organization.pk))
+    assert link not in without.content.decode()

@@ -70,7 +70,9 @@ def test_page_tells_when_who_and_what(root, page, show, organization):
     assert f'href="{page("apikey_change", api_key.pk)}"' in content
     assert table(content) == [["Field", "Before", "After"], ["Name", "Server &lt;1&gt;", "Shop"]]
     assert "field-created_at" not in root.get(page("auditentry_changelist")).content.decode()
-    assert "2026-03-05 08:07:09 CST" in root.get(page("auditentry_changelist")).content.decode()
+    listed = root.get(page("auditentry_changelist")).content.decode()
+    assert '<span class="nowrap">2026-03-05</span> <span class="nowrap">08:07:09 CST</span>' in listed
+    assert '>ada</a><br><span class="quiet">203.0.113.7</span>' in listed
     assert "field-shown_key" not in content
     assert "Kind" not in content
 
@@ -82,6 +84,16 @@ def test_page_names_the_key_that_made_the_change(show, page, organization):
 
     assert field(show(entry), "shown_key") == str(api_key.pk)
     assert f'href="{page("apikey_change", api_key.pk)}"' in show(entry)
+
+
+def test_history_of_an_entry_is_that_of_its_target(show, page, organization):
+    api_key, _ = make_key(organization=organization)
+    entry = AuditEntry.objects.get(event="api_key_created")
+
+    content = show(entry)
+
+    assert f'<a href="{page("auditentry_changelist")}?row={api_key.pk}" class="historylink">' in content
+    assert page("auditentry_history", entry.pk) not in content
 
 
 def test_rows_that_are_gone_are_not_linked(show, page, organization):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import reverse
+from django.urls import path, reverse
+from django.utils.html import strip_tags
 
+from closient_auth.admin import OrganizationAdmin
 from closient_auth.models import ApiKey, AuditEntry, Membership, Organization
-from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
-from tests.memberships.models import Employee
+from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation, make_key
+from tests.memberships.models import Company, Employee, Team
 from tests.memberships.people import employ, join, make_company, make_team
 
 pytestmark = pytest.mark.django_db
@@ -240,3 +244,76 @@ def test_user_who_was_the_last_owner_may_go(root, organization):
     assert root.post(address, {"post": "yes"}).status_code == HTTPStatus.FOUND
     assert not Membership.objects.exists()
     assert Organization.objects.get() == organization
+
+
+def test_invitations_are_hidden(client, settings, organization):
+    """A row from earlier means nothing in this project."""
+    invitation, _ = make_invitation(organization, "new@example.com", by=UserFactory.create())
+    pages = [reverse("admin:closient_auth_invitation_changelist")]
+    pages += [
+        reverse(f"admin:closient_auth_invitation_{name}", args=[invitation.pk])
+        for name in ("change", "withdraw", "resend", "delete")
+    ]
+
+    assert {client.get(address).status_code for address in pages} == {HTTPStatus.FORBIDDEN}
+    assert {client.post(address, {"post": "yes"}).status_code for address in pages} == {HTTPStatus.FORBIDDEN}
+    assert pages[0] not in client.get(reverse("admin:index")).content.decode()
+    assert pages[0] not in client.get(page("change", organization.pk)).content.decode()
+    invitation.refresh_from_db()
+    assert invitation.state == "pending"
+    settings.CLOSIENT_AUTH = {}
+    assert {client.get(address).status_code for address in pages[:-1]} == {HTTPStatus.OK}
+    assert pages[0] in client.get(reverse("admin:index")).content.decode()
+
+
+def get_page(row):
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+def test_organization_leads_to_its_team(root, staff, mount, organization, neighbour):
+    """The page of the team is the project's own."""
+    site = admin.AdminSite()
+    site.register(Organization, OrganizationAdmin)
+    mount(path("admin/", site.urls))
+    team = Team.objects.get(organization=organization)
+    address = page("change", organization.pk)
+    assert "Team</a>" not in root.get(address).content.decode()
+    site.register(Team)
+    mount(path("admin/", site.urls))
+    link = f'<a href="{get_page(team)}">Team</a>'
+
+    assert link in root.get(address).content.decode()
+    # This user has no permission for the project's models.
+    assert "Team</a>" not in staff.get(address).content.decode()
+    Team.objects.filter(pk=team.pk).update(organization=None)
+    assert "Team</a>" not in root.get(address).content.decode()
+
+
+def test_organization_leads_to_its_company(companies, root, mount):
+    """The company has the primary key of the organization."""
+    company, organization = make_company("Acme")
+    make_company("Globex")
+    site = admin.AdminSite()
+    site.register([Organization], OrganizationAdmin)
+    site.register(Company)
+    mount(path("admin/", site.urls))
+
+    content = root.get(page("change", organization.pk)).content.decode()
+
+    assert f'<a href="{get_page(company)}">Company</a>' in content
+
+
+@pytest.mark.parametrize("holder", ["organization", "user"])
+def test_form_of_a_key_knows_no_roles(root, organization, holder):
+    api_key, _ = make_key("csu") if holder == "user" else make_key(organization=organization)
+    pages = [
+        reverse("admin:closient_auth_apikey_add") + f"?holder={holder}",
+        reverse("admin:closient_auth_apikey_change", args=[api_key.pk]),
+        page("change", organization.pk),
+        page("suspend", organization.pk),
+    ]
+
+    for address in pages:
+        content = root.get(address).content.decode()
+        text = strip_tags(content.partition('id="content"')[2])
+        assert not re.search(r"\brole\b", text, re.IGNORECASE)
