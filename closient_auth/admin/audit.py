@@ -90,7 +90,7 @@ class AuditEntryAdmin(LinkedAdmin):
         return super().get_queryset(request).annotate(organization_name=Subquery(organizations.values("name")))
 
     def get_fields(self, request: HttpRequest, obj: AuditEntry | None = None) -> list[Any]:
-        names = ["moment", "event", "shown_actor", "address", "shown_organization", "shown_target", "changes", "id"]
+        names = ["moment", "event", "shown_actor", "address", "shown_organization", "shown_target", "changes"]
         if obj is not None and obj.api_key_id is not None:
             names.insert(names.index("address"), "shown_key")
         return names
