@@ -9,8 +9,8 @@ from django.db import models
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from closient_auth.admin.forms import get_permission_label
 from closient_auth.admin.moments import show_moment
+from closient_auth.forms import get_permission_label
 from closient_auth.models import AuditEntry
 
 

@@ -11,8 +11,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.admin.base import AuditedAdmin
-from closient_auth.admin.forms import get_permission_label, list_texts
 from closient_auth.admin.moments import show_expiry, show_moment, show_past
+from closient_auth.forms import get_permission_label, list_texts
 from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import KeyState
