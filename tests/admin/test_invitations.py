@@ -178,7 +178,7 @@ def test_staff_without_a_membership_cannot_resend(page, make_staff, invitation, 
     ("name", "text"),
     [
         ("withdraw", "This invitation was accepted. Remove the member instead."),
-        ("resend", "This invitation has already been accepted or withdrawn."),
+        ("resend", "This invitation has already been accepted, declined or withdrawn."),
     ],
 )
 def test_accepted_invitation_stays(root, page, invitation, name, text):
