@@ -13,6 +13,7 @@ of_organization = [
     path("members/", members.MembersPage.as_view(), name="members"),
     path("invitations/", invitations.InvitationsPage.as_view(), name="invitations"),
     path("audit/", audit.AuditPage.as_view(), name="audit"),
+    path("audit/csv/", audit.AuditFile.as_view(), name="audit-csv"),
     path("settings/", settings.SettingsPage.as_view(), name="settings"),
 ]
 
