@@ -343,6 +343,32 @@ class Organization(AuditedModel):
                 raise self._slug_taken()
             self.save_slug(using, update_fields=["name", "slug"])
 
+    def transfer_ownership(
+        self, to: AbstractBaseUser, *, by: Actor | AbstractBaseUser, role: str = Role.MANAGER
+    ) -> Any:
+        """Make a member an Owner and give ``by`` the lower ``role``, in one transaction.
+
+        Return the active organization keys that ``by`` created, for review, if ``role`` lacks a permission of Owners.
+
+        Raise ``ValueError`` for an unknown role and for ``OWNER``, ``PermissionDenied`` if ``by`` is not an Owner by their own
+        membership, and ``ValidationError`` if ``to`` is not another active member.
+        """
+        new, actor = Role(role), as_actor(by)
+        if new == Role.OWNER:
+            raise ValueError("The role of the former Owner should be a lower one.")
+        with self.keep_owner(), acting(by):
+            self.require_role_change(by, Role.EDITOR, Role.OWNER)
+            # A locking read: a plain one on InnoDB could see an old snapshot.
+            rows = self.memberships.using(router.db_for_write(type(self), instance=self)).select_for_update()
+            own, member = (rows.filter(user_id=pk).first() for pk in (actor.user.pk, to.pk))
+            # A superuser may change roles without a role of their own, but has none to hand over.
+            if own is None or own.role != Role.OWNER:
+                raise PermissionDenied(_("Only an Owner can hand over the ownership."))
+            if member is None or member.pk == own.pk or not is_active(member.user):
+                raise ValidationError(_("Choose another active member of the organization."), code="not_a_member")
+            member.change_role(Role.OWNER, by=by)
+            return own.change_role(new, by=by)
+
     def allow_user_keys(self, allowed: bool, *, by: By = None) -> None:
         """Let members use their user keys here, or refuse these keys from the next request on, on behalf of ``by``.
 

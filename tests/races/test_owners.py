@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import connection, transaction
 from django.db.models import ProtectedError
 
@@ -44,6 +44,10 @@ def leave(membership):
     return remove(membership, membership)
 
 
+def hand_over(membership, to):
+    return lambda: own(membership).organization.transfer_ownership(own(to).user, by=own(membership).user)
+
+
 RACES = {
     "demote each other": lambda a, b: (demote(a, by=b), demote(b, by=a)),
     "demote themselves": lambda a, b: (demote(a, by=a), demote(b, by=b)),
@@ -74,6 +78,35 @@ def test_one_owner_stays_and_the_loser_is_told(owners, name):
         assert isinstance(errors[0], ProtectedError | PermissionDenied | Membership.DoesNotExist), errors
         assert first.organization.memberships.filter(role="owner", user__is_active=True).count() == 1
     assert own(neighbour).role == "owner"
+
+
+def test_two_owners_hand_over_to_each_other(owners):
+    """The second one sees what the first has done, so one of them stays the Owner."""
+    neighbour = MembershipFactory.create(role="owner")
+    for _ in rounds(12):
+        first, second = owners()
+
+        errors = race(hand_over(first, second), hand_over(second, first))
+
+        assert errors == [None, None]
+        assert sorted(first.organization.memberships.values_list("role", flat=True)) == ["manager", "owner"]
+    assert own(neighbour).role == "owner"
+
+
+@pytest.mark.parametrize("name", ["demote", "remove", "leave"])
+def test_a_hand_over_meets_another_change(owners, name):
+    other = {"demote": demote, "remove": remove, "leave": lambda member, by: leave(member)}[name]
+    for _ in rounds(12):
+        first, second = owners()
+        third = MembershipFactory.create(organization=first.organization, role="editor")
+
+        errors = race(hand_over(first, third), other(third, by=second))
+
+        # The member has left, or lost the role again.
+        assert errors[1] is None, errors
+        assert errors[0] is None or isinstance(errors[0], ValidationError | Membership.DoesNotExist), errors
+        assert own(second).role == "owner"
+        assert own(first).role == ("manager" if errors[0] is None else "owner")
 
 
 @pytest.mark.parametrize(
