@@ -145,6 +145,9 @@ class AppSettings:
         CONTENT_SECURITY_POLICY,
         "The ``Content-Security-Policy`` of the dashboard's pages; an empty text leaves it to the project.",
     )
+    DASHBOARD_CONFIRM_PASSWORD = _Setting(
+        False, "Ask for the password of a person who deletes an organization in the dashboard."
+    )
     SESSION_ONLY_VIEWS = _Setting[Sequence[str]](
         ACCOUNT_PACKAGES, "Modules and packages of views that refuse API keys, such as ``dj_rest_auth``."
     )

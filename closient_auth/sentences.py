@@ -129,12 +129,16 @@ def describe(entry: AuditEntry) -> SafeString:
 def get_actor_name(entry: AuditEntry) -> str:
     """Return the name of the person, the key or the program that made the change."""
     if entry.user is not None:
-        # A custom user model may have no such method.
-        name = getattr(entry.user, "get_full_name", lambda: "")() or entry.actor
+        name = get_full_name(entry.user) or entry.actor
         return str(_("%s (with an API key)") % name if entry.api_key_id else name)
     # A deleted person may have had this name, but they had an address as well.
     is_system = entry.actor == str(SYSTEM) and entry.api_key_id is None and not entry.address
     return _("The application") if is_system else entry.actor
+
+
+def get_full_name(user: Any) -> str:
+    """Return the full name of a user, or an empty text. A custom user model may have none."""
+    return str(getattr(user, "get_full_name", str)())
 
 
 def get_changes(entry: AuditEntry) -> list[Change]:

@@ -130,7 +130,7 @@ class AuditPage(OrganizationPage):
 class AuditFile(AuditPage):
     """The entries that the page shows, on all its pages, as a file for a spreadsheet."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]
         form = self.get_form()
         if not form.is_valid():
             # The page says what is wrong.

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import logout
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +20,7 @@ class HomePage(Page):
 class OrganizationHome(OrganizationPage):
     """The first page of an organization that the role of the user opens."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         tabs = self.get_frame()["tabs"]
         # A host's members may have no permission at all.
         return HttpResponseRedirect(tabs[0]["url"] if tabs else self.get_url("home", organization=None))

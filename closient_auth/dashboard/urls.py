@@ -15,6 +15,10 @@ of_organization = [
     path("audit/", audit.AuditPage.as_view(), name="audit"),
     path("audit/csv/", audit.AuditFile.as_view(), name="audit-csv"),
     path("settings/", settings.SettingsPage.as_view(), name="settings"),
+    path("settings/user-keys/", settings.UserKeysAllowed.as_view(), name="user-keys-allowed"),
+    path("settings/leave/", settings.LeavePage.as_view(), name="leave"),
+    path("settings/transfer/", settings.TransferPage.as_view(), name="transfer"),
+    path("settings/delete/", settings.DeletePage.as_view(), name="delete"),
 ]
 
 urlpatterns = [
