@@ -1,7 +1,6 @@
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.http import quote_etag
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,7 +8,6 @@ from rest_framework.response import Response
 from closient_auth.api import serializers
 from closient_auth.api.base import OrganizationScopedViewSet
 from closient_auth.models import ApiKey, Membership
-from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import ApiKeyQuerySet
 from closient_auth.roles import Permission
 
@@ -40,11 +38,7 @@ class MembershipViewSet(OrganizationScopedViewSet):
         return memberships.select_related("user", "organization").order_by("created_at", "pk")
 
     def filter_rows(self, rows: Any, *, q: str = "", **filters: Any) -> Any:
-        matches = Q()
-        for name in (get_user_model().USERNAME_FIELD, get_address_field()):
-            if q and name:
-                matches |= Q(**{f"user__{name}__icontains": q})
-        return super().filter_rows(rows.filter(matches), **filters)
+        return super().filter_rows(rows.matching(q), **filters)
 
     def partial_update(self, request: Request, **kwargs: str) -> Response:
         """Change the role of the member. After a demotion, `live_keys` are the active keys that the member created."""

@@ -67,12 +67,15 @@ class Page(TemplateResponseMixin, ContextMixin, View):
 
     title: Any = ""
     tab: ClassVar[str] = ""
+    # Only the pages of an invitation are open to people without a session.
+    needs_login: ClassVar[bool] = True
+    # Pages about roles: a project with members of its own (setting ``MEMBERSHIPS``) has pages for them.
+    needs_roles: ClassVar[bool] = False
     # Every page shows what somebody has changed a moment ago. These are the methods of HTML forms.
     http_method_names = ["get", "head", "post"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
-        if not request.user.is_authenticated or not request.user.is_active:
+        if self.needs_login and not self.is_signed_in:
             response: HttpResponseBase = redirect_to_login(request.get_full_path())
         else:
             response = self._respond(request, *args, **kwargs)
@@ -96,6 +99,13 @@ class Page(TemplateResponseMixin, ContextMixin, View):
 
     def enter(self) -> None:
         """Raise an error if the user may not see this page."""
+        if self.needs_roles and not get_memberships().uses_roles:
+            raise Http404
+
+    @property
+    def is_signed_in(self) -> bool:
+        # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
+        return bool(self.request.user.is_authenticated and self.request.user.is_active)
 
     def refuse(self, message: str, status: int = 403) -> HttpResponse:
         """Return a page with a message in the frame of this one."""
@@ -111,6 +121,8 @@ class Page(TemplateResponseMixin, ContextMixin, View):
     @cached_property
     def members(self) -> list[Member]:
         """The user in each of their organizations, by name."""
+        if not self.is_signed_in:
+            return []
         found = get_memberships().find(self.request.user, limit=MAX_ORGANIZATIONS)
         return sorted(found, key=lambda member: (member.organization.name.casefold(), member.organization.pk))
 
@@ -121,6 +133,7 @@ class Page(TemplateResponseMixin, ContextMixin, View):
             for row in self.members
         ]
         return {
+            "is_signed_in": self.is_signed_in,
             "own": [{**row, "role": get_role_name(row["role"])} for row in own],
             "uses_roles": get_memberships().uses_roles,
             "site_name": conf.DASHBOARD_SITE_NAME,
@@ -166,13 +179,10 @@ class OrganizationPage(Page):
     """A page of the organization in the URL, for members with the permission."""
 
     permission: ClassVar[str] = Permission.VIEW_ORGANIZATION
-    # Pages about roles: a project with members of its own (setting ``MEMBERSHIPS``) has pages for them.
-    needs_roles: ClassVar[bool] = False
     access: Access | None = None
 
     def enter(self) -> None:
-        if self.needs_roles and not get_memberships().uses_roles:
-            raise Http404
+        super().enter()
         try:
             access = resolve_access(self.request, self.actor, self.request.user, (self.kwargs["organization"],))
         except Refused as refused:
@@ -288,6 +298,12 @@ class FormPage(FormView):  # type: ignore[type-arg]
 def get_name(organization: Organization) -> str:
     """Return what the pages' addresses call an organization."""
     return get_memberships().get_slug(organization) or str(organization.pk)
+
+
+def get_person_name(user: Any) -> str:
+    """Return the full name of a user, or else the username."""
+    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    return str(full_name or user.get_username())
 
 
 def get_role_name(role: str | None) -> str:

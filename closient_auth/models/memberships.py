@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from closient_auth.memberships import Member, Memberships, get_organizations
 from closient_auth.models.actors import By, acting, as_actor
+from closient_auth.models.addresses import get_address_field
 from closient_auth.models.api_keys import EDITABLE_FIELDS, ApiKey, ApiKeyQuerySet
 from closient_auth.models.audit import AuditedModel, AuditEntry, Event
 from closient_auth.models.locks import is_held, lock_rows
@@ -34,6 +35,14 @@ MEMBER_ALREADY = _("This user is already a member of the organization.")
 
 
 class MembershipQuerySet(models.QuerySet["Membership"]):
+    def matching(self, text: str) -> MembershipQuerySet:
+        """Return the memberships of the users with this text in their username or e-mail address."""
+        matches = models.Q()
+        for name in (get_user_model().USERNAME_FIELD, get_address_field()):
+            if text and name:
+                matches |= models.Q(**{f"user__{name}__icontains": text})
+        return self.filter(matches)
+
     def delete(self) -> tuple[int, dict[str, int]]:
         using = self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
         with transaction.atomic(using=using):

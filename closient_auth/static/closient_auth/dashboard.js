@@ -36,6 +36,14 @@ for (const button of document.querySelectorAll("[data-close]")) {
 for (const select of document.querySelectorAll("select[data-submit]")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
+// A role is saved by a button only: with the arrow keys, a select changes to each of its values on the way.
+for (const select of document.querySelectorAll("select[data-save]")) {
+  const button = document.getElementById(select.dataset.save);
+  const saved = [...select.options].find((option) => option.defaultSelected);
+  const update = () => button.classList.toggle("ca-idle", select.selectedOptions[0] === saved);
+  select.addEventListener("change", update);
+  update();
+}
 document.querySelector("[data-focus]")?.focus();
 for (const menu of document.querySelectorAll("[data-menu]")) {
   menu.addEventListener("keydown", (event) => {
