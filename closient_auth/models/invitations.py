@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import reduce
 from hashlib import sha256
 from operator import or_
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -109,6 +109,26 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         if not invitation.is_valid(lock=False):
             raise _invalid()
         return invitation
+
+    def find_void(self, invitations: Iterable[Invitation]) -> set[UUID]:
+        """Return the ids of the pending ones of these invitations that are not valid, with two queries.
+
+        Their inviters may no longer add a member with this role: see ``Invitation.is_valid()``.
+        """
+        pending = [row for row in invitations if row.state == InvitationState.PENDING]
+        using, inviters = self._get_alias(), {row.invited_by_id for row in pending if row.invited_by_id}
+        users = {user.pk: user for user in get_users(using).filter(pk__in=inviters) if user.is_active}
+        members = Membership.objects.using(using).filter(user__in=users)
+        members = members.filter(organization__in={row.organization_id for row in pending})
+        ranks: dict[Any, str] = {(member.organization_id, member.user_id): member.role for member in members}
+        superusers = {pk for pk, user in users.items() if getattr(user, "is_superuser", False)}
+
+        def may_invite(row: Invitation) -> bool:
+            rank = ranks.get((row.organization_id, row.invited_by_id), "")
+            rank = Role.OWNER if row.invited_by_id in superusers else rank
+            return may_change_role(rank, None, row.role, own=False)
+
+        return {row.pk for row in pending if not may_invite(row)}
 
     def for_user(self, user: AbstractBaseUser) -> list[Invitation]:
         """Return the valid invitations to the addresses of the user, the newest first.
