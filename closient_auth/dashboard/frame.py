@@ -214,6 +214,11 @@ class OrganizationPage(Page):
         roles = (member.role for member in self.members if member.organization.pk == self.organization.pk)
         return next(roles, None)
 
+    @cached_property
+    def rank(self) -> str:
+        """The role with which the user acts in the organization: a superuser acts as an Owner."""
+        return self.organization.get_rank(self.actor, lock=False) or ""
+
     def get_url(self, name: str, **kwargs: Any) -> str:
         """Return the address of another page, of this organization unless ``organization`` is another one or ``None``."""
         names = {"organization": get_name(self.organization), **kwargs}

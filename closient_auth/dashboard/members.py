@@ -66,11 +66,6 @@ class MemberPages(OrganizationPage):
         return memberships.select_related("user", "organization").order_by("created_at", "pk")
 
     @cached_property
-    def rank(self) -> str:
-        """The role with which the user acts in the organization."""
-        return self.organization.get_rank(self.actor, lock=False) or ""
-
-    @cached_property
     def last_owner(self) -> Any:
         """The primary key of the membership that the rule of the last Owner protects, or ``None``."""
         owners = self.get_queryset().filter(role=Role.OWNER)
@@ -180,6 +175,7 @@ class MemberPage(FormPage, MemberPages):
             **shown,
             live_keys=live_keys,
             may_see_keys=may_see_keys,
+            **describe_roles(),
             **kwargs,
         )
 

@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+
 from closient_auth.dashboard import audit, home, invitations, keys, members, own_keys, settings, usage
 
 app_name = "closient_dashboard"
@@ -14,6 +15,8 @@ of_organization = [
     path("members/<str:pk>/role/", members.MemberPage.as_view(), name="member-role"),
     path("members/<str:pk>/remove/", members.RemovePage.as_view(), name="member-remove"),
     path("invitations/", invitations.InvitationsPage.as_view(), name="invitations"),
+    path("invitations/<str:pk>/resend/", invitations.ResendPage.as_view(), name="invitation-resend"),
+    path("invitations/<str:pk>/withdraw/", invitations.WithdrawPage.as_view(), name="invitation-withdraw"),
     path("audit/", audit.AuditPage.as_view(), name="audit"),
     path("audit/csv/", audit.AuditFile.as_view(), name="audit-csv"),
     path("settings/", settings.SettingsPage.as_view(), name="settings"),
