@@ -2,8 +2,7 @@
 
 from django.urls import include, path
 
-
-from closient_auth.dashboard import audit, home, invitations, keys, members, own_keys, settings, usage
+from closient_auth.dashboard import audit, home, invitations, join, keys, members, own_keys, settings, usage
 
 app_name = "closient_dashboard"
 
@@ -29,6 +28,13 @@ of_organization = [
 urlpatterns = [
     path("", home.HomePage.as_view(), name="home"),
     path("sign-out/", home.SignOut.as_view(), name="sign-out"),
+    path("new/", home.NewOrganizationPage.as_view(), name="organization-new"),
+    path("invitations/<str:pk>/accept/", join.AcceptOwnPage.as_view(), name="own-invitation-accept"),
+    path("invitations/<str:pk>/decline/", join.DeclineOwnPage.as_view(), name="own-invitation-decline"),
+    path("join/", join.InvitationPage.as_view(), name="invitation"),
+    path("join/decline/", join.DeclinePage.as_view(), name="invitation-decline"),
+    path("join/code/", join.CodePage.as_view(), name="invitation-code"),
+    path("join/<str:token>/", join.JoinLink.as_view(), name="join"),
     path("keys/", own_keys.OwnKeysPage.as_view(), name="own-keys"),
     path("o/<str:organization>/", include(of_organization)),
 ]

@@ -525,8 +525,7 @@ def test_a_suspended_organization(owner, acme, members):
     before = snapshot()
     for path in ("", f"{members['editor'].pk}/role/", f"{members['editor'].pk}/remove/"):
         assert owner.get(f"{MEMBERS}{path}").status_code == HTTPStatus.FORBIDDEN
-        response = owner.post(f"{MEMBERS}{path}", {"role": "billing"})
-        assert response.status_code in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
+        assert owner.post(f"{MEMBERS}{path}", {"role": "billing"}).status_code == HTTPStatus.FORBIDDEN
     assert snapshot() == before
 
 
@@ -537,7 +536,7 @@ def test_a_project_with_members_of_its_own_has_its_own_pages(owner, members, set
     url = f"{MEMBERS}{path.format(pk=members['editor'].pk)}"
 
     assert owner.get(url).status_code == HTTPStatus.NOT_FOUND
-    assert owner.post(url, {"role": "billing"}).status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    assert owner.post(url, {"role": "billing"}).status_code == HTTPStatus.NOT_FOUND
     assert snapshot() == before
 
 

@@ -1,0 +1,221 @@
+"""Accept or decline an invitation.
+
+The link in the mail contains the token. ``JoinLink`` moves it into the session at once and redirects to an address without
+it: the address of a page ends up in the browser's history, in ``Referer`` and in screenshots. The session keeps the token
+until the invitation is answered or turns out to be invalid. ``login()`` keeps the session of somebody who was not signed in;
+``SignOut`` takes the token into the next session.
+"""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.functional import cached_property
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from closient_auth.dashboard.frame import FormPage, Page, get_name, get_person_name
+from closient_auth.models import Invitation, Membership
+from closient_auth.models.addresses import mask_address
+from closient_auth.models.invitations import INVALID, TOKEN_LENGTH
+
+# The key of the token in the session.
+SESSION_KEY = "_closient_auth_invitation"
+TOKEN = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z0-9]{{{TOKEN_LENGTH}}}(?![A-Za-z0-9])")
+
+
+@sensitive_variables()
+def get_token(request: HttpRequest) -> str:
+    """Return the token of the invitation that the person is looking at, or an empty text."""
+    return str(request.session.get(SESSION_KEY, ""))
+
+
+@sensitive_variables()
+def set_token(request: HttpRequest, token: str) -> None:
+    """Keep the token in the session."""
+    request.session[SESSION_KEY] = token
+
+
+def forget_token(request: HttpRequest) -> None:
+    """Remove the token from the session."""
+    request.session.pop(SESSION_KEY, None)
+
+
+@sensitive_variables()
+def is_valid(token: str) -> bool:
+    """Return whether an invitation with this token can be answered."""
+    try:
+        Invitation.objects.find_valid(token)
+    except ValidationError:
+        return False
+    return True
+
+
+class JoinLink(Page):
+    """The link in the mail. It changes nothing: programs that check mails follow links, too."""
+
+    needs_login = False
+    needs_roles = True
+
+    @sensitive_variables()
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        # Anybody can send requests with made-up tokens: these leave no session in the store.
+        if is_valid(kwargs["token"]):
+            set_token(request, kwargs["token"])
+        else:
+            forget_token(request)
+        response = HttpResponseRedirect(self.get_url("invitation"))
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+
+class InvitationPage(FormPage, Page):
+    """The invitation of the session, and the button to join."""
+
+    title = _("Invitation")
+    needs_login = False
+    needs_roles = True
+    kind = "acceptance"
+    form_class: Any = forms.Form
+    template_name = "closient_auth/dashboard/invitation.html"
+
+    @cached_property
+    @sensitive_variables()
+    def invitation(self) -> Invitation | None:
+        """The valid invitation of the session, or ``None``. The token of an invalid one is removed."""
+        token = get_token(self.request)
+        try:
+            return Invitation.objects.find_valid(token) if token else None
+        except ValidationError:
+            forget_token(self.request)
+            return None
+
+    @sensitive_variables()
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not self.is_signed_in:
+            return redirect_to_login(self.get_url("invitation"))
+        # A second click comes after the first has used the token up.
+        if not get_token(request):
+            return self.redirect("home")
+        return super().post(request, *args, **kwargs)
+
+    def save(self, form: forms.Form) -> HttpResponseBase:
+        membership = self.answer()
+        forget_token(self.request)
+        return welcome(self, membership)
+
+    @sensitive_variables()
+    def answer(self) -> Membership:
+        user: Any = self.request.user
+        return Invitation.objects.accept(get_token(self.request), user, by=self.actor)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        invitation, user = self.invitation, self.request.user
+        context: dict[str, Any] = {"step": "invalid", "invalid": INVALID}
+        if invitation is not None and not self.is_signed_in:
+            # Whoever has found the link should not learn who invites whom.
+            login = redirect_to_login(self.get_url("invitation"))
+            context = {"step": "sign_in", "login_url": login.url, "title": _("You are invited")}
+        elif invitation is not None and invitation.is_for(user):  # type: ignore[arg-type]
+            names = {"name": get_person_name(invitation.invited_by), "organization": invitation.organization.name}
+            context = {
+                "step": "answer",
+                "invitation": invitation,
+                "inviter": names["name"],
+                "title": gettext("%(name)s invites you to join %(organization)s") % names,
+            }
+        elif invitation is not None:
+            context = {"step": "other", "address": mask_address(invitation.email)}
+        return super().get_context_data(**context, **kwargs)
+
+
+class DeclinePage(InvitationPage):
+    http_method_names = ["post"]
+
+    @sensitive_variables()
+    def save(self, form: forms.Form) -> HttpResponseBase:
+        user: Any = self.request.user
+        Invitation.objects.decline(get_token(self.request), user, by=self.actor)
+        forget_token(self.request)
+        return self.redirect("home", _("You have declined the invitation."))
+
+
+class CodeForm(forms.Form):
+    code = forms.CharField(
+        label=_("Code or link in the mail"),
+        max_length=2000,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+    )
+
+    @sensitive_variables()
+    def clean_code(self) -> str:
+        tokens = TOKEN.findall(self.cleaned_data["code"])
+        # One text for all causes, as in the model.
+        if not tokens or not is_valid(tokens[-1]):
+            raise ValidationError(INVALID, code="invalid_invitation")
+        return str(tokens[-1])
+
+
+class CodePage(FormPage, Page):
+    """Take the code or the link of an invitation."""
+
+    title = _("I have an invitation code")
+    button = _("Show the invitation")
+    needs_roles = True
+    form_class = CodeForm
+
+    @sensitive_variables()
+    def save(self, form: CodeForm) -> HttpResponseBase:
+        set_token(self.request, form.cleaned_data["code"])
+        return self.redirect("invitation")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(cancel_url=self.get_url("home"), **kwargs)
+
+
+class OwnInvitationPage(FormPage, Page):
+    """Answer an invitation to a verified address of the user, without its token."""
+
+    http_method_names = ["post"]
+    needs_roles = True
+    kind = "acceptance"
+    form_class: Any = forms.Form
+
+    @cached_property
+    def invitation(self) -> Invitation:
+        user: Any = self.request.user
+        for invitation in Invitation.objects.for_user(user):
+            if str(invitation.pk) == self.kwargs["pk"]:
+                return invitation
+        raise Http404
+
+    def form_invalid(self, form: forms.Form) -> HttpResponseRedirect:
+        for text in form.non_field_errors():
+            messages.error(self.request, str(text))
+        return self.redirect("home")
+
+
+class AcceptOwnPage(OwnInvitationPage):
+    def save(self, form: forms.Form) -> HttpResponseBase:
+        user: Any = self.request.user
+        return welcome(self, self.invitation.accept_as(user, by=self.actor))
+
+
+class DeclineOwnPage(OwnInvitationPage):
+    def save(self, form: forms.Form) -> HttpResponseBase:
+        user: Any = self.request.user
+        self.invitation.decline_as(user, by=self.actor)
+        return self.redirect("home", _("You have declined the invitation."))
+
+
+def welcome(page: Page, membership: Membership) -> HttpResponseRedirect:
+    """Return a redirect to the organization of a new member."""
+    names = {"organization": membership.organization.name, "role": membership.get_role_display()}
+    text = gettext("You are a member of %(organization)s now. Your role is %(role)s.") % names
+    return page.redirect("organization", text, organization=get_name(membership.organization))
