@@ -159,4 +159,22 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('api_key', 'user', 'days', 'expires_at'), name='closient_auth_expiryreminder_once')],
             },
         ),
+        migrations.CreateModel(
+            name='ApiKeyUsage',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('family', models.UUIDField(verbose_name='family')),
+                ('hour', models.DateTimeField(verbose_name='hour')),
+                ('requests', models.PositiveBigIntegerField(default=0, verbose_name='requests')),
+                ('refused', models.PositiveBigIntegerField(default=0, verbose_name='refused requests')),
+                ('collected_requests', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('collected_refused', models.PositiveBigIntegerField(default=0, editable=False)),
+            ],
+            options={
+                'verbose_name': 'API key usage',
+                'verbose_name_plural': 'API key usage',
+                'indexes': [models.Index(fields=['hour'], name='closient_auth_apikeyusage_hour')],
+                'constraints': [models.UniqueConstraint(fields=('family', 'hour'), name='closient_auth_apikeyusage_once')],
+            },
+        ),
     ]

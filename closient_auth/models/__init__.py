@@ -8,9 +8,11 @@ from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.models.ownership import LastOwnerError
 from closient_auth.models.reminders import ExpiryReminder
+from closient_auth.models.usage import ApiKeyUsage
 
 __all__ = [
     "ApiKey",
+    "ApiKeyUsage",
     "AuditEntry",
     "ExpiryReminder",
     "Invitation",
