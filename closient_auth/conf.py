@@ -103,6 +103,7 @@ class AppSettings:
     TRUSTED_PROXIES = _Setting(
         0, "The number of proxies that append to ``X-Forwarded-For``; 0 takes the client address from ``REMOTE_ADDR``."
     )
+    USAGE_HISTORY = _Setting(True, "Count the requests of each key in each hour, for ``ApiKeyUsage``.")
     LAST_USED_INTERVAL = _Setting(
         0, "Minimum seconds between two updates of a key's ``last_used``; 0 updates it on every authenticated request."
     )

@@ -16,6 +16,7 @@ from django.urls import path
 from rest_framework.test import APIClient
 
 from closient_auth.core import reports
+from closient_auth.usage import buffer
 from tests.checkout import copy_checkout
 from tests.factories import OrganizationFactory
 from tests.leaks.sinks import read_frames
@@ -62,6 +63,13 @@ def empty_reports():
     yield
     reports._due.clear()
     reports._unrecognised.clear()
+
+
+@pytest.fixture(autouse=True)
+def empty_usage():
+    """Forget the requests that this process has not written into the table yet."""
+    yield
+    buffer._buffer.clear()
 
 
 @pytest.fixture(autouse=True)

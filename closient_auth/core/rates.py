@@ -15,6 +15,7 @@ from closient_auth.limits.counter import count_request
 from closient_auth.limits.windows import StoreUnavailable, Verdict, Window
 from closient_auth.models import ApiKey
 from closient_auth.roles import KEY_RULES
+from closient_auth.usage import buffer
 
 MINUTE, DAY = 60, 86_400
 NAMES = {MINUTE: "minute", DAY: "day"}
@@ -48,21 +49,30 @@ def count_key(request: HttpRequest, api_key: ApiKey) -> Verdict | None:
 
     A publishable key may have a window for each client as well. If it is used up, the request does not count in the
     other windows. Return ``None`` if the key has no window. Raise ``Refused`` like ``count()``.
+
+    With ``USAGE_HISTORY``, the request is also added to the usage of the key: as refused if it is over a limit, else as a
+    request, whatever the view responds.
     """
     windows = get_windows(api_key)
     if KEY_RULES[api_key.prefix].is_public and (share := conf.PUBLISHABLE_RATE_LIMIT_PER_CLIENT_PER_MINUTE):
         windows = (Window(share, MINUTE, get_client_network(get_client_address(request))), *windows)
-    return count(str(api_key.family), windows) if windows else None
+    records = conf.USAGE_HISTORY
+    if not windows and not records:
+        return None
+    verdict = count(str(api_key.family), windows, records=records)
+    if records and not verdict.is_recorded:
+        buffer.record(api_key.family, is_admitted=verdict.allowed)
+    return verdict if windows else None
 
 
-def count(identifier: str, windows: Sequence[Window]) -> Verdict:
-    """Count a request and return the verdict.
+def count(identifier: str, windows: Sequence[Window], *, records: bool = False) -> Verdict:
+    """Count a request and return the verdict. ``records`` is that of ``count_request()``.
 
     While the cache is unavailable, this process counts by itself. Raise ``Refused`` (``limits_unavailable``) after a
     second without the cache if ``RATE_LIMIT_FAIL_OPEN`` is ``False``.
     """
     try:
-        return count_request(identifier, windows)
+        return count_request(identifier, windows, records=records)
     except StoreUnavailable as error:
         raise Refused("limits_unavailable", wait=1) from error
 

@@ -69,7 +69,7 @@ class Breaker:
             self._is_reported = self._report(error) or self._is_reported
             if isinstance(error, NotAsked):
                 raise
-            raise StoreUnavailable(_describe(error)) from error
+            raise StoreUnavailable(describe(error)) from error
         if self._is_failing or self._is_reported:
             self._succeed()
         return result
@@ -110,10 +110,11 @@ class Breaker:
             if is_due:
                 self._log_due = now + LOG_INTERVAL
         if is_due:
-            logger.error("rate_limits=unavailable fail_open=%s error=%s", conf.RATE_LIMIT_FAIL_OPEN, _describe(error))
+            logger.error("rate_limits=unavailable fail_open=%s error=%s", conf.RATE_LIMIT_FAIL_OPEN, describe(error))
         return is_due
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Return the class of an exception, or the text if it is one of this package."""
     # The text of a client's exception may contain secrets, such as a URL with a password.
     return str(error) if isinstance(error, StoreUnavailable) else type(error).__name__

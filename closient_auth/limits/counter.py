@@ -12,9 +12,18 @@ from django.core.signals import setting_changed
 from django.dispatch import receiver
 
 from closient_auth.conf import conf
-from closient_auth.limits.breaker import Breaker
+from closient_auth.limits.breaker import Breaker, describe
 from closient_auth.limits.local import LocalStore
-from closient_auth.limits.windows import CountRefused, NotAsked, Store, StoreUnavailable, Verdict, Window, WindowState
+from closient_auth.limits.windows import (
+    CountRefused,
+    Hours,
+    NotAsked,
+    Store,
+    StoreUnavailable,
+    Verdict,
+    Window,
+    WindowState,
+)
 
 # Without ``RATE_LIMIT_FAIL_OPEN``, a shorter outage than this, in seconds, refuses no request.
 PATIENCE = 1
@@ -27,21 +36,24 @@ REDIS_CLIENTS = {
 }
 
 
-def count_request(identifier: str, windows: Sequence[Window]) -> Verdict:
+def count_request(identifier: str, windows: Sequence[Window], *, records: bool = False) -> Verdict:
     """Count one request of ``identifier`` in all windows, or in none if any of them is used up, and return the verdict.
 
+    With ``records``, the store also adds the request to the identifier's hours, if it can: see ``Verdict.is_recorded``.
+
     While the store does not count, this process counts by itself, and tells the store later. Without ``RATE_LIMIT_FAIL_OPEN``, raise
-    ``StoreUnavailable`` once the store has been unavailable for ``PATIENCE``.
+    ``StoreUnavailable`` once the store has been unavailable for ``PATIENCE``, unless there is no window.
     """
     counter = _get_counter()
     owed = counter.stand_in.take_owed(identifier, windows)
     try:
-        verdict = counter.breaker.call(lambda: counter.store.count(identifier, windows, owed))
+        verdict = counter.breaker.call(lambda: counter.store.count(identifier, windows, owed, records=records))
     except StoreUnavailable as error:
         is_owed = isinstance(error, NotAsked)
         if is_owed:
             counter.stand_in.return_owed(identifier, windows, owed)
-        return counter.get_stand_in(error).count(identifier, windows, is_owed=is_owed)
+        stand_in = counter.get_stand_in(error) if windows else counter.stand_in
+        return stand_in.count(identifier, windows, is_owed=is_owed)
     counter.stand_in.remember(identifier, verdict.states, owed)
     return verdict
 
@@ -58,6 +70,22 @@ def read_windows(identifier: str, windows: Sequence[Window]) -> tuple[WindowStat
         return counter.breaker.call(lambda: counter.store.look(identifier, windows))
     except StoreUnavailable as error:
         return counter.get_stand_in(error).look(identifier, windows)
+
+
+def read_hours(identifiers: Sequence[str]) -> list[Hours] | None:
+    """Return the hours of each identifier that the store has recorded, or ``None`` if it records none.
+
+    The circuit breaker does not know about this: it protects requests, and only requests may open it. Raise
+    ``StoreUnavailable``.
+    """
+    counter = _get_counter()
+    if not counter.is_enabled:
+        return None
+    try:
+        return counter.store.read_hours(identifiers)
+    except Exception as error:
+        # Each cache client has its own exceptions.
+        raise StoreUnavailable(describe(error)) from error
 
 
 class Counter:

@@ -1,5 +1,6 @@
 """Find the Redis servers of a cache: one server, the primary of a Sentinel service, or the nodes of a Redis Cluster."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import copy
@@ -111,6 +112,21 @@ class Cluster:
         except (redis.ConnectionError, redis.TimeoutError, ClusterDownError, RedisClusterException, StoreUnavailable):
             self._refresh()
             raise
+
+    def read_hashes(self, keys: Sequence[str], deadline: float) -> list[dict[bytes, bytes]]:
+        """See ``Servers.read_hashes()``. A slot that has moved raises an error, and the next call finds it."""
+        groups = defaultdict(list)
+        hashes: dict[str, dict[bytes, bytes]] = {}
+        try:
+            for key in keys:
+                groups[self._moved.get(self._client.keyslot(key)) or self._find(key)].append(key)
+            for address, group in groups.items():
+                found = self._get_server(address).read_hashes(group, deadline)
+                hashes.update(zip(group, found, strict=True))
+        except (redis.RedisError, RedisClusterException, StoreUnavailable):
+            self._refresh()
+            raise
+        return [hashes[key] for key in keys]
 
     def _find(self, key: str) -> tuple[str, int]:
         node = self._client.get_node_from_key(key)

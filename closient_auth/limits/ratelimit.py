@@ -8,7 +8,7 @@ from django.core.cache import caches
 from django_ratelimit import ALL
 from django_ratelimit.core import EXPIRATION_FUDGE, _get_window, _make_cache_key, get_usage
 
-from closient_auth.limits.windows import CountRefused, StoreUnavailable, Verdict, Window, WindowState
+from closient_auth.limits.windows import CountRefused, Hours, StoreUnavailable, Verdict, Window, WindowState
 
 # django-ratelimit joins group and rate without a separator: a group ending in a digit could share another's counter.
 GROUP = "closient_auth:"
@@ -24,7 +24,9 @@ class RatelimitStore:
     def __init__(self, alias: str) -> None:
         self.alias = alias
 
-    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+    def count(
+        self, identifier: str, windows: Sequence[Window], owed: Sequence[int], *, records: bool = False
+    ) -> Verdict:
         """See ``Store.count()``. This needs 1 round trip to read the counts, 2 for each window and 1 for a client's."""
         for window, number in zip(windows, owed, strict=True):
             if number:
@@ -56,6 +58,10 @@ class RatelimitStore:
         now = int(time.time())
         found = zip(windows, keys, strict=True)
         return tuple(_make_state(window, counts.get(key, 0), end - now) for window, (key, end) in found)
+
+    def read_hours(self, identifiers: Sequence[str]) -> list[Hours] | None:
+        """See ``Store.read_hours()``."""
+        return None
 
     def _add(self, identifier: str, window: Window, number: int, *, is_new: bool = True) -> int:
         """Add to a counter, or create it, and return the count."""

@@ -1,9 +1,9 @@
 """Data types and the store interface of the rate limits."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 
 class StoreUnavailable(Exception):
@@ -16,6 +16,21 @@ class NotAsked(StoreUnavailable):
 
 class CountRefused(StoreUnavailable):
     """Raised if the store responds but cannot count for one identifier, for example because its counter is invalid."""
+
+
+# A store keeps the requests of an identifier for the current hour and this number of hours before.
+HOURS_KEPT = 48
+
+
+class Count(NamedTuple):
+    """The number of admitted requests, and of requests over a limit. No request is in both."""
+
+    requests: int = 0
+    refused: int = 0
+
+
+# The requests of an identifier by hour: the number of hours since 1970 (UTC)
+Hours: TypeAlias = Mapping[int, Count]
 
 
 class Window(NamedTuple):
@@ -46,10 +61,14 @@ class WindowState:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a request is within its limits, and the state of each window."""
+    """Whether a request is within its limits, and the state of each window.
+
+    ``is_recorded`` says that the store has added the request to the identifier's hours.
+    """
 
     allowed: bool
     states: tuple[WindowState, ...]
+    is_recorded: bool = False
 
     @cached_property
     def tightest(self) -> WindowState:
@@ -64,11 +83,17 @@ class Store(Protocol):
     times, to spread the resets. Editing a limit keeps the count. The methods may raise any exception.
     """
 
-    def count(self, identifier: str, windows: Sequence[Window], owed: Sequence[int]) -> Verdict:
+    def count(
+        self, identifier: str, windows: Sequence[Window], owed: Sequence[int], *, records: bool = False
+    ) -> Verdict:
         """Count one request in all windows, or in none if any of them is used up, and return the verdict.
 
-        ``owed`` are requests that another store admitted in each window. They are added before.
+        ``owed`` are requests that another store admitted in each window. They are added before. With ``records``, add the
+        request to the identifier's hours as well, if the store can do so without a further round trip.
         """
 
     def look(self, identifier: str, windows: Sequence[Window]) -> tuple[WindowState, ...]:
         """Return the state of each window without counting a request."""
+
+    def read_hours(self, identifiers: Sequence[str]) -> list[Hours] | None:
+        """Return the hours of each identifier, or ``None`` if the store records none."""

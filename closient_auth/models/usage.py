@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connections, models, router
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.limits.windows import Count
 from closient_auth.models.api_keys import ApiKey
 
 HOUR = 3600
 BATCH_SIZE = 1000
 COLUMNS = ("id", "family", "hour", "requests", "refused", "collected_requests", "collected_refused")
-
-
-class Count(NamedTuple):
-    """The number of admitted requests, and of requests refused with 429."""
-
-    requests: int = 0
-    refused: int = 0
 
 
 # By the family of the keys, and the hour as the number of hours since 1970 (UTC)
@@ -54,8 +48,8 @@ class ApiKeyUsageQuerySet(models.QuerySet["ApiKeyUsage"]):
         self._write([(family, hour, *count, *count) for (family, hour), count in counts.items()])
 
     def _write(self, rows: list[tuple[UUID, int, int, int, int, int]]) -> None:
-        connection = connections[self._db or router.db_for_write(self.model)]
-        fields = [self.model._meta.get_field(name) for name in COLUMNS]
+        connection = connections[self._get_alias()]
+        fields: list[Any] = [self.model._meta.get_field(name) for name in COLUMNS]
         # Concurrent statements lock the rows in the same order, so they do not deadlock.
         rows.sort()
         for start in range(0, len(rows), BATCH_SIZE):
@@ -77,8 +71,11 @@ class ApiKeyUsageQuerySet(models.QuerySet["ApiKeyUsage"]):
             batch.delete()[0] for family in self._iter_orphans() for batch in self.filter(family=family)._iter_batches()
         )
 
+    def _get_alias(self) -> str:
+        return self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
+
     def _iter_orphans(self) -> Iterator[UUID]:
-        using = self._db or router.db_for_write(self.model)
+        using = self._get_alias()
         families = self.using(using).order_by("family").values_list("family", flat=True).distinct()
         page = list(families[:BATCH_SIZE])
         while page:
@@ -88,7 +85,7 @@ class ApiKeyUsageQuerySet(models.QuerySet["ApiKeyUsage"]):
 
     def _iter_batches(self) -> Iterator[ApiKeyUsageQuerySet]:
         """Yield querysets of at most ``BATCH_SIZE`` rows, selected by primary key: a write then locks no other row."""
-        using = self._db or router.db_for_write(self.model)
+        using = self._get_alias()
         pks = self.using(using).order_by("pk").values_list("pk", flat=True)
         while batch := list(pks[:BATCH_SIZE]):
             yield self.model.objects.using(using).filter(pk__in=batch)

@@ -1,21 +1,24 @@
 """Read the usage history of API keys."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db import Error
 
+from closient_auth.limits.counter import read_hours
+from closient_auth.limits.windows import HOURS_KEPT, Count, Hours, StoreUnavailable
 from closient_auth.models import ApiKeyUsage
-from closient_auth.models.usage import HOUR, Count, to_hour, to_moment
+from closient_auth.models.usage import HOUR, to_hour, to_moment
 
 logger = logging.getLogger("closient_auth")
 
 # The length of an interval in hours. A day starts at midnight in UTC.
 INTERVALS = {"hour": 1, "day": 24}
+COUNTS = ("requests", "refused", "collected_requests", "collected_refused")
 
 
 class Point(NamedTuple):
@@ -32,26 +35,52 @@ def read_history(
     """Return the points of each family from ``start`` up to ``end``, which are aware times.
 
     ``interval`` is ``"hour"`` or ``"day"``. The first and the last interval are whole. An interval without requests has a
-    point with zeros. The number of queries does not depend on the number of families. If the database or the cache is
+    point with zeros. The number of queries does not depend on the number of families. While the database or the cache is
     unavailable, its part of the numbers is missing.
     """
     length = INTERVALS[interval]
     first, last = to_hour(start) // length, to_hour(end - timedelta.resolution) // length
-    totals: dict[tuple[UUID, int], list[int]] = defaultdict(lambda: [0, 0])
-    for family, hour, count in _read_table(families, first * length, (last + 1) * length):
-        total = totals[family, hour // length]
-        total[0] += count.requests
-        total[1] += count.refused
+    totals: dict[UUID, dict[int, Count]] = {family: {} for family in families}
+    for family, hour, count in _read_hours(totals, first * length, (last + 1) * length):
+        points = totals[family]
+        total = points.get(hour // length, Count())
+        points[hour // length] = Count(total.requests + count.requests, total.refused + count.refused)
     starts = [(number, datetime.fromtimestamp(number * length * HOUR, UTC)) for number in range(first, last + 1)]
     return {
-        family: [Point(start, *totals.get((family, number), (0, 0))) for number, start in starts] for family in families
+        family: [Point(start, *points.get(number, Count())) for number, start in starts]
+        for family, points in totals.items()
     }
 
 
-def _read_table(families: Collection[UUID], first: int, end: int) -> Iterator[tuple[UUID, int, Count]]:
+def _read_hours(families: Collection[UUID], first: int, end: int) -> Iterator[tuple[UUID, int, Count]]:
+    """Yield the counts of the table, and those of the cache that are not in the table yet."""
     rows = ApiKeyUsage.objects.filter(family__in=families, hour__gte=to_moment(first), hour__lt=to_moment(end))
+    collected: dict[tuple[UUID, int], Count] = {}
     try:
-        for family, moment, requests, refused in rows.values_list("family", "hour", "requests", "refused"):
-            yield family, to_hour(moment), Count(requests, refused)
+        for family, moment, requests, refused, *parts in rows.values_list("family", "hour", *COUNTS):
+            hour = to_hour(moment)
+            collected[family, hour] = Count(*parts)
+            yield family, hour, Count(requests, refused)
     except Error as error:
-        logger.warning("usage=not_read error=%s", type(error).__name__)
+        _report("table", error)
+    for family, hours in _read_store([*families], first, end):
+        for hour, total in hours.items():
+            known = collected.get((family, hour), Count())
+            if first <= hour < end:
+                yield family, hour, Count(*[max(0, new - old) for new, old in zip(total, known, strict=True)])
+
+
+def _read_store(families: Sequence[UUID], first: int, end: int) -> Iterable[tuple[UUID, Hours]]:
+    current = int(time.time()) // HOUR
+    # A page about last year does not need the cache. The clocks of the servers may differ.
+    if not families or end < current - HOURS_KEPT or first > current + 1:
+        return ()
+    try:
+        return zip(families, read_hours([*map(str, families)]) or [], strict=False)
+    except StoreUnavailable as error:
+        _report("cache", error)
+        return ()
+
+
+def _report(part: str, error: Exception) -> None:
+    logger.warning("usage=not_read part=%s error=%s", part, type(error).__name__)

@@ -20,6 +20,7 @@ NAMES = {
     "RATE_LIMIT_FAIL_OPEN",
     "TRUSTED_PROXIES",
     "LAST_USED_INTERVAL",
+    "USAGE_HISTORY",
     "EXTRA_ROLE_PERMISSIONS",
     "SESSION_ONLY_VIEWS",
     "MAX_RATE_LIMIT_PER_MINUTE",
@@ -61,6 +62,7 @@ def test_settings_that_use_everything_are_silent(run, settings):
         "ACCEPT_BEARER": True,
         "TRUSTED_PROXIES": 2,
         "LAST_USED_INTERVAL": 60,
+        "USAGE_HISTORY": False,
         "EXTRA_ROLE_PERMISSIONS": {
             Role.EDITOR: ["offers.publish"],
             "billing": ("offers.price",),
@@ -170,7 +172,7 @@ def test_good_creators_of_organizations(run, settings, value):
     assert run() == []
 
 
-@pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER"])
+@pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER", "USAGE_HISTORY"])
 @pytest.mark.parametrize("value", [0, 1, "False", None])
 def test_bad_switch(find, settings, name, value):
     settings.CLOSIENT_AUTH = {name: value}

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from closient_auth.limits import counter
-from closient_auth.limits.counter import count_request, read_windows
+from closient_auth.limits.counter import count_request, read_hours, read_windows
 from closient_auth.limits.redis import RedisStore
-from closient_auth.limits.windows import Window
+from closient_auth.limits.windows import Count, StoreUnavailable, Window
 from tests.limits.conftest import DJANGO, DJANGO_REDIS, seconds_left
 from tests.redis_servers import cluster, require_redis_server, sentinel_service, wait_until
 
@@ -203,6 +203,40 @@ def test_cluster_moves_a_slot(nodes, cluster_cache, lines):
     assert source.count_calls("evalsha") == calls
     assert read_count(target, name, 0) == 7
     assert lines() == []
+
+
+def test_cluster_records_the_hours(nodes, cluster_cache):
+    """The hours of an identifier are in the slot of its limits. To read them is one trip to each node."""
+    windows, names = [CLIENT, *WINDOWS], [f"name {number}" for number in range(30)]
+    for number, name in enumerate(names):
+        for _ in range(1 + number % 2):
+            assert count_request(name, windows, records=True).is_recorded
+        assert count_request(name, [], records=True).is_recorded
+    before = sum(node.count_calls("hgetall") for node in nodes)
+
+    hours = read_hours([*names, "other"])
+
+    assert hours is not None
+    assert [[*found.values()] for found in hours] == [*[[Count(2)], [Count(3)]] * 15, []]
+    assert sum(node.count_calls("hgetall") for node in nodes) - before == 31
+
+
+@pytest.mark.parametrize("cluster_cache", ["django"], indirect=True)
+def test_cluster_finds_the_hours_of_a_slot_that_has_moved(nodes, cluster_cache):
+    source, target, *_ = nodes
+    ids = [node.run("CLUSTER", "MYID") for node in nodes]
+    name, slot = get_name_of(source)
+    assert count_request(name, [], records=True).is_recorded
+    target.run("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+    source.run("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+    source.run("MIGRATE", "127.0.0.1", target.port, f":1:closient_auth:usage:{{{name}}}", 0, 5_000)
+    for node in nodes[:3]:
+        node.run("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
+    with pytest.raises(StoreUnavailable, match=r"^MovedError$"):
+        read_hours([name])
+    (hours,) = read_hours([name]) or []
+    assert [*hours.values()] == [Count(1)]
 
 
 @pytest.mark.parametrize("cluster_cache", ["django"], indirect=True)

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from closient_auth.limits.windows import Count
 from closient_auth.models import ApiKeyUsage
-from closient_auth.models.usage import Count, to_hour, to_moment
+from closient_auth.models.usage import to_hour, to_moment
 from closient_auth.usage.history import Point, read_history
 from tests.factories import make_key
 
