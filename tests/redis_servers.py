@@ -70,6 +70,9 @@ class Server:
     def freeze(self):
         self.process.send_signal(signal.SIGSTOP)
 
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def connect(self, db=0):
         return redis.Redis(port=self.port, db=db)
 

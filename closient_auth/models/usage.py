@@ -9,14 +9,18 @@ from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import connections, models, router
+from django.db import OperationalError, connections, models, router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.limits.windows import Count
 from closient_auth.models.api_keys import ApiKey
+from closient_auth.models.locks import is_deadlock
 
 HOUR = 3600
 BATCH_SIZE = 1000
+ATTEMPTS = 3
 COLUMNS = ("id", "family", "hour", "requests", "refused", "collected_requests", "collected_refused")
 
 
@@ -40,7 +44,10 @@ class ApiKeyUsageQuerySet(models.QuerySet["ApiKeyUsage"]):
     """The manager and queryset of ``ApiKeyUsage``."""
 
     def add(self, counts: Counts) -> None:
-        """Add these counts to the rows. Concurrent calls are exact, because one statement reads and writes a row."""
+        """Add these counts to the rows, in statements of ``BATCH_SIZE`` rows.
+
+        Concurrent calls are exact, because one statement reads and writes a row.
+        """
         self._write([(family, hour, *count, 0, 0) for (family, hour), count in counts.items()])
 
     def collect(self, counts: Counts) -> None:
@@ -58,29 +65,31 @@ class ApiKeyUsageQuerySet(models.QuerySet["ApiKeyUsage"]):
                 for family, hour, *counts in rows[start : start + BATCH_SIZE]
                 for field, value in zip(fields, (uuid4(), family, to_moment(hour), *counts), strict=True)
             ]
-            with connection.cursor() as cursor:
-                cursor.execute(_get_upsert(connection.alias, len(parameters) // len(fields)), parameters)
+            _execute(connection, _get_upsert(connection.alias, len(parameters) // len(fields)), parameters)
 
     def prune(self, older_than: datetime) -> int:
         """Delete the rows of hours before ``older_than`` in short transactions, and return their number."""
-        return sum(batch.delete()[0] for batch in self.filter(hour__lt=older_than)._iter_batches())
+        aware = timezone.make_aware(older_than) if timezone.is_naive(older_than) else older_than
+        return sum(batch.delete()[0] for batch in self.filter(hour__lt=to_moment(to_hour(aware)))._iter_batches())
 
     def prune_orphans(self) -> int:
         """Delete the rows of families without a key in short transactions, and return their number."""
         return sum(
-            batch.delete()[0] for family in self._iter_orphans() for batch in self.filter(family=family)._iter_batches()
+            batch.delete()[0]
+            for families in self._iter_orphans()
+            for batch in self.filter(family__in=families)._iter_batches()
         )
 
     def _get_alias(self) -> str:
         return self._db or router.db_for_write(self.model)  # type: ignore[attr-defined]
 
-    def _iter_orphans(self) -> Iterator[UUID]:
+    def _iter_orphans(self) -> Iterator[set[UUID]]:
         using = self._get_alias()
         families = self.using(using).order_by("family").values_list("family", flat=True).distinct()
         page = list(families[:BATCH_SIZE])
         while page:
-            known = ApiKey._base_manager.using(using).filter(family__in=page).values_list("family", flat=True)
-            yield from {*page}.difference(known)
+            keys = ApiKey._base_manager.using(router.db_for_write(ApiKey)).filter(family__in=page)
+            yield {*page}.difference(keys.values_list("family", flat=True))
             page = list(families.filter(family__gt=page[-1])[:BATCH_SIZE])
 
     def _iter_batches(self) -> Iterator[ApiKeyUsageQuerySet]:
@@ -119,6 +128,19 @@ class ApiKeyUsage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.family} {self.hour:%Y-%m-%d %H:%M}: {self.requests}"
+
+
+def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+            return
+        except OperationalError as error:
+            # MariaDB locks the gaps between rows, so statements that write rows in the same order may deadlock as well. It
+            # has rolled back the whole transaction.
+            if attempt == ATTEMPTS or connection.in_atomic_block or not is_deadlock(error):
+                raise
 
 
 @lru_cache(maxsize=64)

@@ -14,17 +14,15 @@ from django.db import connections, router
 
 from closient_auth.limits.windows import Count
 from closient_auth.models import ApiKeyUsage
-from closient_auth.models.locks import is_deadlock
 from closient_auth.models.usage import BATCH_SIZE, HOUR
 
 logger = logging.getLogger("closient_auth")
 
 # Seconds between two writes of a process, and between two lines in the log.
-WRITE_INTERVAL = 10
+WRITE_INTERVAL: float = 10
 LOG_INTERVAL = 60
 # The most counts in memory. A count takes about 300 bytes, and further ones are dropped.
 CAPACITY = 20_000
-ATTEMPTS = 3
 
 
 def record(family: UUID, *, is_admitted: bool) -> None:
@@ -99,7 +97,8 @@ class Buffer:
             database = self._database
         try:
             while counts:
-                _save(dict(counts[:BATCH_SIZE]))
+                # The database executes each statement as a whole or not at all.
+                ApiKeyUsage.objects.add(dict(counts[:BATCH_SIZE]))
                 del counts[:BATCH_SIZE]
         finally:
             self._return(counts, database)
@@ -115,17 +114,6 @@ class Buffer:
         if monotonic() >= self._log_due:
             self._log_due = monotonic() + LOG_INTERVAL
             logger.warning("usage=%s error=%s", what, reason)
-
-
-def _save(counts: dict[tuple[UUID, int], Count]) -> None:
-    """Write the counts in one statement, which the database executes as a whole or not at all."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return ApiKeyUsage.objects.add(counts)
-        except Exception as error:
-            # MariaDB locks gaps between rows, so statements that write the same rows in the same order may deadlock.
-            if attempt == ATTEMPTS or not is_deadlock(error):
-                raise
 
 
 def _get_database() -> object:

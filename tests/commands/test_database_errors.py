@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import InternalError, OperationalError, connection
 
-from closient_auth.models import ApiKey, AuditEntry, Membership, Organization
+from closient_auth.models import ApiKey, ApiKeyUsage, AuditEntry, Membership, Organization
 from tests.factories import make_key
 
 CHECK = "Check the connection, and run manage.py migrate if needed."
@@ -16,7 +16,7 @@ CHECK = "Check the connection, and run manage.py migrate if needed."
 @pytest.fixture
 def unmigrated(transactional_db):
     """Rename the tables of the package for one test, to simulate a database before ``migrate``."""
-    models = [ApiKey, AuditEntry, Membership, Organization]
+    models = [ApiKey, ApiKeyUsage, AuditEntry, Membership, Organization]
     with connection.schema_editor() as editor:
         for model in models:
             editor.alter_db_table(model, model._meta.db_table, f"away_{model._meta.db_table}")
@@ -29,6 +29,7 @@ def unmigrated(transactional_db):
 @pytest.mark.parametrize(
     ("arguments", "start"),
     [
+        (["collect_api_key_usage"], "Database error: "),
         (["create_api_key", "csb", "--organization", "acme"], "No key was created: database error: "),
         (["forget_user", "ada"], "Database error: "),
         (["list_api_keys"], "Database error: "),

@@ -13,6 +13,7 @@ import time_machine
 from django.core.signals import request_finished
 from django.db import OperationalError, connection, transaction
 
+from closient_auth.limits.windows import Count
 from closient_auth.models import ApiKeyUsage
 from closient_auth.usage import buffer
 from tests.usage.conftest import get_buffer, get_table
@@ -161,18 +162,41 @@ def test_what_was_written_before_a_failure_is_not_kept(at_once, monkeypatch, fai
     assert get_table() == dict.fromkeys(families, (1, 0))
 
 
-def test_a_deadlock_is_tried_again(at_once, family, fail, lines):
-    deadlock = OperationalError(1213, "Deadlock found")
-    fail(deadlock, deadlock)
+@pytest.mark.parametrize(("error", "number"), [((1213, "Deadlock found"), 3), ((1205, "Lock wait timeout"), 1)])
+def test_only_a_deadlock_is_tried_again(at_once, family, lines, error, number):
+    tries = []
+
+    def fail(execute, sql, *args):
+        if not sql.startswith("INSERT"):
+            return execute(sql, *args)
+        tries.append(sql)
+        raise OperationalError(*error)
+
     record(family)
-    respond()
-    assert get_table() == {family: (1, 0)}
-    assert lines() == []
-    fail(deadlock, deadlock, deadlock)
-    record(family)
-    respond()
+    with connection.execute_wrapper(fail):
+        respond()
+        assert len(tries) == number
+        # In a transaction, the database has rolled back what came before.
+        with pytest.raises(OperationalError), transaction.atomic():
+            ApiKeyUsage.objects.add({(family, 1): Count(1)})
+        assert len(tries) == number + 1
     assert get_buffer() == {family: (1, 0)}
     assert lines() == ["usage=not_written error=OperationalError"]
+
+
+def test_a_deadlock_loses_nothing(at_once, family, lines):
+    tries = []
+
+    def fail_twice(execute, sql, *args):
+        tries.append(sql)
+        if len(tries) <= 2:
+            raise OperationalError(1213, "Deadlock found")
+        return execute(sql, *args)
+
+    record(family)
+    with connection.execute_wrapper(fail_twice):
+        respond()
+    assert (len(tries), get_table(), get_buffer(), lines()) == (3, {family: (1, 0)}, {}, [])
 
 
 def test_counts_that_arrive_during_a_failure_are_kept(at_once, family, monkeypatch):
