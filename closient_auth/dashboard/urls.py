@@ -2,13 +2,31 @@
 
 from django.urls import include, path
 
-from closient_auth.dashboard import audit, home, invitations, join, keys, members, own_keys, settings, usage
+from closient_auth.dashboard import (
+    audit,
+    home,
+    invitations,
+    join,
+    keys,
+    members,
+    own_keys,
+    settings,
+    usage,
+    user_keys,
+)
 
 app_name = "closient_dashboard"
 
 of_organization = [
     path("", home.OrganizationHome.as_view(), name="organization"),
     path("keys/", keys.KeysPage.as_view(), name="keys"),
+    path("keys/new/", keys.KeyNew.as_view(), name="key-new"),
+    path("keys/leaked/", keys.Leaked.as_view(), name="leaked"),
+    path("keys/<str:pk>/", keys.Key.as_view(), name="key"),
+    path("keys/<str:pk>/rotate/", keys.KeyRotate.as_view(), name="key-rotate"),
+    path("keys/<str:pk>/revoke/", keys.KeyRevoke.as_view(), name="key-revoke"),
+    path("user-keys/", user_keys.UserKeysPage.as_view(), name="user-keys"),
+    path("user-keys/<str:pk>/", user_keys.UserKeyAccess.as_view(), name="user-key-access"),
     path("usage/", usage.UsagePage.as_view(), name="usage"),
     path("members/", members.MembersPage.as_view(), name="members"),
     path("members/<str:pk>/role/", members.MemberPage.as_view(), name="member-role"),
@@ -36,5 +54,10 @@ urlpatterns = [
     path("join/code/", join.CodePage.as_view(), name="invitation-code"),
     path("join/<str:token>/", join.JoinLink.as_view(), name="join"),
     path("keys/", own_keys.OwnKeysPage.as_view(), name="own-keys"),
+    path("keys/new/", own_keys.OwnKeyNew.as_view(), name="own-key-new"),
+    path("keys/leaked/", own_keys.OwnLeaked.as_view(), name="own-leaked"),
+    path("keys/<str:pk>/", own_keys.OwnKey.as_view(), name="own-key"),
+    path("keys/<str:pk>/rotate/", own_keys.OwnKeyRotate.as_view(), name="own-key-rotate"),
+    path("keys/<str:pk>/revoke/", own_keys.OwnKeyRevoke.as_view(), name="own-key-revoke"),
     path("o/<str:organization>/", include(of_organization)),
 ]

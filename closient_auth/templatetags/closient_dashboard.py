@@ -7,7 +7,7 @@ from django import template
 from django.template.context import Context
 from django.template.loader import get_template
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
@@ -49,6 +49,12 @@ def day(value: datetime | None, never: str = "") -> SafeString | str:
 def full_time(value: datetime | None, never: str = "") -> SafeString | str:
     """Show a time with its time zone."""
     return never if value is None else _show(value, _format_full(value), "")
+
+
+@register.filter
+def grouped(value: int) -> str:
+    """Show a number with the thousands separator of the language."""
+    return number_format(value, force_grouping=True)
 
 
 @register.simple_tag(takes_context=True)

@@ -10,7 +10,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     field.select();
     // Pages without HTTPS have no clipboard.
     try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
-    if (field === secret) isCopied = true;
+    if ("secret" in field.dataset) isCopied = true;
     button.textContent = live.textContent = button.dataset.copied;
   });
 }
@@ -18,7 +18,7 @@ for (const form of document.querySelectorAll("form")) {
   // Whoever says that the key is stored may leave.
   form.addEventListener("submit", () => { isCopied = true; });
 }
-secret?.addEventListener("copy", () => { isCopied = true; });
+for (const field of document.querySelectorAll("[data-secret]")) field.addEventListener("copy", () => { isCopied = true; });
 for (const link of document.querySelectorAll("[data-stored]")) link.addEventListener("click", () => { isCopied = true; });
 window.addEventListener("beforeunload", (event) => { if (!isCopied) event.preventDefault(); });
 
