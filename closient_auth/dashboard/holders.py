@@ -11,7 +11,7 @@ from closient_auth.dashboard.frame import OrganizationPage, Page, get_role_name
 from closient_auth.forms import get_permission_label
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey, Organization
-from closient_auth.models.api_keys import ApiKeyQuerySet
+from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.roles import KeyHolder, Permission, get_all_permissions, get_key_types
 
 
@@ -60,7 +60,17 @@ class HolderPage(Page):
 
     def describe(self, api_key: ApiKey, now: Any) -> dict[str, Any]:
         """Return what templates show of a key."""
-        return {"api_key": api_key, "badge": get_badge(api_key, now), "url": self.get_key_url("key", api_key)}
+        successor = getattr(api_key, "successor", None)
+        is_ending = successor is not None and api_key.get_state(now) == KeyState.ACTIVE
+        return {
+            "api_key": api_key,
+            "badge": get_badge(api_key, now),
+            "url": self.get_key_url("key", api_key),
+            # Whether a replaced key that still works was used after its replacement.
+            "is_ending": is_ending,
+            "is_still_used": successor is not None
+            and bool(api_key.last_used and api_key.last_used > successor.created_at),
+        }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         urls = {

@@ -443,7 +443,10 @@ class RotationForm(ExpiryForm):
 
 
 class RevocationForm(forms.Form):
-    is_known = forms.BooleanField(label=_("I know that something uses this key."))
+    is_known = forms.BooleanField(
+        label=_("I know that something uses this key."),
+        error_messages={"required": _("Check this to revoke a key that is in use.")},
+    )
 
     def __init__(self, data: Any = None, *, is_used: bool) -> None:
         super().__init__(data)

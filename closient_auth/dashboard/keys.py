@@ -301,23 +301,27 @@ class LeakedKeyPage(HolderPage):
     template_name = "closient_auth/dashboard/leaked.html"
 
     @method_decorator(sensitive_post_parameters("api_key"))
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        form = LeakedForm(request.POST)
-        hashed_key = hash_api_key(form.cleaned_data.pop("api_key")) if form.is_valid() else None
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        # The search for the user and the organization may fail, so the key leaves the request before.
+        self.form = LeakedForm(request.POST if request.method == "POST" else None)
+        self.hashed_key = hash_api_key(self.form.cleaned_data.pop("api_key")) if self.form.is_valid() else None
         # With ``DEBUG``, Django's error page shows all POST data, even if sensitive.
-        request.POST = form.data = QueryDict()
-        if hashed_key is None:
-            return self.render_to_response(self.get_context_data(form=form))
-        found = self.get_keys().filter(hashed_key=hashed_key).first()
+        request.POST = self.form.data = QueryDict()
+        return super().dispatch(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        found = self.get_keys().filter(hashed_key=self.hashed_key).first() if self.hashed_key else None
         if found is None:
-            form.add_error("api_key", _("This is none of the keys here."))
-            return self.render_to_response(self.get_context_data(form=form))
+            if self.hashed_key is not None:
+                self.form.add_error("api_key", _("This is none of the keys here."))
+            return self.render_to_response(self.get_context_data())
         context = {**self.describe(found, timezone.now()), "is_active": found.state == KeyState.ACTIVE}
         links = {name: self.get_key_url(f"key-{name}", found) for name in ("rotate", "revoke")}
-        return self.render_to_response(self.get_context_data(form=LeakedForm(), found=found, links=links, **context))
+        self.form = LeakedForm()
+        return self.render_to_response(self.get_context_data(found=found, links=links, **context))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**{"form": LeakedForm(), "found": None, **kwargs})
+        return super().get_context_data(**{"form": self.form, "found": None, **kwargs})
 
 
 class KeysPage(KeyListPage, OrganizationKeys):

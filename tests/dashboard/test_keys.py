@@ -13,47 +13,14 @@ from django.utils import timezone, translation
 
 from closient_auth.dashboard.badges import get_badge
 from closient_auth.keys import hash_api_key
-from closient_auth.models import ApiKey, ApiKeyUsage, AuditEntry
+from closient_auth.models import ApiKey, AuditEntry
+from tests.dashboard.pages import change, create, find_secret, get_fields, get_names, use
 from tests.factories import UserFactory, make_key
 
 pytestmark = pytest.mark.django_db
 
 LIST, NEW = "/settings/o/acme/keys/", "/settings/o/acme/keys/new/"
 DAY = timedelta(days=1)
-
-
-def change(api_key, **values):
-    """Write columns that people cannot write, and return the key."""
-    ApiKey.objects.filter(pk=api_key.pk).update(**values)
-    api_key.refresh_from_db()
-    return api_key
-
-
-def get_names(page):
-    return re.findall(r'class="ca-name"[^>]*>([^<]*)<', page)
-
-
-def get_fields(response):
-    """Return what a browser sends for the form of a page."""
-    form = response.context["form"]
-    data = {}
-    for bound in form:
-        for name, value in ((bound.html_name, bound.value()), (bound.html_initial_name, bound.initial)):
-            if name == bound.html_initial_name and not bound.field.show_hidden_initial:
-                continue
-            if isinstance(value, list) and name == bound.html_initial_name:
-                value = "\n".join(value)
-            if value is not None:
-                data[name] = value
-    return data
-
-
-def find_secret(response):
-    return re.search(r'<textarea id="ca-key"[^>]*>([^<]*)<', response.text)[1]
-
-
-def create(client, url=NEW, **values):
-    return client.post(url, get_fields(client.get(url)) | {"name": "Server"} | values)
 
 
 # The list
@@ -540,19 +507,3 @@ def test_other_languages(owner, acme, settings):
         for attribute in ("d", "x", "y", "width", "height", "max", "value"):
             for value in re.findall(rf'<(?:rect|path|meter)[^>]* {attribute}="([^"]*)"', page):
                 assert "," not in value
-
-
-def use(api_key, moment, requests, refused=0):
-    hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    ApiKeyUsage.objects.create(family=api_key.family, hour=hour, requests=requests, refused=refused)
-
-
-def test_unknown_keys_are_not_found(owner):
-    other, _ = make_key(name="Foreign")
-    personal, _ = make_key("csu")
-    for pk in (other.pk, personal.pk, "00000000-0000-0000-0000-000000000000", "nonsense"):
-        for page in ("", "rotate/", "revoke/"):
-            for send in (owner.get, owner.post):
-                assert send(f"{LIST}{pk}/{page}").status_code == 404
-    other.refresh_from_db()
-    assert other.is_active
