@@ -27,6 +27,7 @@ class DemoOrganization:
 
 
 ADMIN = "admin"
+PASSWORD = "demo"
 
 PEOPLE = {
     "ada": "Ada Lindqvist",

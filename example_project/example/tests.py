@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from io import StringIO
 
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
 from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import InterfaceError, OperationalError, connection
@@ -13,6 +16,7 @@ from django.test import Client, RequestFactory, SimpleTestCase, TestCase, overri
 
 from billing.models import Invoice
 from closient_auth.models import ApiKey, Membership, Organization
+from example.demo_data import PEOPLE
 from example.demo_keys import get_requests, make_keys
 from example.environment import get_cache, get_database
 from example.views import server_error
@@ -102,11 +106,49 @@ class SiteTests(TestCase):
 
     def test_session_login(self) -> None:
         load_demo(password="demo")
-        response = self.client.post(
-            "/session/login/", {"username": "eli", "password": "demo"}, headers={"Accept": "text/html"}, follow=True
-        )
-        self.assertEqual((response.status_code, response.request["PATH_INFO"]), (200, PRODUCTS))
-        self.assertContains(response, "Ridge 2 tent")
+        page = self.client.get("/session/login/")
+        self.assertContains(page, "closient-auth demo")
+        self.assertNotContains(page, "Django REST framework")
+
+        response = self.client.post("/session/login/", {"username": "eli", "password": "demo"}, follow=True)
+
+        self.assertEqual((response.status_code, response.request["PATH_INFO"]), (200, "/"))
+        self.assertContains(response, "You are signed in as <strong>Eli Novak</strong> (eli).")
+        self.assertRedirects(self.client.post("/session/logout/"), "/")
+        self.assertNotContains(self.client.get("/"), "You are signed in")
+
+    def test_wrong_password(self) -> None:
+        load_demo(password="demo")
+        response = self.client.post("/session/login/", {"username": "eli", "password": "wrong", "next": "/docs"})
+        self.assertContains(response, "Please enter a correct username and password.")
+        self.assertContains(response, '<input type="hidden" name="next" value="/docs">', html=True)
+
+    def test_start_page_leads_to_the_other_pages(self) -> None:
+        load_demo(password="demo")
+        ada = Client()
+        ada.force_login(get_user_model().objects.get(username="ada"))
+        page = ada.get("/")
+        for path in ("/settings/", PRODUCTS, "/docs", "/admin/"):
+            self.assertContains(page, f'<a href="{path}">')
+        for path, status in (("/settings/", 200), ("/docs", 200), ("/admin/", 302)):
+            self.assertEqual(ada.get(path).status_code, status)
+
+    def test_start_page_names_people_and_the_password_with_debug_alone(self) -> None:
+        load_demo(password="demo")
+        page = self.client.get("/")
+        self.assertNotContains(page, "password")
+        self.assertNotContains(page, "Lindqvist")
+        with override_settings(DEBUG=True), self.assertNumQueries(3):
+            page = self.client.get("/")
+        self.assertContains(page, "The password of every person is <code>demo</code>.")
+        self.assertContains(page, "Owner of Alpine Outdoor<br>Editor of Harbor Coffee")
+        for username in [*PEOPLE, "admin"]:
+            self.assertContains(page, f'<th scope="row"><code>{username}</code></th>')
+
+    def test_favicon(self) -> None:
+        response = self.client.get("/favicon.ico")
+        self.assertRedirects(response, "/static/example/favicon.svg", fetch_redirect_response=False)
+        self.assertIsNotNone(finders.find("example/favicon.svg"))
 
     def test_session_writes_need_the_csrf_token(self) -> None:
         load_demo(password="demo")
@@ -126,6 +168,73 @@ class SiteTests(TestCase):
             "closient_auth/organization/",
         ):
             self.assertEqual(self.client.get(f"/admin/{page}").status_code, 200)
+
+
+class BrowserOrganizationTests(TestCase):
+    """A person in two organizations gets on in the browser, which cannot send ``X-Organization``."""
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        load_demo(password="demo")
+        cls.ada = get_user_model().objects.get(username="ada")
+
+    def setUp(self) -> None:
+        self.client = Client(headers={"Accept": "text/html,*/*;q=0.8"}, enforce_csrf_checks=True)
+        self.client.force_login(self.ada)
+
+    def test_clicks_through(self) -> None:
+        page = self.client.get(f"{PRODUCTS}?page_size=2")
+        self.assertEqual(page.status_code, 400)
+        links = re.findall('<li><a href="([^"]+)">(Alpine Outdoor|Harbor Coffee)</a></li>', page.text)
+        self.assertEqual([name for _, name in links], ["Alpine Outdoor", "Harbor Coffee"])
+
+        page = self.client.get(PRODUCTS + unescape(links[1][0]))
+
+        self.assertEqual(page.status_code, 200)
+        self.assertEqual(
+            [row["name"] for row in page.data["results"]], ["Breakwater espresso, 1 kg", "Lighthouse filter, 250 g"]
+        )
+        self.assertIn("organization=harbor-coffee", page.data["next"])
+        self.assertContains(page, "Organization: <strong>harbor-coffee</strong>.")
+
+    def test_form_of_the_page(self) -> None:
+        path = f"{PRODUCTS}?organization=harbor-coffee"
+        page = self.client.get(path)
+        body = {"name": "Filter papers", "gtin": "9521000020054"}
+        self.assertEqual(self.client.post(path, body).status_code, 403)
+        self.assertFalse(Product.objects.filter(name="Filter papers").exists())
+
+        token = re.search('name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+        self.assertEqual(self.client.post(path, {**body, "csrfmiddlewaretoken": token}).status_code, 201)
+        self.assertEqual(Product.objects.get(name="Filter papers").organization.slug, "harbor-coffee")
+
+    def test_foreign_organization(self) -> None:
+        Organization.objects.create_organization(name="Umbra", owner=get_user_model().objects.get(username="eli"))
+        foreign, unknown = (self.client.get(f"{PRODUCTS}?organization={name}") for name in ("umbra", "nobody"))
+        self.assertEqual((foreign.status_code, unknown.status_code), (404, 404))
+        self.assertEqual(foreign.data, unknown.data)
+
+    def test_is_no_name_for_programs(self) -> None:
+        path = f"{PRODUCTS}?organization=harbor-coffee"
+        _, raw_key = ApiKey.objects.create_key(prefix="csu", user=self.ada)
+        for headers in ({"Accept": "application/json"}, {"X-API-Key": raw_key}):
+            with self.subTest(headers):
+                self.assertEqual(self.client.get(path, headers=headers).status_code, 400)
+        # The header counts, not the parameter.
+        page = self.client.get(path, headers={"X-Organization": "alpine-outdoor"})
+        self.assertEqual(page.data["count"], 5)
+
+    def test_what_is_no_name(self) -> None:
+        for query in ("organization=", "organization=%00", "organization=a&organization=b", "organization=caf%C3%A9"):
+            with self.subTest(query):
+                self.assertEqual(self.client.get(f"{PRODUCTS}?{query}").status_code, 400)
+
+    def test_name_of_a_key(self) -> None:
+        alpine = Organization.objects.get(slug="alpine-outdoor")
+        _, raw_key = ApiKey.objects.create_key(prefix="csb", organization=alpine)
+        page = self.client.get(PRODUCTS, headers={"X-API-Key": raw_key})
+        self.assertContains(page, "Alpine Outdoor (API key)")
+        self.assertNotContains(page, "organization:")
 
 
 class DatabaseAwayTests(TestCase):

@@ -5,10 +5,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from example.views import health
+from example.views import favicon, health, home
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="products:product-list")),
+    path("", home, name="home"),
+    path("favicon.ico", favicon),
     path("products/api/v1/", include("products.urls")),
     path("billing/api/v1/", include("billing.urls")),
     path("account/api/v1/", include("closient_auth.urls")),

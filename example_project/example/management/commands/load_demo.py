@@ -11,10 +11,8 @@ from django.db import transaction
 
 from billing.models import Invoice
 from closient_auth.models import Membership, Organization
-from example.demo_data import ADMIN, ORGANIZATIONS, PEOPLE, DemoOrganization
+from example.demo_data import ADMIN, ORGANIZATIONS, PASSWORD, PEOPLE, DemoOrganization
 from products.models import Offer, Product
-
-PASSWORD = "demo"
 
 
 class Command(BaseCommand):

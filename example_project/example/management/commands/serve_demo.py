@@ -6,9 +6,8 @@ from django.contrib.staticfiles.management.commands import runserver
 from django.core.management import call_command
 from django.db import connections
 
-from example.demo_data import ADMIN
+from example.demo_data import ADMIN, PASSWORD
 from example.demo_keys import DemoKeys, get_requests, make_keys
-from example.management.commands.load_demo import PASSWORD
 
 
 class Command(runserver.Command):
