@@ -14,10 +14,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
+PORT = 8000
 
 
 def main() -> None:
-    port = get_port(os.environ.get("PORT") or "8000")
+    port = get_port(os.environ.get("PORT") or str(PORT))
     # SystemExit unwinds the stack, so a running installer is stopped too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -26,6 +27,9 @@ def main() -> None:
         sys.exit("\nStopped.")
     os.environ.update(EXAMPLE_DEBUG="1", PYTHONUNBUFFERED="1")
     manage = ROOT / "example_project" / "manage.py"
+    if port != PORT:
+        # Two demos at once would revoke each other's keys.
+        os.environ.setdefault("EXAMPLE_DATABASE_URL", f"sqlite:///{manage.with_name(f'db-{port}.sqlite3')}")
     # The server replaces this process, so a signal to this process stops the server.
     os.execv(python, [python, str(manage), "serve_demo", f"{HOST}:{port}"])
 

@@ -6,6 +6,7 @@ The first start creates an environment and takes a minute. ``DEMO_PYTHON`` can n
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -14,16 +15,22 @@ import subprocess
 
 import pytest
 
+from tests.ports import get_free_port
 from tests.served.demo import is_left_out, needs_shell, start_demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.sqlite, needs_shell]
 
 
-def paste(line: str) -> list[tuple[int, dict[str, str]]]:
-    """Run a line in a shell. Return the status and the headers of each response."""
-    shell = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True)
+def run(*lines: str) -> str:
+    """Paste lines into a shell and return its output."""
+    shell = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, timeout=30, check=True)
+    return shell.stdout
+
+
+def paste(*lines: str) -> list[tuple[int, dict[str, str]]]:
+    """Paste lines into a shell. Return the status and the headers of each response."""
     answers: list[tuple[int, dict[str, str]]] = []
-    for text in shell.stdout.splitlines():
+    for text in run(*lines).splitlines():
         if match := re.match(r"HTTP/[\d.]+ (\d{3})", text):
             answers.append((int(match[1]), {}))
         elif answers and (match := re.match(r"([\w-]+): ?(.*)", text)):
@@ -36,8 +43,8 @@ def is_listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def count_keys(checkout):
-    database = sqlite3.connect(checkout / "example_project" / "db.sqlite3")
+def count_keys(checkout, port):
+    database = sqlite3.connect(checkout / "example_project" / f"db-{port}.sqlite3")
     try:
         return database.execute("SELECT count(*) FROM closient_auth_apikey WHERE is_active").fetchone()[0]
     finally:
@@ -57,17 +64,41 @@ def test_every_line_answers_what_it_says(checkout, port):
         demo.wait_until_it_serves()
         requests = demo.requests
         assert [status for status, _ in requests] == [200, 200, 201, 200, 401, 403, 404, 429]
-        for prefix in ("csb", "csu", "cpk"):
-            assert re.search(rf"^  {prefix}_\w{{32}}_[0-9a-f]{{8}}  ", demo.output, re.M)
+        for name, prefix in (("KEY", "csb"), ("ADA", "csu"), ("WIDGET", "cpk")):
+            assert re.search(rf"^  export {name}={prefix}_\w{{32}}_[0-9a-f]{{8}}$", demo.output, re.M)
+        assert len(demo.output.splitlines()) <= 40
+        assert max(map(len, demo.output.splitlines())) <= 100
+        # What a user reads last
+        assert re.search(r"Dashboard .+/settings/.+ada \(Owner\).+\n\nServing on", demo.output, re.S)
 
-        for status, line in requests:
-            *before, (answered, headers) = paste(line)
+        (_, first), *others = requests
+        assert json.loads(run(*demo.variables, first))["count"] == 5
+        for status, line in others:
+            *before, (answered, headers) = paste(*demo.variables, line)
             if status == 429 and answered == 200:
                 # A new minute has begun during the loop.
-                *before, (answered, headers) = paste(line)
+                *before, (answered, headers) = paste(*demo.variables, line)
             assert answered == status, line
             assert [earlier for earlier, _ in before if earlier != 429] == [200] * len(before)
             check_headers(status, headers)
+
+
+def test_log_ins(checkout, port):
+    """The start page and the dashboard answer the people whom the output names."""
+    script = """
+    page() { curl -s -L -b jar -c jar -H 'Accept: text/html' "$@"; }
+    token=$(page $SITE/session/login/ | sed -n 's/.*csrfmiddlewaretoken" value="\\([^"]*\\)".*/\\1/p')
+    page -d "username=$1&password=demo&csrfmiddlewaretoken=$token" $SITE/session/login/
+    page $SITE/settings/
+    """
+    with start_demo(checkout, port) as demo:
+        demo.wait_until_it_serves()
+        names = re.findall(r"(\w+) \((?:Owner|Manager|Billing|Editor)\)", demo.output)
+        assert len(names) == 8
+        for name in {*names, "admin"}:
+            pages = run(f"cd {checkout}; rm -f jar; set -- {name}", *demo.variables, script)
+            assert f"({name})." in pages
+            assert "Organizations" in pages
 
 
 def check_headers(status: int, headers: dict[str, str]) -> None:
@@ -90,17 +121,18 @@ def check_headers(status: int, headers: dict[str, str]) -> None:
 def test_ends_cleanly_and_starts_again(checkout, port, number):
     with start_demo(checkout, port) as demo:
         demo.wait_until_it_serves()
-        first = demo.requests[0][1]
-        assert paste(first)[0][0] == 200
+        request, first = demo.requests[1][1], demo.variables
+        assert paste(*first, request)[0][0] == 200
         demo.stop(number)
         assert not is_listening(port)
         assert "Traceback" not in demo.output
+        keys = count_keys(checkout, port)
 
     with start_demo(checkout, port) as demo:
         demo.wait_until_it_serves()
-        assert paste(first)[0][0] == 401
-        assert paste(demo.requests[0][1])[0][0] == 200
-        assert count_keys(checkout) == 4
+        assert paste(*first, request)[0][0] == 401
+        assert paste(*demo.variables, request)[0][0] == 200
+        assert count_keys(checkout, port) == keys
 
 
 def test_ends_with_make_alone(checkout, port):
@@ -117,12 +149,23 @@ def test_busy_port_is_one_sentence_and_no_key(checkout, port):
         # Leave one connection open and one closing, as a browser does.
         with socket.create_connection(("127.0.0.1", port)):
             demo.stop()
-    keys = count_keys(checkout)
+    keys = count_keys(checkout, port)
     with socket.create_server(("127.0.0.1", port)), start_demo(checkout, port) as demo:
         assert demo.process.wait(60) != 0
         sentence = f"Port {port} cannot be used: address already in use. Choose another: make demo PORT={port + 1}"
         assert [line for line in demo.output.splitlines() if not line.startswith("make: ***")] == [sentence]
-    assert count_keys(checkout) == keys
+    assert count_keys(checkout, port) == keys
+
+
+def test_two_demos_at_once(checkout, port):
+    """The second one leaves the keys of the first alone."""
+    with start_demo(checkout, port) as demo:
+        demo.wait_until_it_serves()
+        request, first = demo.requests[1][1], demo.variables
+        with start_demo(checkout, get_free_port()) as other:
+            other.wait_until_it_serves()
+            assert paste(*other.variables, request)[0][0] == 200
+            assert paste(*first, request)[0][0] == 200
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "http", "-1", "8000 "])

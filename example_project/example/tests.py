@@ -4,21 +4,29 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from io import StringIO
+from unittest.mock import patch
 
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.core import mail
 from django.core.management import CommandError, call_command
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection, connections
+from django.db.models import Sum
+from django.db.models.functions import TruncDay
 from django.test import Client, RequestFactory, SimpleTestCase, TestCase, override_settings
+from django.utils import timezone
 
 from billing.models import Invoice
-from closient_auth.models import ApiKey, Membership, Organization
+from closient_auth.keys import hash_api_key
+from closient_auth.models import ApiKey, ApiKeyUsage, AuditEntry, Invitation, Membership, Organization
 from example.demo_data import PEOPLE
-from example.demo_keys import get_requests, make_keys
+from example.demo_history import at
+from example.demo_keys import REQUESTS, make_keys
 from example.environment import get_cache, get_database
+from example.management.commands import serve_demo
 from example.views import server_error
 from products.models import Offer, Product
 
@@ -31,12 +39,16 @@ def load_demo(**options: object) -> None:
 
 class LoadDemoTests(TestCase):
     def test_twice(self) -> None:
-        models = (get_user_model(), Organization, Membership, Product, Offer, Invoice)
-        counts = []
-        for _ in range(2):
-            load_demo(password="demo")
-            counts.append([model.objects.count() for model in models])
-        self.assertEqual(counts, [[8, 2, 8, 9, 11, 6]] * 2)
+        models = (get_user_model(), Organization, Membership, Product, Offer, Invoice, ApiKey, Invitation)
+        counts, others = [], []
+        # At the same moment, because requests are added for each hour that passes.
+        with at(0):
+            for _ in range(2):
+                load_demo(password="demo")
+                counts.append([model.objects.count() for model in models])
+                others.append([model.objects.count() for model in (ApiKeyUsage, AuditEntry)])
+        self.assertEqual(counts, [[8, 2, 8, 9, 11, 6, 14, 1]] * 2)
+        self.assertEqual(others[0], others[1])
 
     def test_every_role_in_each_organization(self) -> None:
         load_demo(password="demo")
@@ -77,24 +89,105 @@ class LoadDemoTests(TestCase):
         self.assertTrue(Client().login(username="eli", password="demo"))
 
 
+class HistoryTests(TestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        load_demo(password="demo")
+        cls.alpine = Organization.objects.get(slug="alpine-outdoor")
+
+    def get_key(self, name: str) -> ApiKey:
+        return self.alpine.api_keys.filter(name=name).latest("created_at")
+
+    def test_keys_in_every_state(self) -> None:
+        sync = self.get_key("ERP sync")
+        self.assertEqual((sync.state, sync.rotated_from.state), ("active", "active"))
+        self.assertEqual((sync.rotated_from.expires_at - timezone.now()).days, 1)
+        self.assertEqual((self.get_key("Warehouse scanners").expires_at - timezone.now()).days, 6)
+        self.assertIsNone(self.get_key("Price feed").last_used)
+        self.assertEqual(self.get_key("Old web shop").state, "revoked")
+        self.assertEqual(self.get_key("Shop window").allowed_origins, ["https://alpine-outdoor.example"])
+        self.assertLess(self.get_key("Web shop").last_used, timezone.now())
+        self.assertEqual([invitation.state for invitation in self.alpine.invitations.all()], ["pending"])
+
+    def test_people_made_it(self) -> None:
+        entries = AuditEntry.objects.all()
+        self.assertEqual(set(entries.values_list("actor", flat=True)), {"ada", "eli", "max", "mia", "oli"})
+        changed = entries.filter(event="member_changed").values_list("actor", "new_values__role").order_by("created_at")
+        self.assertEqual(list(changed), [("ada", "editor"), ("ada", "billing")])
+        self.assertGreater(timezone.now() - entries.earliest("created_at").created_at, timedelta(300))
+
+    def test_thirty_days_of_requests(self) -> None:
+        rows = ApiKeyUsage.objects.filter(family=self.get_key("Web shop").family)
+        days = rows.annotate(day=TruncDay("hour")).values("day").annotate(sum=Sum("requests"), refused=Sum("refused"))
+        self.assertIn(days.count(), (30, 31))
+        self.assertEqual([row["day"].date() for row in days if row["refused"]], [timezone.now().date() - timedelta(9)])
+        whole = [row for row in days.order_by("day") if not row["refused"]][1:-1]
+        busy, quiet = (
+            [row["sum"] for row in whole if (row["day"].weekday() < 5) == is_week] for is_week in (True, False)
+        )
+        self.assertGreater(min(busy), max(quiet))
+        self.assertFalse(rows.filter(hour__gt=timezone.now()).exists())
+        self.assertFalse(ApiKeyUsage.objects.filter(family=self.get_key("Price feed").family).exists())
+        last = ApiKeyUsage.objects.filter(family=self.get_key("Old web shop").family).latest("hour").hour
+        self.assertGreaterEqual(timezone.now() - last, timedelta(12))
+
+    def test_a_later_start_adds_what_is_missing(self) -> None:
+        rows = ApiKeyUsage.objects.all()
+        end = timezone.now().replace(minute=0, second=0, microsecond=0)
+        before = set(rows.values_list("family", "hour", "requests", "refused"))
+        deleted, _ = rows.filter(family=self.get_key("ERP sync").family, hour__gte=end - timedelta(hours=3)).delete()
+        self.assertGreaterEqual(deleted, 2)
+
+        load_demo(password="demo")
+
+        self.assertLessEqual(before, set(rows.values_list("family", "hour", "requests", "refused")))
+
+
 class DemoKeysTests(TestCase):
     def test_new_keys_revoke_the_last_ones(self) -> None:
         load_demo(password="demo")
-        other, _ = ApiKey.objects.create_key(
-            prefix="csb", organization=Organization.objects.first(), name="Not for demos"
-        )
-        make_keys()
+        loaded = set(ApiKey.objects.active())
+        first = make_keys()
+        renamed = ApiKey.objects.get(hashed_key=hash_api_key(first.slow))
+        renamed.change(name="Renamed")
         before = set(ApiKey.objects.active())
 
-        make_keys()
+        second = make_keys()
 
         after = set(ApiKey.objects.active())
-        self.assertEqual((len(before), len(after), before & after), (5, 5, {other}))
+        new = set(ApiKey.objects.filter(hashed_key__in=map(hash_api_key, vars(second).values())))
+        self.assertEqual((len(new), after - before, after & before), (4, new, loaded & before))
+        self.assertEqual(len(before - after), 4)
+        self.assertNotIn(renamed, after)
+
+    def test_new_keys_continue_the_history_and_forget_the_restrictions(self) -> None:
+        load_demo(password="demo")
+        loaded = ApiKey.objects.get(name="Web shop")
+        loaded.change(rate_limit_per_minute=1, permissions=["organization.view_organization"])
+
+        api_key = ApiKey.objects.get(hashed_key=hash_api_key(make_keys().business))
+
+        self.assertEqual((api_key.family, api_key.rotated_from), (loaded.family, loaded))
+        self.assertEqual((api_key.rate_limit_per_minute, api_key.permissions), (0, None))
+        self.assertEqual(api_key.created_by.username, "ada")
 
     def test_requests_show_each_status(self) -> None:
+        self.assertEqual([request.status for request in REQUESTS], [200, 200, 201, 200, 401, 403, 404, 429])
+
+    def test_output_fits_a_terminal(self) -> None:
         load_demo(password="demo")
-        requests = get_requests("http://127.0.0.1:8000", make_keys())
-        self.assertEqual([request.status for request in requests], [200, 200, 201, 200, 401, 403, 404, 429])
+        command = serve_demo.Command(stdout=(output := StringIO()), no_color=True)
+        command.addr = "127.0.0.1"
+
+        with patch.object(connections, "close_all"):
+            command.on_bind(8000)
+
+        lines = output.getvalue().splitlines()
+        self.assertLessEqual(len(lines), 40)
+        self.assertLessEqual(max(map(len, lines)), 100)
+        self.assertEqual(lines[-1], "Serving on http://127.0.0.1:8000/. Press Ctrl-C to stop.")
+        self.assertIn("  Dashboard  http://127.0.0.1:8000/settings/", output.getvalue())
+        self.assertIn("ada (Owner), mia (Manager), bea (Billing), eli (Editor)", output.getvalue())
 
 
 class SiteTests(TestCase):
@@ -225,7 +318,7 @@ class BrowserOrganizationTests(TestCase):
         self.assertEqual(page.data["count"], 5)
 
     def test_what_is_no_name(self) -> None:
-        for query in ("organization=", "organization=%00", "organization=a&organization=b", "organization=caf%C3%A9"):
+        for query in ("organization=", "organization=%00", "organization=a&organization=b", "organization=%C3%A9"):
             with self.subTest(query):
                 self.assertEqual(self.client.get(f"{PRODUCTS}?{query}").status_code, 400)
 

@@ -42,7 +42,12 @@ class Demo:
         return self.log.read_text()
 
     @property
+    def variables(self) -> list[str]:
+        return re.findall(r"^  (export .+)$", self.output, re.M)
+
+    @property
     def requests(self) -> list[tuple[int, str]]:
+        """The expected status and the line of each request. The lines need the ``variables``."""
         return [(int(status), line) for status, line in re.findall(r"^  (\d{3})  .+\n +(.+)$", self.output, re.M)]
 
     def wait_until_it_serves(self) -> None:
@@ -61,7 +66,7 @@ class Demo:
 @contextmanager
 def start_demo(checkout: Path, port: int) -> Iterator[Demo]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ALIEN)}
-    log = checkout / "demo.log"
+    log = checkout / f"demo-{port}.log"
     with log.open("wb") as file:
         command = ["make", "demo", f"PORT={port}"]
         process = subprocess.Popen(

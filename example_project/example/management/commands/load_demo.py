@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -8,54 +8,67 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
 from billing.models import Invoice
+from closient_auth.actors import acting
 from closient_auth.models import Membership, Organization
 from example.demo_data import ADMIN, ORGANIZATIONS, PASSWORD, PEOPLE, DemoOrganization
+from example.demo_history import at, load_history
 from products.models import Offer, Product
+
+# The organizations were created so many days ago.
+FOUNDED = 400
 
 
 class Command(BaseCommand):
     help = (
-        "Load two organizations with members of every role, products, offers and invoices, and the superuser 'admin'. "
-        "Running it again adds missing rows and restores the members' roles."
+        "Load two organizations with members of every role, products, offers, invoices and a month of API keys and "
+        "requests, and the superuser 'admin'. Running it again adds missing rows and restores the members' roles."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--password", help=f"Password of all new users (default with DEBUG on: {PASSWORD!r}).")
 
-    @transaction.atomic
     def handle(self, *args: Any, password: str | None = None, **options: Any) -> None:
         if password is None and not settings.DEBUG:
             raise CommandError("Set --password: DEBUG is off, and the default password is public.")
-        self.load_people(make_password(password or PASSWORD))
-        for demo in ORGANIZATIONS:
-            organization = self.load_organization(demo)
-            self.load_products(demo, organization)
-            self.load_invoices(demo, organization)
-            self.report(organization)
+        with transaction.atomic():
+            self.load_people(password or PASSWORD)
+            for demo in ORGANIZATIONS:
+                organization = self.load_organization(demo)
+                self.load_products(demo, organization)
+                self.load_invoices(demo, organization)
+                self.report(organization)
+        load_history()
 
     def load_people(self, password: str) -> None:
+        User = get_user_model()
+        known = User.objects.in_bulk([*PEOPLE, ADMIN], field_name="username")
+        if len(known) > len(PEOPLE):
+            return
         # Hashing is slow, so it is done once. A new hash for an existing user would end the user's sessions.
-        users = get_user_model().objects
+        same = {"password": make_password(password), "date_joined": timezone.now() - timedelta(FOUNDED)}
         for username, name in PEOPLE.items():
             first_name, last_name = name.split()
             person = {"first_name": first_name, "last_name": last_name, "email": f"{username}@demo.example"}
-            users.get_or_create(username=username, defaults={"password": password, **person})
+            User.objects.get_or_create(username=username, defaults={**same, **person})
         admin = {"is_staff": True, "is_superuser": True, "email": f"{ADMIN}@demo.example"}
-        users.get_or_create(username=ADMIN, defaults={"password": password, **admin})
+        User.objects.get_or_create(username=ADMIN, defaults={**same, **admin})
 
     def load_organization(self, demo: DemoOrganization) -> Organization:
         users = get_user_model().objects.in_bulk([username for username, _ in demo.members], field_name="username")
+        owner = users[demo.members[0][0]]
         organization = Organization.objects.filter(slug=demo.slug).first()
-        if organization is None:
-            owner = users[demo.members[0][0]]
-            organization = Organization.objects.create_organization(name=demo.name, slug=demo.slug, owner=owner)
-        # The Owner is restored first, because an organization must keep an Owner when another one is changed.
-        for username, role in demo.members:
-            Membership.objects.update_or_create(
-                organization=organization, user=users[username], defaults={"role": role}
+        with acting(owner), at(0 if organization else FOUNDED):
+            organization = organization or Organization.objects.create_organization(
+                name=demo.name, slug=demo.slug, owner=owner
             )
+            # The Owner is restored first, because an organization must keep an Owner when another one is changed.
+            for username, role in demo.members:
+                Membership.objects.update_or_create(
+                    organization=organization, user=users[username], defaults={"role": role}
+                )
         return organization
 
     def load_products(self, demo: DemoOrganization, organization: Organization) -> None:
