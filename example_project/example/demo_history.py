@@ -52,11 +52,11 @@ class DemoKey:
 # The next start of the demo revokes and replaces the keys with this description.
 PRINTED = "Printed by the demo. Its next start revokes this key."
 SERVER = DemoKey(
-    "Web shop", KeyType.BUSINESS, ALPINE_OUTDOOR.slug, "ada", 64, PRINTED, 620, VISITORS, 0.7, last_used=0.0004
+    "Web shop", KeyType.BUSINESS, ALPINE_OUTDOOR.slug, "ada", 64, PRINTED, 620, VISITORS, 0.7, last_used=0.0002
 )
 SCRIPT = DemoKey("Script of Ada", KeyType.USER, "", "ada", 41, PRINTED, 45, last_used=0.05)
 WIDGET = DemoKey(
-    "Product widget", KeyType.PUBLISHABLE, HARBOR_COFFEE.slug, "oli", 58, PRINTED, 310, VISITORS, 1.2, last_used=0.0007
+    "Product widget", KeyType.PUBLISHABLE, HARBOR_COFFEE.slug, "oli", 58, PRINTED, 310, VISITORS, 1.2, last_used=0.002
 )
 SLOW = DemoKey(
     "Three a minute", KeyType.BUSINESS, ALPINE_OUTDOOR.slug, "ada", 20, PRINTED, 3,
@@ -74,7 +74,7 @@ KEYS = (
     DemoKey("Old web shop", KeyType.BUSINESS, ALPINE_OUTDOOR.slug, "ada", 320, "", 240, VISITORS, 0.7, 12.2, revoked=12),
     DemoKey(
         "Shop window", KeyType.PUBLISHABLE, ALPINE_OUTDOOR.slug, "mia", 35, "Product cards on the home page",
-        260, VISITORS, 1, 0.0006, options={"allowed_origins": ["https://alpine-outdoor.example"]},
+        260, VISITORS, 1, 0.0015, options={"allowed_origins": ["https://alpine-outdoor.example"]},
     ),
     DemoKey("Notebook", KeyType.USER, "", "eli", 27, "", 12, last_used=0.8),
     DemoKey("Till", KeyType.BUSINESS, HARBOR_COFFEE.slug, "oli", 150, "Roastery and harbour", 75, weekend=0.9, last_used=0.01),
@@ -119,7 +119,7 @@ def change_keys(alpine: Organization, people: dict[str, Any]) -> None:
         # Six days and some hours are left.
         scanners.change(expires_at=timezone.now() + timedelta(8.4), by=people["mia"])
     with at(1):
-        successor, _ = sync.rotate(grace=timedelta(3), by=people["ada"])
+        successor, _ = sync.rotate(grace=timedelta(3.4), by=people["ada"])
     ApiKey.objects.filter(pk=successor.pk).update(last_used=timezone.now() - timedelta(minutes=9))
 
 

@@ -101,7 +101,7 @@ class HistoryTests(TestCase):
     def test_keys_in_every_state(self) -> None:
         sync = self.get_key("ERP sync")
         self.assertEqual((sync.state, sync.rotated_from.state), ("active", "active"))
-        self.assertEqual((sync.rotated_from.expires_at - timezone.now()).days, 1)
+        self.assertEqual((sync.rotated_from.expires_at - timezone.now()).days, 2)
         self.assertEqual((self.get_key("Warehouse scanners").expires_at - timezone.now()).days, 6)
         self.assertIsNone(self.get_key("Price feed").last_used)
         self.assertEqual(self.get_key("Old web shop").state, "revoked")

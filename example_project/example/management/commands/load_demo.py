@@ -60,15 +60,17 @@ class Command(BaseCommand):
         users = get_user_model().objects.in_bulk([username for username, _ in demo.members], field_name="username")
         owner = users[demo.members[0][0]]
         organization = Organization.objects.filter(slug=demo.slug).first()
-        with acting(owner), at(0 if organization else FOUNDED):
-            organization = organization or Organization.objects.create_organization(
-                name=demo.name, slug=demo.slug, owner=owner
-            )
+        days = 0 if organization else FOUNDED
+        with acting(owner):
+            if organization is None:
+                with at(days):
+                    organization = Organization.objects.create_organization(name=demo.name, slug=demo.slug, owner=owner)
             # The Owner is restored first, because an organization must keep an Owner when another one is changed.
-            for username, role in demo.members:
-                Membership.objects.update_or_create(
-                    organization=organization, user=users[username], defaults={"role": role}
-                )
+            for number, (username, role) in enumerate(demo.members):
+                with at(days * (1 - number / 10)):
+                    Membership.objects.update_or_create(
+                        organization=organization, user=users[username], defaults={"role": role}
+                    )
         return organization
 
     def load_products(self, demo: DemoOrganization, organization: Organization) -> None:
