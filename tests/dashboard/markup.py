@@ -140,18 +140,11 @@ class Markup(HTMLParser):
 
 
 def fill(form: Form, texts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a person would send with this form: ``texts`` by the name of a field, and boxes checked.
-
-    A field without a text keeps its value. An empty choice becomes the first one.
-    """
+    """Return what a person would send with this form, by its first button. ``texts`` are what the person enters."""
     data: dict[str, Any] = {name: values for name, values in form.fields.items() if name != "csrfmiddlewaretoken"}
     for name, (kind, choices) in form.controls.items():
-        chosen = [value for value in data.get(name, []) if value]
-        if name in texts:
-            data[name] = texts[name]
-        elif kind in ("radio", "select") and not chosen:
-            data[name] = next((value for value in choices if value), "")
-    for name, value in form.buttons[:1]:
-        if name:
-            data[name] = value
-    return data
+        # People have to choose one of the radios.
+        if kind == "radio" and name not in data:
+            data[name] = choices[0]
+    data |= texts
+    return data | {name: value for name, value in form.buttons[:1] if name}

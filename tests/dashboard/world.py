@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 from django.apps import apps
-from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import resolve, reverse
 from django.utils import timezone
 
-from closient_auth.models import ApiKey, Invitation, Membership, Organization
+from closient_auth.models import ApiKey, Invitation, Organization
 from closient_auth.roles import Permission, Role
 from tests.dashboard.markup import Form, Markup, fill
 from tests.dashboard.routes import ACTIONS, NAMESPACE, PAGES, ROUTES
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation, make_key
 
-User = get_user_model()
+
+def get_verified_addresses(user: Any) -> list[str]:
+    """The setting ``VERIFIED_ADDRESSES`` for the tests: people have verified the address of their account."""
+    return [user.email]
+
 
 SCRIPT = "<script>alert(1)</script>"
 IMAGE = '"><img src=x onerror=alert(1)>'
@@ -30,6 +33,7 @@ GERMAN = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamteng
 HOSTILE = (SCRIPT, IMAGE, LONG, RIGHT_TO_LEFT, GERMAN)
 
 PASSWORD = "open sesame"
+VERIFIED = {"VERIFIED_ADDRESSES": f"{__name__}.get_verified_addresses"}
 # Sessions; then API keys in the header of a request without a session, and of one with an Editor's session.
 SESSIONS = ("anonymous", "outsider", "editor", "billing", "manager", "owner", "root")
 KEYS = ("csb", "csu owner", "editor + csb")
@@ -46,9 +50,11 @@ class World:
         self.acme = OrganizationFactory.create(name=f"{GERMAN} {SCRIPT}", slug="acme")
         self.neighbour = OrganizationFactory.create(name="Umbra Foods", slug="umbra")
         self.people = {role: self._make_member(role) for role in Role.values}
-        self.people["outsider"] = self.stranger = self._make_user("outsider")
         self.people["root"] = self._make_user("root", is_superuser=True)
-        MembershipFactory.create(organization=self.neighbour, user=self.stranger, role=Role.OWNER)
+        self.people["stranger"] = self._make_user("stranger")
+        MembershipFactory.create(organization=self.neighbour, user=self.people["stranger"], role=Role.OWNER)
+        self.people["outsider"] = self._make_user("outsider")
+        MembershipFactory.create(organization__name="Elsewhere", user=self.people["outsider"], role=Role.OWNER)
         owner = self.people["owner"]
         # The switcher shows these names.
         for name in (LONG, IMAGE, RIGHT_TO_LEFT):
@@ -60,29 +66,32 @@ class World:
         self.invitations = self._make_invitations(owner)
         self._make_more_members()
         self._make_usage()
-        self.ids: dict[Any, dict[str, Any]] = {
-            self.acme: {
-                "key": self.keys["active"].pk,
-                "user": self.own_keys["editor"].pk,
-                "member": Membership.objects.get(organization=self.acme, user=self.people["editor"]).pk,
-                "invitation": self.invitations["pending"].pk,
-            },
-            self.neighbour: {
-                "key": make_key(organization=self.neighbour, name="Neighbour's key")[0].pk,
-                "user": self.own_keys["outsider"].pk,
-                "member": MembershipFactory.create(organization=self.neighbour).pk,
-                "invitation": make_invitation(self.neighbour, "n@example.org", by=self.stranger)[0].pk,
-            },
+        self.ids = {
+            organization: {
+                "key": key.pk,
+                "user": make_key("csu", user=(member := MembershipFactory.create(organization=organization)).user)[
+                    0
+                ].pk,
+                "member": member.pk,
+                "invitation": invitation.pk,
+            }
+            for organization, key, invitation in (
+                (self.acme, self.keys["active"], self.invitations["pending"]),
+                (
+                    self.neighbour,
+                    make_key(organization=self.neighbour, name="Neighbour's key")[0],
+                    make_invitation(self.neighbour, "n@example.org", by=self.people["stranger"])[0],
+                ),
+            )
         }
+        # Another Owner, so that the first one may leave.
+        MembershipFactory.create(organization=self.acme, role=Role.OWNER, user__username="second")
         self.raw_keys = {"csb": make_key(organization=self.acme)[1], "csu owner": make_key("csu", user=owner)[1]}
-        # An invitation for everybody who is no member of the organization.
-        self.tokens = {
-            person: make_invitation(self.neighbour, user.email, by=self.stranger)[1]
+        # An invitation of the neighbour for everybody, and its token.
+        self.own_invitations = {
+            person: make_invitation(self.neighbour, user.email, by=self.people["stranger"])
             for person, user in self.people.items()
-            if person != "outsider"
         }
-        self.tokens["outsider"] = make_invitation(self.acme, self.stranger.email, by=owner)[1]
-        self.tokens["anonymous"] = self.tokens["editor"]
 
     def _make_user(self, name: str, **fields: Any) -> Any:
         user = UserFactory.create(username=name, **fields)
@@ -179,16 +188,19 @@ class World:
     def get_kwargs(
         self, name: str, person: str = "owner", organization: Organization | None = None, pk: Any = None
     ) -> dict[str, Any]:
-        """Return the arguments of an address: rows of Acme or of ``organization``, and the person's own key and token."""
+        """Return the arguments of an address: rows of Acme or of ``organization``, and the person's own rows.
+
+        Another organization's address has the rows of the stranger for the person's own.
+        """
         of = organization or self.acme
         session = person.partition(" + ")[0]
-        owner_of_key = session if session in self.people else "owner"
-        if organization == self.neighbour:
-            owner_of_key = "outsider"
-        ids: dict[str, Any] = {"organization": of.slug, "token": self.tokens.get(session, self.tokens["editor"])}
+        session = "stranger" if of == self.neighbour else session if session in self.people else "owner"
+        invitation, token = self.own_invitations[session]
+        ids: dict[str, Any] = {"organization": of.slug, "token": token}
         if "pk" in ROUTES[name].arguments:
-            first = name.partition("-")[0]
-            ids["pk"] = pk or (self.own_keys[owner_of_key].pk if first == "own" else self.ids[of][first])
+            first, _, rest = name.partition("-")
+            own = {"key": self.own_keys[session].pk, "invitation": invitation.pk}
+            ids["pk"] = pk or (own[rest.partition("-")[0]] if first == "own" else self.ids[of][first])
         return {argument: ids[argument] for argument in ROUTES[name].arguments}
 
     def get_address(self, name: str, *args: Any, **kwargs: Any) -> str:
@@ -198,8 +210,9 @@ class World:
     def reverse(self, name: str, kwargs: dict[str, Any]) -> str:
         return reverse(f"{NAMESPACE}:{name}", kwargs=kwargs)
 
-    def get_texts(self, name: str) -> dict[str, Any]:
+    def get_texts(self, name: str, organization: Organization | None = None) -> dict[str, Any]:
         """Return what a person writes into the form of an address."""
+        of = organization or self.acme
         return {
             "key-new": {"name": "New key"},
             "own-key-new": {"name": "New key"},
@@ -209,22 +222,25 @@ class World:
             "own-leaked": {"api_key": self.raw_keys["csu owner"]},
             "organization-new": {"name": "New"},
             "settings": {"name": "Renamed"},
-            "invitations": {"emails": "new@example.com", "email": "new@example.com", "role": "editor"},
+            "invitations": {"emails": "new@example.com", "role": "editor"},
+            "invitation-code": {"code": self.own_invitations["owner"][1]},
             "member-role": {"role": "billing"},
-            "delete": {"slug": self.acme.slug, "password": PASSWORD},
-            "transfer": {"password": PASSWORD},
+            "delete": {"name": of.slug, "password": PASSWORD},
+            "transfer": {"member": str(self.ids[of]["member"])},
         }.get(name, {})
 
-    @cached_property
-    def forms(self) -> dict[str, tuple[str, Form]]:
-        """The address and the form for each action, found on the pages as the Owner sees them."""
-        person = "owner"
+    def find_forms(
+        self, person: str = "owner", organization: Organization | None = None
+    ) -> dict[str, tuple[str, Form]]:
+        """Return the address and the form for each action, found on the pages that the person can open."""
         client = self.get_client(person)
+        # The pages about an invitation find its token in the session.
+        client.get(self.get_address("join", person))
         found: dict[str, tuple[str, Form]] = {}
         for page in PAGES:
-            address = self.get_address(page, person)
+            address = self.get_address(page, person, organization)
             response = client.get(address)
-            if response.status_code != 200 or "html" not in response["Content-Type"]:
+            if response.status_code != HTTPStatus.OK or "html" not in response["Content-Type"]:
                 continue
             for form in Markup(response.text).forms:
                 if form.method == "post":
@@ -232,9 +248,9 @@ class World:
                     found.setdefault(resolve(urlsplit(action).path).url_name or "", (action, form))
         return {name: found[name] for name in ACTIONS if name in found}
 
-    def fill(self, name: str, form: Form) -> dict[str, Any]:
+    def fill(self, name: str, form: Form, organization: Organization | None = None) -> dict[str, Any]:
         """Return the data of a form as a person fills it in."""
-        return fill(form, self.get_texts(name))
+        return fill(form, self.get_texts(name, organization))
 
     def list_variants(self) -> list[str]:
         """Return addresses of pages in other states: rows in each state, filters, the last page, and an empty one."""
