@@ -39,6 +39,7 @@ SENTENCES: Mapping[str, Any] = {
     Event.INVITATION_RESENT: gettext_lazy("{actor} sent the invitation of {target} again"),
     Event.INVITATION_WITHDRAWN: gettext_lazy("{actor} withdrew the invitation of {target}"),
     Event.INVITATION_ACCEPTED: gettext_lazy("{actor} accepted the invitation of {target}"),
+    Event.INVITATION_DECLINED: gettext_lazy("{actor} declined the invitation of {target}"),
     Event.API_KEY_CREATED: gettext_lazy("{actor} created the key {target}"),
     Event.API_KEY_CHANGED: gettext_lazy("{actor} changed the key {target}"),
     Event.API_KEY_ROTATED: gettext_lazy("{actor} rotated a key; the new one is {target}"),
