@@ -61,6 +61,14 @@ class MembershipFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 
     actor: Actor
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        member = form.instance
+        for name, field in form.fields.items():
+            # The heads of the columns are no labels for a screen reader.
+            label = capfirst(str(field.label or name))
+            field.widget.attrs["aria-label"] = label if member._state.adding else f"{label}: {member.user}"
+
     def clean(self) -> None:
         super().clean()
         if any(self.errors):

@@ -220,6 +220,16 @@ def test_members_are_shown_with_their_names_and_addresses(root, page, organizati
     assert content.count("<p>-</p>") == 3
 
 
+def test_fields_of_members_have_labels(root, page, organization):
+    join(organization, "owner", username="ada")
+
+    content = root.get(page("organization_change", organization.pk)).content.decode()
+
+    for name, label in (("0-role", "Role: ada"), ("0-DELETE", "Delete: ada"), ("__prefix__-user", "User")):
+        (tag,) = re.findall(rf'<(?:input|select)[^>]* name="memberships-{name}"[^>]*>', content)
+        assert f'aria-label="{label}"' in tag
+
+
 def test_users_without_names_and_addresses(root, page, organization, monkeypatch):
     join(organization, "owner", username="ada", first_name="Ada", email="ada@example.org")
     monkeypatch.delattr(AbstractUser, "get_full_name")
