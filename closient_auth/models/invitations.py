@@ -437,10 +437,10 @@ def end_invitations(instance: Membership, created: bool, using: str, raw: bool =
     addresses = get_addresses(instance.user)
     # With the organization, which a lagging replica may lack.
     pending = Invitation.objects.using(using).in_state(InvitationState.PENDING).select_related("organization")
-    for invitation in pending.filter(organization=instance.organization_id, email__in=addresses).order_by("pk"):
-        # The database may compare with another collation.
-        if invitation.email in addresses:
-            invitation.withdraw()
+    rows = pending.filter(organization=instance.organization_id, email__in=addresses).order_by("pk")
+    # The database may compare with another collation, so compare again.
+    for invitation in [row for row in rows if row.email in addresses]:
+        invitation.withdraw()
 
 
 def get_url(token: str, origin: str) -> str:

@@ -7,7 +7,6 @@ mails to a stranger.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import connections, models, router, transaction
@@ -54,11 +53,14 @@ class MailedAddressManager(models.Manager["MailedAddress"]):
     def _lock(self, hashed_address: str, using: str) -> MailedAddress:
         # One statement inserts and locks the row. After a failed INSERT, InnoDB would leave two senders with a shared lock
         # each, and both would wait for the other's.
-        kwargs: dict[str, Any] = {"update_conflicts": True, "update_fields": ["locked"]}
-        if connections[using].features.supports_update_conflicts_with_target:
-            kwargs["unique_fields"] = ["hashed_address"]
         row = self.model(hashed_address=hashed_address, last_sent_at=timezone.now())
-        self.using(using).bulk_create([row], **kwargs)
+        names_columns = connections[using].features.supports_update_conflicts_with_target
+        self.using(using).bulk_create(
+            [row],
+            update_conflicts=True,
+            update_fields=["locked"],
+            unique_fields=["hashed_address"] if names_columns else None,
+        )
         # A plain read on InnoDB (REPEATABLE READ) would see the old snapshot of the transaction.
         return self.using(using).select_for_update().get(pk=hashed_address)
 

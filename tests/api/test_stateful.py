@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -89,10 +90,13 @@ class Management(RuleBasedStateMachine):
             self.create_key(slug, members["owner"], "csb")
             self.rotate_key((slug, slug), members["owner"], 3600)
             self.invite(slug, members["manager"], "fay", "editor")
-            # Random calls rarely accept an invitation of a former Manager.
+            # Random calls rarely invite somebody twice, accept an invitation of a former Manager, or withdraw a used one.
+            self.invite(slug, members["owner"], "fay", "editor")
             self.change_role(slug, members["owner"], members["manager"], "editor")
             self.accept(slug, self.tenants[slug].offers[0], "fay")
             self.change_role(slug, members["owner"], members["manager"], "manager")
+            self.accept(slug, self.tenants[slug].offers[0], "fay")
+            self.withdraw((slug, slug), members["owner"])
 
     # Hypothesis disables some rules in each run, so that sequences of several would be rare. One rule avoids that.
     @rule(data=st.data(), name=st.sampled_from(RULES))
@@ -164,8 +168,8 @@ class Management(RuleBasedStateMachine):
         if self.ask("resend", who, slug, "post", path, expected):
             offer.inviter, offer.token = who, read_token()
 
-    def withdraw(self):
-        slug, tenant, who, offer = self.choose_thing("offers")
+    def withdraw(self, place=None, who=None):
+        slug, tenant, who, offer = self.choose_thing("offers", place, who)
         expected, path = tenant.withdraw(who, offer), f"invitations/{offer.id}"
         if self.ask("withdraw", who, slug, "delete", path, expected) is not None:
             offer.state = "withdrawn"
@@ -181,8 +185,10 @@ class Management(RuleBasedStateMachine):
             expected, body = tenant.accept(who, offer), {"token": offer.token}
             joined = self.send("accept", self.clients[who], "post", "/invitations/accept", expected, body)
         if joined:
-            assert (joined["organization"]["slug"], joined["role"]) == (slug, offer.role)
-            tenant.roles[who], offer.state = offer.role, "accepted"
+            # A member who accepts again keeps the role.
+            role = tenant.roles.setdefault(who, offer.role)
+            assert (joined["organization"]["slug"], joined["role"]) == (slug, role)
+            offer.state = "accepted"
 
     def choose_actor(self, slug):
         """Return the acting user, more often one with permission."""
@@ -259,7 +265,10 @@ def read_token():
 @pytest.mark.slow
 @pytest.mark.unmeasured
 @pytest.mark.django_db
-def test_random_management():
+def test_random_management(monkeypatch):
+    # The limits of mails have tests of their own.
+    monkeypatch.setattr("closient_auth.models.mailed_addresses.MAX_MAILS", 1000)
+    monkeypatch.setattr("closient_auth.models.invitations.RESEND_INTERVAL", timedelta(0))
     # The calls and their order are the same everywhere, so the servers repeat only a part of them.
     is_sqlite = connection.vendor == "sqlite"
     # Add ``Phase.shrink`` to find the shortest failing sequence. It takes minutes.
@@ -275,4 +284,5 @@ def test_random_management():
     )
 
     expected = {(name, answer) for name, *answers in map(str.split, ANSWERS.strip().splitlines()) for answer in answers}
-    assert not is_sqlite or not expected - set(+Management.met)
+    lacking = expected - set(+Management.met)
+    assert not is_sqlite or not lacking, lacking

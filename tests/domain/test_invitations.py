@@ -567,6 +567,16 @@ def test_own_invitations(invite, grace, clock):
     assert Invitation.objects.for_user(UserFactory.create(email=ADDRESS, is_active=False)) == []
 
 
+def test_address_that_the_database_takes_for_another(invite, grace, join):
+    """MariaDB compares a letter as equal to its full-width form."""
+    invitation, _ = invite("grace@ｅxample.com")
+
+    assert Invitation.objects.for_user(grace) == []
+    join("editor", user=grace)
+    invitation.refresh_from_db()
+    assert invitation.state == "pending"
+
+
 def test_own_invitations_with_verified_addresses(invite, grace, verified):
     """A project that can name the verified addresses shows nothing to people who only claim an address."""
     invite()

@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.mail import EmailMessage
 from django.db import OperationalError, transaction
+from django.template import TemplateSyntaxError
 
 from closient_auth.models import ApiKey, ExpiryReminder, Membership
 from closient_auth.models.people import may_hide_users
@@ -281,6 +282,17 @@ def test_one_refused_mail(organization, join, maker, refuse_mails, caplog):
     assert {reminder.user.username for reminder in ExpiryReminder.objects.all()} == {"maker", "manager"}
     refuse_mails(ConnectionRefusedError())
     assert send() == ["owner"]
+
+
+def test_template_that_fails(api_key, monkeypatch, caplog):
+    def fail(*args, **kwargs):
+        raise TemplateSyntaxError("for maker@example.com")
+
+    monkeypatch.setattr("closient_auth.models.mails.render_to_string", fail)
+
+    assert ExpiryReminder.objects.send_due() == Sent(sent=0, failed=1)
+    assert caplog.messages == [f"reminder=not_sent id={api_key.pk} days=7 error=TemplateSyntaxError"]
+    assert not ExpiryReminder.objects.exists()
 
 
 def test_backend_that_fails_silently(api_key, monkeypatch, caplog):
