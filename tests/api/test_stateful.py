@@ -95,8 +95,8 @@ class Management(RuleBasedStateMachine):
             self.change_role(slug, members["owner"], members["manager"], "editor")
             self.accept(slug, self.tenants[slug].offers[0], "fay")
             self.change_role(slug, members["owner"], members["manager"], "manager")
-            self.accept(slug, self.tenants[slug].offers[0], "fay")
-            self.withdraw((slug, slug), members["owner"])
+        self.accept("south", self.tenants["south"].offers[0], "fay")
+        self.withdraw(("south", "south"), "dan")
 
     # Hypothesis disables some rules in each run, so that sequences of several would be rare. One rule avoids that.
     @rule(data=st.data(), name=st.sampled_from(RULES))
