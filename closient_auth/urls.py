@@ -16,6 +16,7 @@ from closient_auth.api.keys import OrganizationApiKeyViewSet, OrganizationUserKe
 from closient_auth.api.me import MeViewSet, OwnKeyViewSet
 from closient_auth.api.members import MembershipViewSet
 from closient_auth.api.organizations import OrganizationsViewSet, OrganizationViewSet
+from closient_auth.api.usage import KeyUsageViewSet, OrganizationUsageViewSet
 
 app_name = "closient_auth"
 
@@ -23,6 +24,7 @@ LIST: dict[str, Any] = {"get": "list", "post": "create"}
 READ_DELETE: dict[str, Any] = {"get": "retrieve", "delete": "destroy"}
 READ_CHANGE: dict[str, Any] = {"get": "retrieve", "patch": "partial_update"}
 PREVIEW: dict[str, Any] = {"get": "offboarding"}
+USAGE: dict[str, Any] = {"get": "usage"}
 ROTATE: dict[str, Any] = {"post": "rotate"}
 DETAIL: dict[str, Any] = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
 
@@ -45,6 +47,8 @@ organization_urlpatterns = [
     *_route("keys", OrganizationApiKeyViewSet, LIST, "organization-key-list"),
     *_route("keys/<str:id>", OrganizationApiKeyViewSet, DETAIL, "organization-key-detail"),
     *_route("keys/<str:id>/rotate", OrganizationApiKeyViewSet, ROTATE, "organization-key-rotate"),
+    *_route("keys/<str:id>/usage", KeyUsageViewSet, USAGE, "organization-key-usage"),
+    *_route("usage", OrganizationUsageViewSet, USAGE, "organization-usage"),
     *_route("user-keys", OrganizationUserKeyViewSet, {"get": "list"}, "member-key-list"),
     *_route("user-keys/<str:id>", OrganizationUserKeyViewSet, READ_CHANGE, "member-key-detail"),
     *_route("members", MembershipViewSet, {"get": "list"}, "member-list"),

@@ -1,7 +1,7 @@
 """Serializers of the management API. The models check the permissions."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -21,11 +21,15 @@ from closient_auth.models.mails import get_display_name
 from closient_auth.models.organizations import SLUG, SLUG_INVALID, SLUG_LENGTH
 from closient_auth.models.restrictions import MAX_ENTRIES
 from closient_auth.roles import KeyHolder, Role, get_key_types
+from closient_auth.usage.history import INTERVALS
 
 ORGANIZATION_KEYS = get_key_types(KeyHolder.ORGANIZATION)
 # An error names at most this many unknown fields and characters of a name, so a response is never larger than its request.
 MAX_FIELDS_IN_ERRORS = 10
 MAX_CHARACTERS_IN_ERRORS = 100
+# The longest range of a usage history by interval, and the first year that can be asked for.
+MAX_USAGE_DAYS = {"hour": 31, "day": 400}
+FIRST_YEAR = 1970
 
 
 class UtcDateTimeField(serializers.DateTimeField):
@@ -393,6 +397,59 @@ class AuditFilterSerializer(serializers.Serializer[Any]):
     target_id = serializers.UUIDField(required=False)
     since = UtcDateTimeField(source="created_at__gte", required=False)
     until = UtcDateTimeField(source="created_at__lt", required=False)
+
+
+class MomentField(UtcDateTimeField):
+    """Accept a time of the years that have usage, and return it with its time zone, whatever ``USE_TZ`` is."""
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if not timezone.is_naive(value) and not FIRST_YEAR <= value.year < datetime.max.year:
+            self.fail("overflow")
+        value = super().enforce_timezone(value)
+        return timezone.make_aware(value) if timezone.is_naive(value) else value
+
+
+class UsageQuerySerializer(serializers.Serializer[Any]):
+    interval = ChoiceField(choices=list(INTERVALS), default="day")
+
+    def get_fields(self) -> dict[str, Any]:
+        # ``from`` is a keyword of Python.
+        return {"from": MomentField(required=False), "to": MomentField(required=False), **super().get_fields()}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        interval = attrs["interval"]
+        end = attrs.get("to", datetime.now(UTC))
+        # The last 30 days end with the current interval.
+        start = attrs.get(
+            "from", end - timedelta(days=30) + timedelta(hours=INTERVALS[interval]) - timedelta.resolution
+        )
+        if start >= end:
+            raise serializers.ValidationError({"from": [_("This time should be before the end of the range.")]})
+        if end - start > timedelta(days=MAX_USAGE_DAYS[interval]):
+            message = _("Choose at most {days} days with the interval {interval}.")
+            values = {"days": MAX_USAGE_DAYS[interval], "interval": interval}
+            raise serializers.ValidationError({"from": [message.format(**values)]})
+        return {"start": start, "end": end, "interval": interval}
+
+
+class PointSerializer(Serializer):
+    start = UtcDateTimeField(read_only=True)
+    requests = serializers.IntegerField(read_only=True)
+    refused = serializers.IntegerField(read_only=True)
+
+
+class UsageSerializer(Serializer):
+    interval = ChoiceField(choices=list(INTERVALS), read_only=True)
+    requests = serializers.IntegerField(read_only=True, help_text=_("Requests within the limits."))
+    refused = serializers.IntegerField(read_only=True, help_text=_("Requests over a limit (429)."))
+    points = PointSerializer(many=True, read_only=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        return {
+            "from": UtcDateTimeField(read_only=True, source="start"),
+            "to": UtcDateTimeField(read_only=True, source="end"),
+            **super().get_fields(),
+        }
 
 
 class WindowSerializer(Serializer):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -38,22 +38,42 @@ def read_history(
     point with zeros. The number of queries does not depend on the number of families. While the database or the cache is
     unavailable, its part of the numbers is missing.
     """
-    length = INTERVALS[interval]
-    first, last = to_hour(start) // length, to_hour(end - timedelta.resolution) // length
+    numbers, length = _get_intervals(start, end, interval)
     totals: dict[UUID, dict[int, Count]] = {family: {} for family in families}
-    for family, hour, count in _read_hours(totals, first * length, (last + 1) * length):
-        points = totals[family]
-        total = points.get(hour // length, Count())
-        points[hour // length] = Count(total.requests + count.requests, total.refused + count.refused)
-    starts = [(number, datetime.fromtimestamp(number * length * HOUR, UTC)) for number in range(first, last + 1)]
-    return {
-        family: [Point(start, *points.get(number, Count())) for number, start in starts]
-        for family, points in totals.items()
-    }
+    for family, hour, count in _read_hours(totals, numbers, length):
+        _add(totals[family], hour // length, count)
+    return {family: _to_points(total, numbers, length) for family, total in totals.items()}
 
 
-def _read_hours(families: Collection[UUID], first: int, end: int) -> Iterator[tuple[UUID, int, Count]]:
+def read_total(families: Collection[UUID], start: datetime, end: datetime, *, interval: str = "day") -> list[Point]:
+    """Return the points of all families together. The arguments are those of ``read_history()``."""
+    numbers, length = _get_intervals(start, end, interval)
+    total: dict[int, Count] = {}
+    for _, hour, count in _read_hours(families, numbers, length):
+        _add(total, hour // length, count)
+    return _to_points(total, numbers, length)
+
+
+def _get_intervals(start: datetime, end: datetime, interval: str) -> tuple[range, int]:
+    """Return the numbers of the intervals since 1970, and their length in hours."""
+    length = INTERVALS[interval]
+    return range(to_hour(start) // length, to_hour(end - timedelta.resolution) // length + 1), length
+
+
+def _add(total: dict[int, Count], number: int, more: Count) -> None:
+    requests, refused = total.get(number, (0, 0))
+    total[number] = Count(requests + more.requests, refused + more.refused)
+
+
+def _to_points(total: Mapping[int, Count], numbers: range, length: int) -> list[Point]:
+    return [
+        Point(datetime.fromtimestamp(number * length * HOUR, UTC), *total.get(number, (0, 0))) for number in numbers
+    ]
+
+
+def _read_hours(families: Collection[UUID], numbers: range, length: int) -> Iterator[tuple[UUID, int, Count]]:
     """Yield the counts of the table, and those of the cache that are not in the table yet."""
+    first, end = numbers.start * length, numbers.stop * length
     rows = ApiKeyUsage.objects.filter(family__in=families, hour__gte=to_moment(first), hour__lt=to_moment(end))
     collected: dict[tuple[UUID, int], Count] = {}
     try:

@@ -35,6 +35,8 @@ GET    /organizations/{organization}/keys/{id}               401 404 403 403 200
 PATCH  /organizations/{organization}/keys/{id}               401 404 403 403 200 200 200 403 403 403 403 403 403 403
 DELETE /organizations/{organization}/keys/{id}               401 404 403 403 204 204 204 403 403 403 403 403 403 403
 POST   /organizations/{organization}/keys/{id}/rotate        401 404 403 403 201 201 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys/{id}/usage         401 404 403 403 200 200 200 200 403 403 200 200 404 403
+GET    /organizations/{organization}/usage                   401 404 403 403 200 200 200 200 403 403 200 200 404 403
 GET    /organizations/{organization}/user-keys               401 404 403 403 200 200 200 200 403 403 200 200 404 403
 GET    /organizations/{organization}/user-keys/{id}          401 404 403 403 200 200 200 200 403 403 200 200 404 403
 PATCH  /organizations/{organization}/user-keys/{id}          401 404 403 403 200 200 200 403 403 403 403 403 403 403
@@ -69,6 +71,8 @@ GET    /organizations/{organization}/keys/{id}               401 404 404 404 404
 PATCH  /organizations/{organization}/keys/{id}               401 404 404 404 404 404 200 403 403 403 403 403 403 403
 DELETE /organizations/{organization}/keys/{id}               401 404 404 404 404 404 204 403 403 403 403 403 403 403
 POST   /organizations/{organization}/keys/{id}/rotate        401 404 404 404 404 404 201 403 403 403 403 403 403 403
+GET    /organizations/{organization}/keys/{id}/usage         401 404 404 404 404 404 200 404 404 404 404 404 404 403
+GET    /organizations/{organization}/usage                   401 404 404 404 404 404 200 404 404 404 404 404 404 403
 GET    /organizations/{organization}/user-keys               401 404 404 404 404 404 200 404 404 404 404 404 404 403
 GET    /organizations/{organization}/user-keys/{id}          401 404 404 404 404 404 200 404 404 404 404 404 404 403
 PATCH  /organizations/{organization}/user-keys/{id}          401 404 404 404 404 404 200 403 403 403 403 403 403 403

@@ -73,6 +73,8 @@ def test_every_route(schema):
         f"{organization}/keys": ["get", "post"],
         f"{organization}/keys/{{id}}": ["delete", "get", "patch"],
         f"{organization}/keys/{{id}}/rotate": ["post"],
+        f"{organization}/keys/{{id}}/usage": ["get"],
+        f"{organization}/usage": ["get"],
         f"{organization}/user-keys": ["get"],
         f"{organization}/user-keys/{{id}}": ["get", "patch"],
         f"{organization}/members": ["get"],
@@ -103,6 +105,12 @@ def test_answers(schema):
     refusals = {401, 403, 429, 503}
     assert statuses("/me", "get") == {200, 404} | refusals
     assert statuses(keys, "get") == {200, 400, 404} | refusals
+    for path in (f"{keys}/{{id}}/usage", "/organizations/{organization_id}/usage"):
+        assert statuses(path, "get") == {200, 400, 404, 409} | refusals
+        parameters = {each["name"]: each["schema"] for each in schema["paths"][path]["get"]["parameters"]}
+        assert {*parameters} - {"id", "organization_id"} == {"from", "to", "interval"}
+        assert parameters["interval"]["enum"] == ["hour", "day"]
+        assert parameters["from"]["format"] == "date-time"
     assert statuses(keys, "post") == {201, 400, 404, 409} | refusals
     assert statuses(f"{keys}/{{id}}", "delete") == {204, 404, 409} | refusals
     assert statuses("/organizations/{organization_id}/members/{id}", "delete") == {200, 404, 409} | refusals
@@ -140,9 +148,9 @@ def test_each_operation_has_its_place_and_summary(schema):
         (tag,) = operation["tags"]
         by_tag.setdefault(tag, []).append(operation["summary"])
 
-    assert set(by_tag) == {"me", "organizations", "keys", "user keys", "members", "invitations", "audit"}
+    assert set(by_tag) == {"me", "organizations", "keys", "user keys", "members", "invitations", "audit", "usage"}
     summaries = [summary for tag in by_tag for summary in by_tag[tag]]
-    assert len(set(summaries)) == len(summaries) == 37
+    assert len(set(summaries)) == len(summaries) == 39
     members = ["Get a member", "List members", "Preview the removal of a member", "Remove a member", "Update a member"]
     assert sorted(by_tag["members"]) == members
     assert not any("Base of the views" in operation.get("description", "") for operation in operations)

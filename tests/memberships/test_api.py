@@ -322,6 +322,8 @@ ALWAYS = {
     "organizations/<str:organization_id>/keys": ["get", "post"],
     "organizations/<str:organization_id>/keys/<str:id>": ["delete", "get", "patch"],
     "organizations/<str:organization_id>/keys/<str:id>/rotate": ["post"],
+    "organizations/<str:organization_id>/keys/<str:id>/usage": ["get"],
+    "organizations/<str:organization_id>/usage": ["get"],
     "organizations/<str:organization_id>/audit": ["get"],
 }
 USER_KEYS = {

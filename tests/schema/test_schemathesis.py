@@ -60,6 +60,8 @@ BUSINESS = PUBLISHABLE | {
         for path in ("", "/{id}")
     ),
     f"GET {ORGANIZATION}/members/{{id}}/offboarding",
+    f"GET {ORGANIZATION}/keys/{{id}}/usage",
+    f"GET {ORGANIZATION}/usage",
 }
 REVOKE = f"DELETE {ACCOUNT}/me/key"
 OWNER = BUSINESS | {

@@ -61,6 +61,8 @@ PATHS = {
     "user-keys": "/api/account/organizations/{o}/user-keys",
     "user-key": "/api/account/organizations/{o}/user-keys/{csu}",
     "audit": "/api/account/organizations/{o}/audit",
+    "usage": "/api/account/organizations/{o}/usage",
+    "key/usage": "/api/account/organizations/{o}/keys/{csb}/usage",
     "members": "/api/account/organizations/{o}/members",
     "member": "/api/account/organizations/{o}/members/{membership}",
     "member/offboarding": "/api/account/organizations/{o}/members/{membership}/offboarding",
@@ -134,6 +136,7 @@ DELETE organization           403s  403s  403s  403s  403s  403s  403c   405   4
 GET    keys                    200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
 POST   keys                   403s  403s  403s  403s  403s  403s  403c   201  403p   404   404   201  401a  401k
 GET    key                     200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
+GET    key/usage               200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
 PATCH  key                    403s  403s  403s  403s  403s  403s  403c   200  403p   404   404   200  401a  401k
 DELETE key                    403s  403s  403s  403s  403s  403s  403c   204  403p   404   404   204  401a  401k
 POST   key/rotate             403s  403s  403s  403s  403s  403s  403c   201  403p   404   404   201  401a  401k
@@ -141,6 +144,7 @@ GET    user-keys               200   404   200  403p   404   404  403c   200  40
 GET    user-key                200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
 PATCH  user-key               403s  403s  403s  403s  403s  403s  403c   200  403p   404   404   200  401a  401k
 GET    audit                   200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
+GET    usage                   200   404   200  403p   404   404  403c   200  403p   404   404   200  401a  401k
 """
 # The rival in the URL, and its rows.
 FOREIGN = """
@@ -169,6 +173,7 @@ DELETE organization           403s  403s  403s  403s  403s  403s  403c   404   4
 GET    keys                    404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
 POST   keys                   403s  403s  403s  403s  403s  403s  403c   404   404   404   404   201  401a  401k
 GET    key                     404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
+GET    key/usage               404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
 PATCH  key                    403s  403s  403s  403s  403s  403s  403c   404   404   404   404   200  401a  401k
 DELETE key                    403s  403s  403s  403s  403s  403s  403c   404   404   404   404   204  401a  401k
 POST   key/rotate             403s  403s  403s  403s  403s  403s  403c   404   404   404   404   201  401a  401k
@@ -176,6 +181,7 @@ GET    user-keys               404   200   404   404   404   404  403c   404   4
 GET    user-key                404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
 PATCH  user-key               403s  403s  403s  403s  403s  403s  403c   404   404   404   404   200  401a  401k
 GET    audit                   404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
+GET    usage                   404   200   404   404   404   404  403c   404   404   404   404   200  401a  401k
 """
 # Acme in the URL, and rows of the rival.
 CROSSED = """
@@ -190,6 +196,7 @@ PATCH  report                  404   404   404   404   404   404  403c   404   4
 DELETE report                  404   404   404   404   404   404  403c   404   404   404   404   404  401a  401k
 DELETE tag                     404   404   404  403p   404   404  403c   404  403p   404   404   404  401a  401k
 GET    key                     404   404   404  403p   404   404  403c   404  403p   404   404   404  401a  401k
+GET    key/usage               404   404   404  403p   404   404  403c   404  403p   404   404   404  401a  401k
 PATCH  key                    403s  403s  403s  403s  403s  403s  403c   404  403p   404   404   404  401a  401k
 DELETE key                    403s  403s  403s  403s  403s  403s  403c   404  403p   404   404   404  401a  401k
 POST   key/rotate             403s  403s  403s  403s  403s  403s  403c   404  403p   404   404   404  401a  401k

@@ -64,6 +64,7 @@ PATCH  {organization}                        401 404 404 403 403 403 403 200 200
 GET    {organization}/keys                   401 404 404 403 403 403 403 200 200 200 401
 POST   {organization}/keys                   401 404 404 403 403 403 403 201 201 201 401
 GET    {organization}/keys/{key}             401 404 404 403 403 403 403 200 200 200 401
+GET    {organization}/keys/{key}/usage       401 404 404 403 403 403 403 200 200 200 401
 PATCH  {organization}/keys/{key}             401 404 404 403 403 403 403 200 200 200 401
 DELETE {organization}/keys/{key}             401 404 404 403 403 403 403 204 204 204 401
 POST   {organization}/keys/{key}/rotate      401 404 404 403 403 403 403 201 201 201 401
@@ -71,6 +72,7 @@ GET    {organization}/user-keys              401 404 404 403 403 403 403 200 200
 GET    {organization}/user-keys/{user_key}   401 404 404 403 403 403 403 200 200 200 401
 PATCH  {organization}/user-keys/{user_key}   401 404 404 403 403 403 403 200 200 200 401
 GET    {organization}/audit                  401 404 404 403 403 403 403 200 200 200 401
+GET    {organization}/usage                  401 404 404 403 403 403 403 200 200 200 401
 """,
     "foreign": """
 route                                        ano out gon idl vic pia ava lea ada sup tok
@@ -96,6 +98,7 @@ PATCH  {organization}                        401 200 404 404 404 404 404 404 404
 GET    {organization}/keys                   401 200 404 404 404 404 404 404 404 200 401
 POST   {organization}/keys                   401 201 404 404 404 404 404 404 404 201 401
 GET    {organization}/keys/{key}             401 200 404 404 404 404 404 404 404 200 401
+GET    {organization}/keys/{key}/usage       401 200 404 404 404 404 404 404 404 200 401
 PATCH  {organization}/keys/{key}             401 200 404 404 404 404 404 404 404 200 401
 DELETE {organization}/keys/{key}             401 204 404 404 404 404 404 404 404 204 401
 POST   {organization}/keys/{key}/rotate      401 201 404 404 404 404 404 404 404 201 401
@@ -103,6 +106,7 @@ GET    {organization}/user-keys              401 200 404 404 404 404 404 404 404
 GET    {organization}/user-keys/{user_key}   401 200 404 404 404 404 404 404 404 200 401
 PATCH  {organization}/user-keys/{user_key}   401 200 404 404 404 404 404 404 404 200 401
 GET    {organization}/audit                  401 200 404 404 404 404 404 404 404 200 401
+GET    {organization}/usage                  401 200 404 404 404 404 404 404 404 200 401
 """,
     "foreign rows": """
 route                                        ano out gon idl vic pia ava lea ada sup tok
@@ -117,6 +121,7 @@ DELETE {projects}/{project}/tasks/{task}/    401 404 404 403 403 404 403 404 404
 GET    /api/tasks/{task}/                    401 404 404 403 404 404 404 404 404 404 404
 PATCH  /api/tasks/{task}/                    401 404 404 403 403 404 403 404 404 404 404
 GET    {organization}/keys/{key}             401 404 404 403 403 403 403 404 404 404 401
+GET    {organization}/keys/{key}/usage       401 404 404 403 403 403 403 404 404 404 401
 PATCH  {organization}/keys/{key}             401 404 404 403 403 403 403 404 404 404 401
 DELETE {organization}/keys/{key}             401 404 404 403 403 403 403 404 404 404 401
 POST   {organization}/keys/{key}/rotate      401 404 404 403 403 403 403 404 404 404 401
@@ -156,6 +161,7 @@ PATCH  {organization}                        403 403 403 401 403 403 403 403 403
 GET    {organization}/keys                   200 404 403 401 404 404 403 403 403 403 200 200 404
 POST   {organization}/keys                   403 403 403 401 403 403 403 403 403 403 403 403 403
 GET    {organization}/keys/{key}             200 404 403 401 404 404 403 403 403 403 200 200 404
+GET    {organization}/keys/{key}/usage       200 404 403 401 404 404 403 403 403 403 200 200 404
 PATCH  {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 DELETE {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 POST   {organization}/keys/{key}/rotate      403 403 403 401 403 403 403 403 403 403 403 403 403
@@ -163,6 +169,7 @@ GET    {organization}/user-keys              200 404 403 401 404 404 403 403 403
 GET    {organization}/user-keys/{user_key}   200 404 403 401 404 404 403 403 403 403 200 200 404
 PATCH  {organization}/user-keys/{user_key}   403 403 403 401 403 403 403 403 403 403 403 403 403
 GET    {organization}/audit                  200 404 403 401 404 404 403 403 403 403 200 200 404
+GET    {organization}/usage                  200 404 403 401 404 404 403 403 403 403 200 200 404
 """,
     "foreign": """
 route                                        csb frn cpk rev u-o u-g u-i u-v u-p u-a u-l u-d u-s
@@ -188,6 +195,7 @@ PATCH  {organization}                        403 403 403 401 403 403 403 403 403
 GET    {organization}/keys                   404 200 403 401 200 404 404 404 404 404 404 404 404
 POST   {organization}/keys                   403 403 403 401 403 403 403 403 403 403 403 403 403
 GET    {organization}/keys/{key}             404 200 403 401 200 404 404 404 404 404 404 404 404
+GET    {organization}/keys/{key}/usage       404 200 403 401 200 404 404 404 404 404 404 404 404
 PATCH  {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 DELETE {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 POST   {organization}/keys/{key}/rotate      403 403 403 401 403 403 403 403 403 403 403 403 403
@@ -195,6 +203,7 @@ GET    {organization}/user-keys              404 200 403 401 200 404 404 404 404
 GET    {organization}/user-keys/{user_key}   404 200 403 401 200 404 404 404 404 404 404 404 404
 PATCH  {organization}/user-keys/{user_key}   403 403 403 401 403 403 403 403 403 403 403 403 403
 GET    {organization}/audit                  404 200 403 401 200 404 404 404 404 404 404 404 404
+GET    {organization}/usage                  404 200 403 401 200 404 404 404 404 404 404 404 404
 """,
     "foreign rows": """
 route                                        csb frn cpk rev u-o u-g u-i u-v u-p u-a u-l u-d u-s
@@ -209,6 +218,7 @@ DELETE {projects}/{project}/tasks/{task}/    404 404 403 401 404 404 403 403 404
 GET    /api/tasks/{task}/                    404 404 403 401 404 404 403 404 404 404 404 404 404
 PATCH  /api/tasks/{task}/                    404 404 403 401 404 404 403 403 404 403 404 404 404
 GET    {organization}/keys/{key}             404 404 403 401 404 404 403 403 403 403 404 404 404
+GET    {organization}/keys/{key}/usage       404 404 403 401 404 404 403 403 403 403 404 404 404
 PATCH  {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 DELETE {organization}/keys/{key}             403 403 403 401 403 403 403 403 403 403 403 403 403
 POST   {organization}/keys/{key}/rotate      403 403 403 401 403 403 403 403 403 403 403 403 403
