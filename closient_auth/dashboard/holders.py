@@ -1,6 +1,6 @@
 """The holders of keys, an organization or a person: their pages about keys are the same."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 from django.db import router
@@ -22,13 +22,12 @@ class HolderPage(Page):
     key_types: ClassVar[Sequence[str]]
     url_prefix: ClassVar[str] = ""
 
-    def get_holder(self) -> dict[str, Any]:
-        """Return the fields of ``ApiKey`` that name the holder."""
-        raise NotImplementedError
-
-    def get_grantable(self) -> Collection[str]:
-        """Return the permissions that the user may give to a key."""
-        raise NotImplementedError
+    # The fields of ``ApiKey`` that name the holder.
+    get_holder: Callable[[], dict[str, Any]]
+    # The permissions that the user may give to a key.
+    get_grantable: Callable[[], Collection[str]]
+    # The address of the audit log of a key, an empty text for no such page, or ``None`` if the user may not see it.
+    get_audit_url: Callable[[ApiKey], str | None]
 
     def get_organizations(self) -> list[Organization]:
         """Return the organizations to which a key can be restricted."""
@@ -49,10 +48,6 @@ class HolderPage(Page):
         """Return the address of a page of this holder, for a key if there is one."""
         kwargs = {} if api_key is None else {"pk": str(api_key.pk)}
         return self.get_url(f"{self.url_prefix}{name}", **kwargs)
-
-    def get_audit_url(self, api_key: ApiKey) -> str | None:
-        """Return the address of the audit log of a key, an empty text for no such page, ``None`` if the user may not see it."""
-        raise NotImplementedError
 
     def get_reach(self, api_key: ApiKey) -> list[dict[str, Any]]:
         """Return where a user key works: its organizations, with what it may do there."""

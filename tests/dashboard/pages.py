@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC
+from datetime import UTC, timedelta
+
+from django.utils import timezone
 
 from closient_auth.models import ApiKey, ApiKeyUsage
 
@@ -37,7 +39,14 @@ def get_fields(response):
 
 
 def find_secret(response):
-    return re.search(r'<textarea id="ca-key"[^>]*>([^<]*)<', response.text)[1]
+    """Return the raw key on the page that shows it."""
+    (secret,) = re.findall(r'<textarea id="ca-key"[^>]*>([^<]*)<', response.text)
+    return secret
+
+
+def is_in(api_key, lifetime):
+    """Return whether a key expires after this time, within a minute."""
+    return abs(api_key.expires_at - timezone.now() - lifetime) < timedelta(minutes=1)
 
 
 def create(client, url=NEW, **values):

@@ -15,7 +15,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from closient_auth.keys import hash_api_key
-from closient_auth.models import ApiKey
+from closient_auth.models import ApiKey, Organization
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +89,31 @@ def by_admin_rotation(organization, staff, sinks):
     return raw_key.partition(">")[2]
 
 
+def by_dashboard(organization, staff, sinks):
+    page = f"/settings/o/{organization.slug}/keys/new/"
+    form = sinks.add_response(staff.get(page)).context["form"]
+    data = {"name": "Server", "type": "csb", "nonce": form["nonce"].value()}
+    response = staff.post(page, data)
+    assert sinks.add_response(staff.post(page, data)).status_code == 409
+    return read_secret(response, sinks)
+
+
+def by_dashboard_rotation(organization, staff, sinks):
+    old, old_raw_key = ApiKey.objects.create_key(prefix="csb", organization=organization)
+    page = f"/settings/o/{organization.slug}/keys/{old.pk}/rotate/"
+    response = staff.post(page, {"grace": "3600"})
+    assert sinks.add_response(staff.post(page, {"grace": "3600"})).status_code == 409
+    assert old_raw_key[4:36] not in response.content.decode()
+    return read_secret(response, sinks)
+
+
+def read_secret(response, sinks):
+    assert response.status_code == 200
+    sinks.add("cookie", response.cookies.output())
+    sinks.add("header", response.headers)
+    return response.content.decode().partition('id="ca-key"')[2].partition(">")[2].partition("<")[0]
+
+
 def by_api(organization, staff, sinks, tree="organizations/{}", address="", **data):
     client = APIClient()
     client.force_login(MembershipFactory.create(organization=organization, role="owner").user)
@@ -115,6 +140,8 @@ CREATORS = [
     by_rotation,
     by_admin,
     by_admin_rotation,
+    by_dashboard,
+    by_dashboard_rotation,
     by_command,
     by_command_rotation,
     by_api,
@@ -181,6 +208,7 @@ def walk(call, staff, sinks, settings, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(AdminSite, "each_context", lambda site, request: 1 / 0)
             assert sinks.add_response(staff.post(page("find"), {"api_key": raw_key[:-1]})).status_code == 500
+        manage_it_in_the_dashboard(api_key, raw_key)
         stdout, stderr = io.StringIO(), io.StringIO()
         call_command("list_api_keys", stdout=stdout)
         with monkeypatch.context() as patch:
@@ -188,6 +216,20 @@ def walk(call, staff, sinks, settings, monkeypatch):
             call_command("revoke_api_key", "--stdin", stdout=stdout, stderr=stderr)
         sinks.add("command", stdout.getvalue(), stderr.getvalue())
         assert sinks.add_response(staff.post(page("revoke", api_key.pk))).status_code == 302
+
+    def manage_it_in_the_dashboard(api_key, raw_key):
+        # A user key belongs to somebody else than the staff.
+        is_here = api_key.organization_id is not None
+        keys = f"/settings/o/{Organization.objects.get().slug}/keys/" if is_here else "/settings/keys/"
+        for address in (keys, f"{keys}{api_key.pk}/", f"{keys}{api_key.pk}/rotate/", f"{keys}{api_key.pk}/revoke/"):
+            assert sinks.add_response(staff.get(address)).status_code == (200 if is_here or address == keys else 404)
+        assert sinks.add_response(staff.get(keys, {"q": raw_key}))["Location"] == f"{keys}leaked/"
+        other_key = as_another_type(raw_key)
+        for text in (raw_key, f"X-API-Key: {raw_key}", raw_key[:-1], other_key, f"{raw_key} {other_key}"):
+            assert sinks.add_response(staff.post(f"{keys}leaked/", {"api_key": text})).status_code == 200
+        for failing in (fail_for_keys, fail):
+            with connection.execute_wrapper(failing):
+                assert sinks.add_response(staff.post(f"{keys}leaked/", {"api_key": raw_key})).status_code == 500
 
     return walk
 

@@ -85,6 +85,35 @@ def test_key_whose_creation_fails(settings, owner, post, sinks, made, monkeypatc
     assert find(sinks, raw_key[4:36]) == set()
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        (ApiKey, "save"),
+        ("closient_auth.dashboard.keys.get_windows",),
+        # The page fails below the key.
+        ("closient_auth.templatetags.closient_dashboard.date_format",),
+    ],
+    ids=["row", "limits", "page"],
+)
+@pytest.mark.parametrize("page", ["new", "{}/rotate"])
+@pytest.mark.parametrize("debug", [False, True], ids=["debug off", "debug on"])
+def test_key_whose_creation_fails_in_the_dashboard(
+    settings, owner, post, sinks, made, monkeypatch, broken, page, debug
+):
+    settings.DEBUG = debug
+    settings.ROOT_URLCONF = "tests.leaks.urls"
+    old, _ = make_key(organization=owner.organization)
+    made.clear()
+    monkeypatch.setattr(*broken, fail)
+    address = f"/settings/o/{owner.organization.slug}/keys/{page.format(old.pk)}/"
+
+    data = {"name": "Server", "type": "csb", "grace": "0", "expires_at": "30"}
+    assert post(owner.user, address, format="multipart", **data) == 500
+
+    (raw_key,) = made
+    assert find(sinks, raw_key[4:36]) == set()
+
+
 def test_key_whose_creation_fails_in_the_admin(owner, post, sinks, made, monkeypatch):
     staff = UserFactory.create(is_staff=True, is_superuser=True)
     data = {"organization": owner.organization.pk, "rate_limit_per_minute": 0, "rate_limit_per_day": 0}

@@ -49,5 +49,6 @@ urlpatterns = [
     path("leaky/", LeakyView.as_view()),
     path("leaky-broken/", LeakyBrokenView.as_view()),
     path("account/", include("closient_auth.urls")),
+    path("settings/", include("closient_auth.dashboard.urls")),
     path("", include("tests.urls")),
 ]
