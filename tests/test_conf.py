@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings, conf
+from closient_auth.conf import ACCOUNT_PACKAGES, CONTENT_SECURITY_POLICY, AppSettings, conf
 
 DEFAULTS = {
     "HEADER": "X-API-Key",
+    "DASHBOARD_SITE_NAME": "",
+    "DASHBOARD_DOCS_URL": "",
+    "DASHBOARD_CONTENT_SECURITY_POLICY": CONTENT_SECURITY_POLICY,
+    "DASHBOARD_CONFIRM_PASSWORD": False,
     "RATE_LIMIT_PER_MINUTE": 300,
     "RATE_LIMIT_PER_DAY": 10_000,
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 100,
@@ -30,6 +34,10 @@ DEFAULTS = {
 }
 OTHERS = {
     "HEADER": "X-Key",
+    "DASHBOARD_SITE_NAME": "Example",
+    "DASHBOARD_DOCS_URL": "https://docs.example/",
+    "DASHBOARD_CONTENT_SECURITY_POLICY": "",
+    "DASHBOARD_CONFIRM_PASSWORD": True,
     "RATE_LIMIT_PER_MINUTE": 0,
     "RATE_LIMIT_PER_DAY": 1,
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 2,

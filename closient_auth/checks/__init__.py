@@ -11,6 +11,7 @@ from django.db import router
 
 from closient_auth.checks.accounts import find_accounts
 from closient_auth.checks.cached_pages import find_cached_guards, find_cached_views
+from closient_auth.checks.dashboard import find_dashboard
 from closient_auth.checks.declarations import find_declarations, find_gates, find_lost_headers, find_misspellings
 from closient_auth.checks.filtersets import find_open_filters
 from closient_auth.checks.memberships import find_unanchored
@@ -69,6 +70,7 @@ def check_views(**kwargs: object) -> list[CheckMessage]:
         find_policies(views, guarded),
         (finding for view in views for find in rules for finding in find(view)),
         (finding for guard in guarded for find in of_guards for finding in find(guard)),
+        find_dashboard(routes),
         find_caches(views, guarded),
         find_connections([*(view for view in views if view.takes_keys), *guarded]),
     )

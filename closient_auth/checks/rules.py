@@ -194,6 +194,8 @@ RULES = {
         "HasOrganizationPermission should be one of the permission classes in: {place}.",
         "IsAuthenticated admits keys of every organization. Add OrganizationFilterBackend too, or override get_queryset().",
     ),
+    # The dashboard
+    "W038": ("The dashboard needs {what}.", "{cure}"),
     # Caches and databases
     "E009": ("RATELIMIT_USE_CACHE should be a cache in CACHES, not {alias!r}.", "Use one of: {known}."),
     "W006": (

@@ -13,6 +13,10 @@ from closient_auth.roles import Role
 NAMES = {
     "ACCEPT_BEARER",
     "HEADER",
+    "DASHBOARD_SITE_NAME",
+    "DASHBOARD_DOCS_URL",
+    "DASHBOARD_CONTENT_SECURITY_POLICY",
+    "DASHBOARD_CONFIRM_PASSWORD",
     "RATE_LIMIT_PER_MINUTE",
     "RATE_LIMIT_PER_DAY",
     "PUBLISHABLE_RATE_LIMIT_PER_MINUTE",
@@ -54,6 +58,10 @@ def test_the_tests_settings_are_silent(run):
 def test_settings_that_use_everything_are_silent(run, settings):
     settings.CLOSIENT_AUTH = {
         "HEADER": "X-Shop-Key",
+        "DASHBOARD_SITE_NAME": "Ünïcode & Sons",
+        "DASHBOARD_DOCS_URL": "/docs/",
+        "DASHBOARD_CONTENT_SECURITY_POLICY": "",
+        "DASHBOARD_CONFIRM_PASSWORD": True,
         "RATE_LIMIT_PER_MINUTE": 0,
         "RATE_LIMIT_PER_DAY": 2_147_483_647,
         "PUBLISHABLE_RATE_LIMIT_PER_MINUTE": 1,
@@ -106,7 +114,10 @@ def test_each_setting_has_a_check(run, settings):
         ("RATE_LIMIT_PER_MIN", "Did you mean 'RATE_LIMIT_PER_MINUTE'?"),
         ("header", "Did you mean 'HEADER'?"),
         ("LAST_USED_INTERVALS", "Did you mean 'LAST_USED_INTERVAL'?"),
-        (7, "Use one of: ACCEPT_BEARER, EXTRA_ROLE_PERMISSIONS, HEADER, INVITATION_URL, KEY_LIFETIME_DAYS, "),
+        (
+            7,
+            "Use one of: ACCEPT_BEARER, DASHBOARD_CONFIRM_PASSWORD, DASHBOARD_CONTENT_SECURITY_POLICY, DASHBOARD_DOCS_URL, ",
+        ),
         ("user_settings", "Use one of: "),
     ],
 )
@@ -172,7 +183,15 @@ def test_good_creators_of_organizations(run, settings, value):
     assert run() == []
 
 
-@pytest.mark.parametrize("name", ["RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER", "USAGE_HISTORY"])
+@pytest.mark.parametrize("name", ["DASHBOARD_SITE_NAME", "DASHBOARD_DOCS_URL", "DASHBOARD_CONTENT_SECURITY_POLICY"])
+@pytest.mark.parametrize("value", [None, False, b"text", "two\nlines", "a\rb", "tab\t"])
+def test_bad_text(find, settings, name, value):
+    settings.CLOSIENT_AUTH = {name: value}
+
+    assert f"CLOSIENT_AUTH[{name!r}] should be a text in one line" in find("E003").msg
+
+
+@pytest.mark.parametrize("name", ["DASHBOARD_CONFIRM_PASSWORD", "RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER", "USAGE_HISTORY"])
 @pytest.mark.parametrize("value", [0, 1, "False", None])
 def test_bad_switch(find, settings, name, value):
     settings.CLOSIENT_AUTH = {name: value}
