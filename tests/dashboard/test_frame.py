@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from django.test import Client
 
+from closient_auth.dashboard.frame import get_person_name
 from tests.factories import MembershipFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +77,16 @@ def test_forms_are_protected_in_a_project_without_the_middleware(people, setting
 
     assert client.post("/settings/sign-out/").status_code == 403
     assert client.get("/settings/o/acme/keys/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ({"get_full_name": lambda: "Ada Lindqvist"}, "Ada Lindqvist"),
+        ({"get_full_name": lambda: ""}, "ada"),
+        # A user model of a project need not have names.
+        ({}, "ada"),
+    ],
+)
+def test_names_of_people(user, name):
+    assert get_person_name(SimpleNamespace(get_username=lambda: "ada", **user)) == name

@@ -343,6 +343,7 @@ def test_a_demotion_names_the_live_keys(owner, acme, members):
     assert "Pat has the role Editor now. 1 active key that they have created keeps working." in page
     assert "Warehouse" in page
     assert f"{live.prefix}_{live.hint}…" in page
+    assert f'href="/settings/o/acme/keys/{live.pk}/revoke/"' in page
     assert "Old" not in page
 
 
