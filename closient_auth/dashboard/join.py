@@ -15,10 +15,11 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from closient_auth.dashboard.frame import FormPage, Page, get_name, get_person_name
 from closient_auth.models import Invitation, Membership
@@ -162,6 +163,7 @@ class CodeForm(forms.Form):
         return str(tokens[-1])
 
 
+@method_decorator(sensitive_post_parameters("code"), name="dispatch")
 class CodePage(FormPage, Page):
     """Take the code or the link of an invitation."""
 

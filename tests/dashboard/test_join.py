@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
+from django.core.signals import got_request_exception
 from django.db import DatabaseError, IntegrityError
 from django.test import Client
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
+from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.dashboard.join import SESSION_KEY
 from closient_auth.limits.windows import Window
@@ -488,3 +492,40 @@ def test_joining_leaves_other_organizations_alone(client, grace, invited):
 
     assert get_state(other) == "pending"
     assert not Membership.objects.filter(user=grace, organization=elsewhere).exists()
+
+
+@pytest.fixture
+def reports():
+    """Return the reports of unhandled exceptions, as Django mails them to ``ADMINS``."""
+    found: list[str] = []
+
+    def note(request, **kwargs):
+        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
+        found.extend([reporter.get_traceback_html(), reporter.get_traceback_text()])
+
+    got_request_exception.connect(note)
+    yield found
+    got_request_exception.disconnect(note)
+
+
+@pytest.mark.parametrize("way", ["page", "code", "button", "decline"])
+def test_an_error_report_does_not_show_the_token(client, grace, token, monkeypatch, reports, caplog, way):
+    @sensitive_variables()
+    def fail(self, token, *args, **kwargs):
+        raise DatabaseError("No connection.")
+
+    client.raise_request_exception = False
+    client.force_login(grace)
+    client.get(f"{JOIN}{token}/")
+    for name in ("find_valid", "accept", "decline"):
+        monkeypatch.setattr(type(Invitation.objects), name, fail)
+    requests = {
+        "page": lambda: client.get(JOIN),
+        "code": lambda: client.post(f"{JOIN}code/", {"code": token}),
+        "button": lambda: client.post(JOIN),
+        "decline": lambda: client.post(f"{JOIN}decline/"),
+    }
+    assert requests[way]().status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+
+    assert "No connection." in reports[0]
+    assert not any(token in text for text in [*reports, caplog.text])
