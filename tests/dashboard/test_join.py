@@ -500,7 +500,7 @@ def reports():
     found: list[str] = []
 
     def note(request, **kwargs):
-        reporter = ExceptionReporter(request, *sys.exc_info(), is_email=True)
+        reporter = ExceptionReporter(request, *sys.exc_info())
         found.extend([reporter.get_traceback_html(), reporter.get_traceback_text()])
 
     got_request_exception.connect(note)
