@@ -40,6 +40,10 @@ races: python ## Run the races for a night, on PostgreSQL and MariaDB with Redis
 benchmark: python ## Compare the CPU time of a request with other packages (ARGS=--short takes a few minutes)
 	@python=$$($(PYTHON) scripts/bootstrap.py --find) && exec $$python -m benchmarks $(ARGS)
 
+.PHONY: pictures
+pictures: python ## Take the pictures of the documentation from the demo, with Chromium
+	@python=$$($(PYTHON) scripts/bootstrap.py browser) && exec $$python scripts/pictures.py
+
 # One process at a time, because each test run empties the Redis database.
 .PHONY: mutation
 mutation: python ## Inject bugs and list those that no test detects (ARGS='"closient_auth.keys*"' for one module)

@@ -68,7 +68,7 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "benchmark"])
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "benchmark", "pictures"])
 @pytest.mark.parametrize("status", SENTENCES, ids=["none", "old", "bare"])
 def test_missing_python_is_one_sentence(run, target, status):
     assert run(target, status=status) == (2, [SENTENCES[status]])
