@@ -174,6 +174,16 @@ class DemoKeysTests(TestCase):
     def test_requests_show_each_status(self) -> None:
         self.assertEqual([request.status for request in REQUESTS], [200, 200, 201, 200, 401, 403, 404, 429])
 
+    def test_database_of_an_earlier_version(self) -> None:
+        def refuse(*args: object) -> None:
+            raise OperationalError("no such table: closient_auth_apikeyusage")
+
+        with (
+            connection.execute_wrapper(refuse),
+            self.assertRaisesMessage(CommandError, "from an earlier version of the demo, delete it."),
+        ):
+            call_command("serve_demo")
+
     def test_output_fits_a_terminal(self) -> None:
         load_demo(password="demo")
         command = serve_demo.Command(stdout=(output := StringIO()), no_color=True)
@@ -289,6 +299,12 @@ class BrowserOrganizationTests(TestCase):
         )
         self.assertIn("organization=harbor-coffee", page.data["next"])
         self.assertContains(page, "Organization: <strong>harbor-coffee</strong>.")
+
+    def test_superuser(self) -> None:
+        self.client.force_login(get_user_model().objects.get(username="admin"))
+        page = self.client.get(PRODUCTS)
+        self.assertContains(page, '<input class="form-control" id="organization" name="organization"', status_code=400)
+        self.assertContains(self.client.get(f"{PRODUCTS}?organization=alpine-outdoor"), "Ridge 2 tent")
 
     def test_form_of_the_page(self) -> None:
         path = f"{PRODUCTS}?organization=harbor-coffee"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import closient_auth
 from tests.checkout import ROOT
 
 pytest.importorskip("playwright.sync_api")
@@ -20,11 +17,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
 def test_takes_each_picture(tmp_path):
     (tmp_path / "old.png").touch()
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(closient_auth.__file__).parents[1]), *sys.path])
-    }
     command = [sys.executable, ROOT / "scripts" / "pictures.py", tmp_path]
-    process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     assert process.returncode == 0, process.stdout + process.stderr
     taken, shown = ({path.name for path in folder.iterdir()} for folder in (tmp_path, ROOT / "docs" / "pictures"))

@@ -4,8 +4,8 @@ from io import StringIO
 from typing import Any
 
 from django.contrib.staticfiles.management.commands import runserver
-from django.core.management import call_command
-from django.db import connections
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connection, connections
 
 from closient_auth.roles import Role
 from example.demo_data import ADMIN, ORGANIZATIONS, PASSWORD
@@ -16,8 +16,12 @@ class Command(runserver.Command):
     help = "Migrate the database, load the demo data, start the server and print new keys with example requests."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        call_command("migrate", verbosity=0)
-        call_command("load_demo", stdout=StringIO())
+        try:
+            call_command("migrate", verbosity=0)
+            call_command("load_demo", stdout=StringIO())
+        except DatabaseError as error:
+            name = connection.settings_dict["NAME"]
+            raise CommandError(f"{error}. If {name} is from an earlier version of the demo, delete it.") from error
         options.update(use_reloader=False, skip_checks=True, shutdown_message="\nStopped.")
         super().handle(*args, **options)
 
