@@ -47,6 +47,7 @@ TONES = {
     Event.API_KEY_ROTATED: "good",
     Event.API_KEY_LET_IN: "good",
     Event.MEMBER_REMOVED: "bad",
+    Event.INVITATION_DECLINED: "bad",
     Event.INVITATION_WITHDRAWN: "bad",
     Event.API_KEY_REVOKED: "bad",
     Event.API_KEY_SHUT_OUT: "bad",

@@ -191,7 +191,9 @@ def test_bad_text(find, settings, name, value):
     assert f"CLOSIENT_AUTH[{name!r}] should be a text in one line" in find("E003").msg
 
 
-@pytest.mark.parametrize("name", ["DASHBOARD_CONFIRM_PASSWORD", "RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER", "USAGE_HISTORY"])
+@pytest.mark.parametrize(
+    "name", ["DASHBOARD_CONFIRM_PASSWORD", "RATE_LIMIT_FAIL_OPEN", "ACCEPT_BEARER", "USAGE_HISTORY"]
+)
 @pytest.mark.parametrize("value", [0, 1, "False", None])
 def test_bad_switch(find, settings, name, value):
     settings.CLOSIENT_AUTH = {name: value}

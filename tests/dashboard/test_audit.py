@@ -182,7 +182,7 @@ def test_days(owner, log):
 GROUPS: dict[str, set[str]] = {
     "keys": {event for event in Event if "api_key" in event},
     "members": {"member_added", "member_changed", "member_removed"},
-    "invitations": {"invitation_created", "invitation_resent", "invitation_withdrawn", "invitation_accepted"},
+    "invitations": {event for event in Event if "invitation" in event},
     "organization": {"organization_created", "organization_changed", "organization_deleted"},
 }
 MODEL_OF = {event: MODELS[group] for group, events in GROUPS.items() for event in events}

@@ -67,6 +67,10 @@ SENTENCES: dict[Event, tuple[dict[str, Any], str]] = {
         {"target_model": "invitation", "target": "eli@example.com: Editor"},
         "<b>ada</b> accepted the invitation of <b>eli@example.com</b>",
     ),
+    Event.INVITATION_DECLINED: (
+        {"target_model": "invitation", "target": "eli@example.com: Editor"},
+        "<b>ada</b> declined the invitation of <b>eli@example.com</b>",
+    ),
     Event.API_KEY_CREATED: (
         {"target_model": "apikey", "target": "csb_abcd… Warehouse"},
         "<b>ada</b> created the key <b>Warehouse</b> <code>csb_abcd…</code>",
@@ -237,6 +241,8 @@ def test_what_the_models_write(acme):
     assert [describe(entry) for entry in entries] == [
         f"{ADA} sent the invitation of <b>eli@example.com</b> again",
         "<b>eli</b> accepted the invitation of <b>eli@example.com</b>",
+        # Another invitation was pending.
+        "<b>eli</b> withdrew the invitation of <b>eli@example.com</b>",
         "<b>eli</b> joined with the role Editor",
         f"{ADA} changed the role of <b>eli</b> from <b>Editor</b> to <b>Manager</b>",
         f"{ADA} created the key <b>Warehouse</b> <code>{hints[key.pk]}</code>",
