@@ -83,19 +83,20 @@ class Page(TemplateResponseMixin, ContextMixin, View):
         return response
 
     def _respond(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # A leaked key must not create its successor.
-        if self.actor.api_key is not None:
-            raise PermissionDenied("These pages take no API keys.")
         try:
+            # A leaked key must not create its successor.
+            if self.actor.api_key is not None:
+                raise PermissionDenied(gettext("These pages take no API keys. Sign in."))
             self.enter()
             response = super().dispatch(request, *args, **kwargs)
             # Errors of the template and of what it asks are those of the page.
             return response.render() if isinstance(response, SimpleTemplateResponse) else response
-        except (ObjectDoesNotExist, NotAMemberError) as error:
-            # Somebody removed the row, or the user, before this request had its lock.
-            raise Http404 from error
+        except (Http404, ObjectDoesNotExist, NotAMemberError):
+            # The page is the same for what belongs to others and for what does not exist, or exists no longer since this
+            # request began.
+            return self.refuse(_("Not found"), gettext("There is no such page, or it is not yours."), 404)
         except PermissionDenied as error:
-            return self.refuse(str(error) or gettext("Your role does not allow this."))
+            return self.refuse(_("Not allowed"), str(error) or gettext("Your role does not allow this."), 403)
 
     def enter(self) -> None:
         """Raise an error if the user may not see this page."""
@@ -107,9 +108,9 @@ class Page(TemplateResponseMixin, ContextMixin, View):
         # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
         return bool(self.request.user.is_authenticated and self.request.user.is_active)
 
-    def refuse(self, message: str, status: int = 403) -> HttpResponse:
+    def refuse(self, title: Any, message: str, status: int) -> HttpResponse:
         """Return a page with a message in the frame of this one."""
-        context = ContextMixin.get_context_data(self, **self.get_frame(), title=_("Not allowed"), message=message)
+        context = ContextMixin.get_context_data(self, **self.get_frame(), title=title, message=message)
         template = "closient_auth/dashboard/refused.html"
         return TemplateResponse(self.request, template, context, status=status).render()
 

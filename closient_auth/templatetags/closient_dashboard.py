@@ -18,10 +18,9 @@ register = template.Library()
 
 @register.simple_block_tag(takes_context=True)
 def element(context: Context, content: str, name: str, **kwargs: Any) -> str:
-    """Render ``elements/<name>.html`` with the arguments and, as ``slot``, what stands in the block."""
+    """Render ``elements/<name>.html`` with these arguments alone and, as ``slot``, what stands in the block."""
     found: Any = get_template(f"closient_auth/dashboard/elements/{name}.html")
-    with context.push(slot=content, **kwargs):
-        return str(found.template.render(context))
+    return str(found.template.render(context.new({"slot": content, **kwargs})))
 
 
 @register.simple_tag
