@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.urls import URLPattern
@@ -37,3 +38,8 @@ ROUTES = {route.name: route for route in (Route(*patterns) for patterns in walk(
 # The addresses that a browser can open.
 PAGES = sorted(name for name, route in ROUTES.items() if "get" in route.methods)
 ACTIONS = sorted(name for name, route in ROUTES.items() if "post" in route.methods)
+
+
+def get_text(response: Any) -> str:
+    """Return the page without its CSRF token, which each response masks anew."""
+    return re.sub('(name="csrfmiddlewaretoken" value=)"[^"]*"', r"\1", response.text)
