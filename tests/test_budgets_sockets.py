@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from http import HTTPStatus
+from time import monotonic
 
 import pytest
 from django.db import connection
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from closient_auth.keys import KeyType, generate_api_key
 from closient_auth.models import ApiKey
+from closient_auth.usage import buffer
 from tests.factories import MembershipFactory, make_key
 from tests.proxy import Proxy
 
@@ -66,6 +68,21 @@ def test_accepted_by_a_prepared_statement(server_side_binding, trips, settings):
     for _ in range(3):
         trips("/who/", raw_key)
     assert trips("/who/", raw_key) == (HTTPStatus.OK, 1)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_usage_history_of_a_process(trips, settings, monkeypatch, is_counted):
+    """After a response and at most every ten seconds, one round trip for all keys."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60, "USAGE_HISTORY": is_counted}
+    raw_keys = [make_key()[1] for _ in range(3)]
+    for raw_key in raw_keys * 2:
+        trips("/who/", raw_key)
+    assert trips("/who/", raw_keys[0]) == (HTTPStatus.OK, 1)
+    clock = monotonic() + buffer.WRITE_INTERVAL
+    monkeypatch.setattr(buffer, "monotonic", lambda: clock)
+    assert trips("/who/", raw_keys[0]) == (HTTPStatus.OK, 1 + is_counted)
+    assert trips("/who/", raw_keys[0]) == (HTTPStatus.OK, 1)
 
 
 def test_user_key_in_an_organization(trips, settings):

@@ -82,7 +82,7 @@ def test_layers_are_those_of_the_contract():
     wanted = [name for layer in contract["layers"] for name in re.findall(r"\w+", layer)]
     section = PAGE.partition("\n## Layers\n")[2].partition("\n## ")[0]
     listed = re.findall(r"`(\w+)`", section.partition("1. ")[2].partition("\n\n")[0])
-    inner = ["forgetting", "invitations", "reminders", "anchors", "memberships", "api_keys"]
+    inner = ["forgetting", "invitations", "reminders", "anchors", "usage", "memberships", "api_keys"]
     inner += ["key_policies", "restrictions", "organizations", "ownership", "audit", "mailed_addresses", "mails"]
     inner += ["locks", "actors", "addresses", "people"]
 

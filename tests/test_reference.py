@@ -23,6 +23,7 @@ MODULES = [
     "models.api_keys",
     "models.invitations",
     "models.reminders",
+    "models.usage",
     "models.audit",
     "models.forgetting",
     "actors",
@@ -44,6 +45,7 @@ MODULES = [
     "principals",
     "redaction",
     "throttling",
+    "usage.history",
 ]
 INTERNAL = {
     "keys": {"find_api_keys", "get_hint"},
@@ -89,6 +91,7 @@ INTERNAL = {
         "Invitation.require_verified_address",
     },
     "models.reminders": {"ExpiryReminder.send"},
+    "models.usage": {"ApiKeyUsageQuerySet.add", "ApiKeyUsageQuerySet.collect", "to_hour", "to_moment"},
     "models.audit": {"AppendOnlyError", "AuditEntryQuerySet", "AuditJSONEncoder", "AuditedModel"},
     "contrib.django_filters": {"OrganizationChoices", "OrganizationDjangoFilterBackend.get_filterset"},
     "contrib.ninja": {"OrganizationAuthError"},

@@ -28,6 +28,9 @@ class RatelimitStore:
         self, identifier: str, windows: Sequence[Window], owed: Sequence[int], *, records: bool = False
     ) -> Verdict:
         """See ``Store.count()``. This needs 1 round trip to read the counts, 2 for each window and 1 for a client's."""
+        if not windows:
+            # The caller wants the request to be recorded, and this store records none.
+            return Verdict(True, ())
         for window, number in zip(windows, owed, strict=True):
             if number:
                 self._add(identifier, window, number)

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from closient_auth.keys import generate_api_key
+from closient_auth.usage import buffer
 from tests.factories import MembershipFactory, make_key
 from tests.requests.counting import CountingCache
 from tests.requests.last_used import AT_ONCE, LATER, LOOK_AT_ONCE
@@ -66,6 +67,17 @@ def test_accepted_key(cost, acme, editor, globex, settings):
 
     settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
     assert cost("/view/", business) == (HTTPStatus.OK, ["SELECT"], TRIPS)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_usage_history_costs_nothing(cost, acme, settings, is_counted):
+    """The process writes it after a response, every ten seconds."""
+    settings.CLOSIENT_AUTH = {"USAGE_HISTORY": is_counted}
+    api_key, raw_key = make_key("csb", organization=acme)
+    for trips in (3, TRIPS):
+        assert cost("/view/", raw_key) == (HTTPStatus.OK, AT_ONCE, trips)
+    counted = {family: count.requests for (family, _), count in buffer._buffer._counts.items()}
+    assert counted.get(api_key.family, 0) == (2 if is_counted else 0)
 
 
 def test_session_costs_no_trip(cost, editor):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from rest_framework.test import APIClient
 from closient_auth.core import reports
 from closient_auth.keys import generate_api_key
 from closient_auth.models import ApiKey
+from closient_auth.usage import buffer
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 from tests.models import Project
 from tests.proxy import Proxy
@@ -313,6 +315,50 @@ def test_flood_over_the_limit_writes_once_a_second(cost):
             statements += cost("/who/", raw_key)[1]
 
     assert Counter(statements) == {"SELECT": 25, "UPDATE": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_usage_history_costs_nothing(cost, store, atomic, settings, is_counted):
+    """A cache without scripts does not record it, and the process writes it after a response, every ten seconds."""
+    settings.CLOSIENT_AUTH = {"USAGE_HISTORY": is_counted}
+    _, raw_key = make_key("csb", rate_limit_per_minute=2)
+    statements = LATER if atomic else AT_ONCE
+
+    for trips in (store.first, store.later):
+        assert cost("/who/", raw_key) == (HTTPStatus.OK, statements, trips)
+    status, _, trips = cost("/who/", raw_key)
+    assert (status, trips) == (HTTPStatus.TOO_MANY_REQUESTS, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_key_without_limits(cost, store, settings, is_counted):
+    settings.CLOSIENT_AUTH = {
+        "USAGE_HISTORY": is_counted,
+        "LAST_USED_INTERVAL": 60,
+        "RATE_LIMIT_PER_MINUTE": 0,
+        "RATE_LIMIT_PER_DAY": 0,
+    }
+    _, raw_key = make_key("csb")
+    cost("/who/", raw_key)
+
+    assert cost("/who/", raw_key) == (HTTPStatus.OK, ["SELECT"], int(is_counted and store.first == 1))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_write_of_the_usage_history(cost, store, settings, monkeypatch):
+    """After a response, one statement for all keys."""
+    settings.CLOSIENT_AUTH = {"LAST_USED_INTERVAL": 60}
+    raw_keys = [make_key("csb")[1] for _ in range(5)]
+    for raw_key in raw_keys:
+        cost("/who/", raw_key)
+    clock = monotonic() + buffer.WRITE_INTERVAL
+    monkeypatch.setattr(buffer, "monotonic", lambda: clock)
+
+    written = ["INSERT"] if store.first > 1 else []
+    assert cost("/who/", raw_keys[0]) == (HTTPStatus.OK, ["SELECT", *written], store.later)
+    assert cost("/who/", raw_keys[0]) == (HTTPStatus.OK, ["SELECT"], store.later)
 
 
 def test_session_costs_no_trip(cost):

@@ -175,6 +175,7 @@ def test_commands_take_the_names_of_the_host(world, acme, rival):
 
 COMMANDS = [
     ("list_api_keys",),
+    ("collect_api_key_usage",),
     ("prune_audit_entries", "--older-than", "1"),
     ("remind_expiring_api_keys",),
     ("forget_user", "member@advisories.example"),
