@@ -131,7 +131,8 @@ class ApiKeyUsage(models.Model):
 
 
 def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = 1
+    while True:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(sql, parameters)
@@ -139,8 +140,9 @@ def _execute(connection: BaseDatabaseWrapper, sql: str, parameters: list[Any]) -
         except OperationalError as error:
             # MariaDB locks the gaps between rows, so statements that write rows in the same order may deadlock as well. It
             # has rolled back the whole transaction.
-            if attempt == ATTEMPTS or connection.in_atomic_block or not is_deadlock(error):
+            if attempts == ATTEMPTS or connection.in_atomic_block or not is_deadlock(error):
                 raise
+            attempts += 1
 
 
 @lru_cache(maxsize=64)

@@ -134,5 +134,4 @@ def _connect() -> None:
 
 _buffer = Buffer()
 # A forked child must not write the counts of its parent, and a lock could stay locked there. Windows does not fork.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_buffer.clear)
+getattr(os, "register_at_fork", lambda **hooks: None)(after_in_child=_buffer.clear)

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model
 
-from closient_auth.models import ApiKeyUsage, ExpiryReminder, MailedAddress, Organization
+from closient_auth.models import ApiKey, ApiKeyUsage, ExpiryReminder, MailedAddress, Organization
 from tests.factories import MembershipFactory, make_invitation, make_key
 
 # The columns: sessions, then a business key, user keys (``u-``) and a publishable key.
@@ -63,8 +63,10 @@ def compile_queries(organization_id):
             # It counts the mails of all organizations.
             continue
         rows = model._base_manager.order_by("pk")
-        # The usage belongs to a family of keys, not to an organization.
-        if organization_id is not None and model is not ApiKeyUsage:
+        if organization_id is not None and model is ApiKeyUsage:
+            api_keys = ApiKey.objects.filter(organization_id=organization_id)
+            rows = rows.filter(family__in=api_keys.values("family"))
+        elif organization_id is not None:
             rows = rows.filter(**{PATHS.get(model, "organization_id"): organization_id})
         fields = [field.attname for field in model._meta.concrete_fields if field.name != "last_used"]
         queries.append(rows.values_list(*fields).query.sql_with_params())

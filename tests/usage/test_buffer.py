@@ -310,10 +310,13 @@ settings.configure(
 )
 django.setup()
 from django.core.management import call_command
+from django.db import connections
 from closient_auth.usage import buffer
 call_command("migrate", verbosity=0)
 for _ in range(3):
     buffer.record(UUID(int=1), is_admitted=True)
+# Django closes the connections of a request before that.
+connections.close_all()
 """
 
 

@@ -172,6 +172,9 @@ def test_the_parts_of_the_history(redis_cache, call, at_once, lines, monkeypatch
     for _ in range(2):
         call("/who/", other_raw_key)
     assert get_table() == {mine.family: (1, 1)}
+    with redis_cache.connect(1) as client:
+        # Hours outside the range.
+        client.hset(f":1:closient_auth:usage:{{{mine.family}}}", mapping={"1:requests": 50, "9999999:refused": 60})
 
     assert get_history(mine.family, other.family) == {mine.family: (3, 1), other.family: (2, 0)}
     assert lines() == []

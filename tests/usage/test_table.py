@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from closient_auth.limits.windows import Count
-from closient_auth.models import ApiKeyUsage
+from closient_auth.models import ApiKeyUsage, usage
 from closient_auth.models.usage import to_hour, to_moment
 from closient_auth.usage.history import Point, read_history
 from tests.factories import make_key
@@ -83,6 +84,23 @@ def test_each_interval_has_a_point(interval, wanted, django_assert_num_queries):
     with django_assert_num_queries(1):
         history = read_history([mine, unused], start, end, interval=interval)
     assert history == {mine: points, unused: [Point(point.start, 0, 0) for point in points]}
+
+
+def test_the_statement_of_mariadb(monkeypatch):
+    """It assigns from left to right, so a total comes before the part that it reads."""
+    monkeypatch.setattr(usage, "connections", {"mariadb": FakeMariaDB})
+    _, _, assignments = usage._get_upsert.__wrapped__("mariadb", 2).partition(" ON DUPLICATE KEY UPDATE ")
+    names = re.findall(r"(?:^|, )(\w+) = ", assignments)
+    assert names == ["requests", "refused", "collected_requests", "collected_refused"]
+    assert "VALUES(requests) - VALUES(collected_requests) + CASE WHEN" in assignments
+    assert "excluded" not in assignments
+
+
+class FakeMariaDB:
+    vendor = "mysql"
+
+    class ops:
+        quote_name = str
 
 
 @pytest.mark.django_db

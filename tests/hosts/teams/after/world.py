@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from closient_auth.models import ApiKey, AuditEntry, ExpiryReminder, Organization
+from closient_auth.models import ApiKey, ApiKeyUsage, AuditEntry, ExpiryReminder, Organization
 from planning.models import Project, Task
 from teams.models import Team, TeamMember, TeamRole
 
@@ -125,7 +125,10 @@ class Snapshot:
         rows, fields = model._base_manager.order_by("pk"), model._meta.concrete_fields
         if model is AuditEntry:
             rows = rows.exclude(event="revoked_api_key_used")
-        if team is not None:
+        if team is not None and model is ApiKeyUsage:
+            api_keys = ApiKey.objects.filter(organization_id=team.organization_id)
+            rows = rows.filter(family__in=api_keys.values("family"))
+        elif team is not None:
             has_organization = any(field.name == "organization" for field in fields)
             path = PATHS.get(model) or ("organization__team" if has_organization else None)
             # The audit log has the id of the organization only.
