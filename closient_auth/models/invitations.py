@@ -181,7 +181,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """An invitation of an e-mail address to an organization. Only the mail contains the token; we store a hash."""
+    """An invitation of an e-mail address to an organization. The mail and ``url`` contain the token; we store a hash."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     organization = models.ForeignKey(
