@@ -188,6 +188,7 @@ def test_wheel_is_the_package_and_nothing_else(wheel):
         "closient_auth/management/commands/create_api_key.py",
         "closient_auth/migrations/0001_initial.py",
         "closient_auth/static/closient_auth/admin.css",
+        "closient_auth/static/closient_auth/copy.js",
         "closient_auth/templates/admin/closient_auth/apikey/created.html",
     }
 

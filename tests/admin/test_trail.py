@@ -38,7 +38,7 @@ def show(root, page):
 
 
 def field(content, name):
-    found = content.partition(f"field-{name}")[2].partition('<div class="form-row')[0]
+    found = content.partition(f"field-{name}")[2].partition('<div class="form-row')[0].partition("</fieldset>")[0]
     return " ".join(strip_tags(normalize_newlines(found.partition('class="readonly">')[2])).split())
 
 
@@ -112,6 +112,12 @@ def test_rows_that_are_gone_are_not_linked(show, page, organization):
     assert field(content, "shown_target") == f"API key {api_key}"
     for name, gone in (("apikey", api_key.pk), ("organization", pk)):
         assert page(f"{name}_change", gone) not in content
+
+
+def test_page_of_no_entry(root, page):
+    response = root.get(page("auditentry_change", uuid4()))
+
+    assert (response.status_code, response["Location"]) == (HTTPStatus.FOUND, "/admin/")
 
 
 def test_page_links_only_what_its_reader_may_view(show, page, make_staff, organization):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from datetime import timedelta
 
@@ -60,18 +61,23 @@ def by_command_rotation(organization, staff, sinks):
     return stdout.getvalue().strip()
 
 
+def read_field(response):
+    (raw_key,) = re.findall(r'id="raw-key"[^>]* value="([^"]+)"', response.content.decode())
+    return raw_key
+
+
 def by_admin(organization, staff, sinks):
     page = reverse("admin:closient_auth_apikey_add")
     form = sinks.add_response(staff.get(page)).context["adminform"].form
-    data = {name: form[name].value() for name in form.fields} | {"prefix": "csb", "organization": organization.pk}
+    data = {name: form[name].value() for name in form.fields}
+    data |= {"prefix": "csb", "organization": organization.pk, "name": "Server"}
     data = {name: value for name, value in data.items() if value is not None}
     response = staff.post(page, data)
     # Sending the form again neither creates a second key nor shows the first.
     sinks.add_response(staff.post(page, data))
     sinks.add("cookie", response.cookies.output())
     sinks.add("header", response.headers)
-    _, raw_key, _ = response.content.decode().replace("<code", "</code").split("</code")
-    return raw_key.partition(">")[2]
+    return read_field(response)
 
 
 def by_admin_rotation(organization, staff, sinks):
@@ -84,9 +90,8 @@ def by_admin_rotation(organization, staff, sinks):
     assert sinks.add_response(staff.get(page)).status_code == 409
     sinks.add("cookie", response.cookies.output())
     sinks.add("header", response.headers)
-    _, raw_key, _ = response.content.decode().replace("<code", "</code").split("</code")
-    assert old_raw_key[4:36] not in raw_key
-    return raw_key.partition(">")[2]
+    assert old_raw_key[4:36] not in response.content.decode()
+    return read_field(response)
 
 
 def by_dashboard(organization, staff, sinks):
@@ -199,6 +204,9 @@ def walk(call, staff, sinks, settings, monkeypatch):
             assert sinks.add_response(staff.get(address)).status_code == 200
         assert sinks.add_response(staff.get(page("changelist"), {"q": raw_key}))["Location"] == page("find")
         assert sinks.add_response(staff.post(page("find"), {"api_key": raw_key}))["Location"] == found
+        # The page says that this is the key.
+        for address in (found, page("revoke", api_key.pk), reverse("admin:closient_auth_auditentry_changelist")):
+            assert sinks.add_response(staff.get(address)).status_code == 200
         other_key = as_another_type(raw_key)
         for other in (raw_key[:-1], other_key, f"X-API-Key: {other_key}", f"{raw_key} {other_key}"):
             assert sinks.add_response(staff.post(page("find"), {"api_key": other})).status_code == 200
@@ -215,7 +223,8 @@ def walk(call, staff, sinks, settings, monkeypatch):
             patch.setattr(sys, "stdin", io.StringIO(f"X-API-Key: {raw_key}"))
             call_command("revoke_api_key", "--stdin", stdout=stdout, stderr=stderr)
         sinks.add("command", stdout.getvalue(), stderr.getvalue())
-        assert sinks.add_response(staff.post(page("revoke", api_key.pk))).status_code == 302
+        assert sinks.add_response(staff.get(page("rotate", api_key.pk))).status_code == 302
+        assert sinks.add_response(staff.get(page("revoke", api_key.pk))).status_code == 302
 
     def manage_it_in_the_dashboard(api_key, raw_key):
         # A user key belongs to somebody else than the staff.

@@ -116,7 +116,8 @@ def test_key_whose_creation_fails_in_the_dashboard(
 
 def test_key_whose_creation_fails_in_the_admin(owner, post, sinks, made, monkeypatch):
     staff = UserFactory.create(is_staff=True, is_superuser=True)
-    data = {"organization": owner.organization.pk, "rate_limit_per_minute": 0, "rate_limit_per_day": 0}
+    data = {"organization": owner.organization.pk, "name": "Server"}
+    data |= {"rate_limit_per_minute": 0, "rate_limit_per_day": 0}
     monkeypatch.setattr(ApiKey, "save", fail)
 
     assert post(staff, reverse("admin:closient_auth_apikey_add"), format="multipart", prefix="csb", **data) == 500
