@@ -28,8 +28,11 @@ def get_target_model(entry: AuditEntry) -> type[models.Model] | None:
 def list_changes(entry: AuditEntry) -> list[Change]:
     """Return the label, the old and the new value of each field. A field that is only in one of them has an empty other."""
     model = get_target_model(entry)
+    names = {*entry.old_values, *entry.new_values}
+    # PostgreSQL stores the names in an order of its own.
+    known = [field.name for field in model._meta.get_fields() if field.name in names] if model else []
     changes = []
-    for name in dict.fromkeys([*entry.old_values, *entry.new_values]):
+    for name in [*known, *sorted(names.difference(known))]:
         field = _find_field(model, name)
         old, new = (
             _show(name, field, values[name]) if name in values else ""

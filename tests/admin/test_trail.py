@@ -137,7 +137,7 @@ def test_page_of_an_entry_about_the_log(show):
     content = show(entry)
 
     assert field(content, "shown_target") == f"Audit entry {entry.pk}"
-    assert table(content) == [["Field", "After"], ["Older than", "2026-01-02T00:00:00Z"], ["Entries", "3"]]
+    assert table(content) == [["Field", "After"], ["Entries", "3"], ["Older than", "2026-01-02T00:00:00Z"]]
 
 
 def test_page_of_an_entry_about_another_model(show):
@@ -150,6 +150,15 @@ def test_page_of_an_entry_about_another_model(show):
     assert field(content, "shown_target") == "person ada"
     assert field(content, "shown_organization") == "-"
     assert field(content, "changes") == "-"
+
+
+def test_changes_are_in_the_order_of_the_model(show):
+    api_key, _ = make_key()
+    values = {"former": 1, "rate_limit_per_day": 5, "name": "Shop", "expires_at": None, "after": 2}
+
+    rows = table(show(record(api_key, new=values)))
+
+    assert [label for label, _ in rows[1:]] == ["Name", "Expires at", "Requests per day", "After", "Former"]
 
 
 @pytest.mark.parametrize(
