@@ -77,7 +77,7 @@ class FilterForm(forms.Form):
         label=_("Search"),
         required=False,
         max_length=255,
-        widget=forms.TextInput({"placeholder": _("Name or csb_Cel5"), "autocomplete": "off", "type": "search"}),
+        widget=forms.TextInput({"autocomplete": "off", "type": "search"}),
     )
     state = forms.ChoiceField(
         label=_("State"),
@@ -101,6 +101,7 @@ class FilterForm(forms.Form):
 
     def __init__(self, data: Any, *, types: Sequence[str]) -> None:
         super().__init__(data)
+        self.fields["q"].widget.attrs["placeholder"] = gettext("Name or %s") % f"{types[0]}_Cel5"
         if len(types) == 1:
             del self.fields["type"]
         else:
