@@ -5,13 +5,12 @@ The names in an entry are texts that somebody chose, so every sentence is built 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
-from django.db.models import DateTimeField, Field
+from django.db.models import DateTimeField
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
@@ -151,7 +150,7 @@ def get_changes(entry: AuditEntry) -> list[Change]:
             _show_value(entry, name, old[name]) if name in old else None,
             _show_value(entry, name, new[name]) if name in new else None,
         )
-        for name in {**old, **new}
+        for name in _sort(entry, {**old, **new})
         if (name in old and name in new) or _is_telling(entry, name, old.get(name, new.get(name)))
     ]
 
@@ -159,6 +158,12 @@ def get_changes(entry: AuditEntry) -> list[Change]:
 def read_values(values: Any) -> dict[str, Any]:
     """Return the values of an entry by field, also if another program wrote something else."""
     return values if isinstance(values, dict) else {"value": values}
+
+
+def _sort(entry: AuditEntry, names: Iterable[str]) -> list[str]:
+    """Return the names in the order of the model, and others after them. PostgreSQL keeps no order of its own."""
+    known = getattr(_find_model(entry), "audited_fields", ())
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def _is_telling(entry: AuditEntry, name: str, value: Any) -> bool:
@@ -199,12 +204,16 @@ def _split(entry: AuditEntry) -> tuple[str, str]:
     return (name, role) if has_role else (entry.target, "")
 
 
-def _find_field(entry: AuditEntry, name: str) -> Any:
-    # Another version of this package may have had other models and fields.
-    with suppress(LookupError, FieldDoesNotExist):
-        found: Any = apps.get_model("closient_auth", entry.target_model)._meta.get_field(name)
-        return found if isinstance(found, Field) else None
+def _find_model(entry: AuditEntry) -> Any:
+    # Another version of this package may have had other models.
+    with suppress(LookupError):
+        return apps.get_model("closient_auth", entry.target_model)
     return None
+
+
+def _find_field(entry: AuditEntry, name: str) -> Any:
+    fields = _find_model(entry)._meta.fields if _find_model(entry) else ()
+    return next((field for field in fields if field.name == name), None)
 
 
 def _get_label(entry: AuditEntry, name: str) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+import time_machine
+from django.core.cache import cache
 
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory
 
@@ -11,6 +13,15 @@ ROLES = ("owner", "manager", "billing", "editor")
 def urls(settings):
     settings.ROOT_URLCONF = "tests.dashboard.urls"
     settings.LOGIN_URL = "login"
+
+
+@pytest.fixture
+def clock(settings):
+    """Freeze the clock. The counters use the local memory cache, because Redis has its own clock."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        yield clock
+    cache.clear()
 
 
 @pytest.fixture

@@ -243,7 +243,7 @@ def test_filter_by_target(owner, log):
         ({"since": "2026-03-02", "until": "2026-03-01"}, []),
     ],
 )
-@pytest.mark.parametrize("use_tz", [True, False])
+@pytest.mark.parametrize("use_tz", [True, pytest.param(False, marks=pytest.mark.sqlite)])
 def test_filter_by_day(owner, log, settings, use_tz, filters, found):
     """The days are those of the current time zone, and the last one counts as a whole."""
     settings.USE_TZ = use_tz

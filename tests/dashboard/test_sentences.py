@@ -332,6 +332,14 @@ def test_a_removed_row_has_old_values_alone(acme):
     ]
 
 
+def test_changes_have_the_order_of_the_model():
+    entry = make("api_key_created", target_model="apikey")
+    entry.new_values = {"planet": "x", "name": "x", "allowed_networks": ["x"], "prefix": "csb", "mass": 3}
+
+    labels = [change.label for change in get_changes(entry)]
+    assert labels == ["Type", "Name", "Allowed networks", "Mass", "Planet"]
+
+
 def test_the_organization_of_the_page_is_no_news(acme):
     entry = make("api_key_created", target_model="apikey", organization_id=acme.pk)
     entry.new_values = {"organization": str(acme.pk), "restricted_to": str(acme.pk)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -40,11 +39,6 @@ def neighbour(db):
     before = Organization.objects.values().get(pk=other.pk)
     yield other
     assert Organization.objects.values().get(pk=other.pk) == before
-
-
-@pytest.fixture(autouse=True)
-def limits(db):
-    cache.clear()
 
 
 def get_links(page):
@@ -143,7 +137,7 @@ def test_errors(owner, acme, values, field, error):
     assert "<title>Settings · Acme Foods" in response.text
 
 
-def test_too_many_changes(owner, acme):
+def test_too_many_changes(clock, owner, acme):
     for number in range(60):
         assert owner.post(PAGE, {"name": f"Acme {number}", "slug": "acme"}).status_code == 302
     response = owner.post(PAGE, {"name": "Once more", "slug": "acme"})
