@@ -38,6 +38,8 @@ ROUTES = {route.name: route for route in (Route(*patterns) for patterns in walk(
 # The addresses that a browser can open.
 PAGES = sorted(name for name, route in ROUTES.items() if "get" in route.methods)
 ACTIONS = sorted(name for name, route in ROUTES.items() if "post" in route.methods)
+# Addresses of files to download. A browser does not show them.
+FILES = {"audit-csv"}
 
 
 def get_text(response: Any) -> str:

@@ -14,7 +14,7 @@ from django.utils import translation
 from tests.api.world import snapshot, undone
 from tests.dashboard.markup import Markup
 from tests.dashboard.routes import ACTIONS, METHODS, PAGES, ROUTES, get_text
-from tests.dashboard.world import HOSTILE, IMAGE, SCRIPT, VERIFIED, World
+from tests.dashboard.world import HOSTILE, IMAGE, SCRIPT, SETTINGS, World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.unmeasured]
 
@@ -34,7 +34,7 @@ REDIRECTS = (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER)
 
 @pytest.fixture
 def world(settings):
-    settings.CLOSIENT_AUTH = VERIFIED
+    settings.CLOSIENT_AUTH = SETTINGS
     return World()
 
 
@@ -185,7 +185,7 @@ def test_no_page_can_be_framed_or_stored(world, name):
 
 @each(sorted(ROUTES))
 def test_no_page_leads_to_another_site(world, name):
-    forms = world.find_forms()
+    forms = world.forms
     for target in EVIL:
         # ``evil`` is a name that pages do not know.
         query = dict.fromkeys((*RETURN, "evil"), target)
@@ -207,7 +207,7 @@ def test_no_page_leads_to_another_site(world, name):
 @each(sorted(name for name, route in ROUTES.items() if route.arguments & {"organization", "pk"}))
 def test_foreign_and_unknown_rows_are_the_same_404(world, name):
     """In the organization of another one, and in the own organization with the id of another one's row."""
-    forms, client = world.find_forms(), world.get_client("owner")
+    forms, client = world.forms, world.get_client("owner")
     data, before = world.fill(name, forms[name][1]) if name in forms else {}, snapshot()
     foreign = [world.get_kwargs(name, organization=world.neighbour)]
     unknown = [dict.fromkeys(foreign[0], "nonsense"), {argument: str(uuid4()) for argument in foreign[0]}]

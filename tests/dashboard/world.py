@@ -33,7 +33,7 @@ GERMAN = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamteng
 HOSTILE = (SCRIPT, IMAGE, LONG, RIGHT_TO_LEFT, GERMAN)
 
 PASSWORD = "open sesame"
-VERIFIED = {"VERIFIED_ADDRESSES": f"{__name__}.get_verified_addresses"}
+SETTINGS = {"VERIFIED_ADDRESSES": f"{__name__}.get_verified_addresses", "DASHBOARD_CONFIRM_PASSWORD": True}
 # Sessions; then API keys in the header of a request without a session, and of one with an Editor's session.
 SESSIONS = ("anonymous", "outsider", "editor", "billing", "manager", "owner", "root")
 KEYS = ("csb", "csu owner", "editor + csb")

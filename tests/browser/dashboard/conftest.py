@@ -11,7 +11,7 @@ from django.db import connections
 from django.test import Client, override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from tests.dashboard.world import World
+from tests.dashboard.world import SETTINGS, World
 
 CHROMIUM: dict[str, Any] = {"executable_path": "/usr/bin/chromium", "args": ["--no-sandbox"]}
 # Report what the page's policy forbids, before any script of the page runs.
@@ -78,9 +78,13 @@ def site(db):
     from playwright.sync_api import sync_playwright
 
     connection = connections["default"]
-    urls = override_settings(ROOT_URLCONF="tests.dashboard.urls", LOGIN_URL="login", ALLOWED_HOSTS=["*"])
-    with urls, pytest.MonkeyPatch.context() as patch:
-        world, server = World(), LiveServer("localhost")
+    server = LiveServer("localhost")
+    own = {**SETTINGS, "INVITATION_URL": f"{server.url}/settings/join/{{token}}/"}
+    settings = override_settings(
+        ROOT_URLCONF="tests.dashboard.urls", LOGIN_URL="login", ALLOWED_HOSTS=["*"], CLOSIENT_AUTH=own
+    )
+    with settings, pytest.MonkeyPatch.context() as patch:
+        world = World()
         # Playwright runs an event loop in this thread, so Django would refuse the database access of the tests.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         with sync_playwright() as playwright:

@@ -16,14 +16,14 @@ from tests.browser.dashboard.inspection import (
     run_axe,
     walk_by_tab,
 )
-from tests.dashboard.routes import ACTIONS, PAGES
+from tests.dashboard.routes import ACTIONS, FILES, PAGES
 from tests.factories import UserFactory
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", sorted({*PAGES} - FILES))
 def test_page(quiet_site, name):
     world = quiet_site.world
     tab = quiet_site.open(world.people["owner"])
@@ -80,14 +80,15 @@ def test_forms_with_errors(quiet_site, name):
     if not texts.count():
         pytest.skip("The form has no texts, so sending it would change something.")
     for text in texts.all():
-        text.fill("")
+        if text.is_visible():
+            text.fill("")
     form = texts.first.locator("xpath=ancestor::form")
     with tab.expect_navigation() as navigation:
         form.evaluate("(form) => form.requestSubmit()")
     if navigation.value.request.redirected_from is not None:
         pytest.skip("Every text of this form may be empty.")
     assert tab.evaluate("document.activeElement.id") == "ca-errors"
-    assert inspect(tab) == []
+    assert inspect_briefly(tab) == []
 
 
 def test_the_skip_link(quiet_site):
@@ -118,10 +119,10 @@ def test_the_language_of_the_page(quiet_site, language):
         assert inspect(tab) == []
 
 
-def test_the_inspection_finds_faults(site):
+def test_the_inspection_finds_faults(quiet_site):
     """The checks above would find a script in the page, a wide or small element, low contrast and a hidden focus."""
-    tab = site.open(site.world.people["owner"])
-    tab.goto(site.world.get_address("home"))
+    tab = quiet_site.open(quiet_site.world.people["owner"])
+    tab.goto(quiet_site.world.get_address("home"))
     main = tab.locator("main")
     main.evaluate(
         "(main) => main.insertAdjacentHTML('beforeend', '<p id=low>text</p><button id=small></button><p id=wide>wide</p>')"
@@ -134,13 +135,15 @@ def test_the_inspection_finds_faults(site):
     assert {"button-name:", "color-contrast:"} <= rules
     assert [fault.partition(": ")[0] for fault in find_overflow(tab)] == ["320", "390", "640", "768", "1280", "1600"]
     assert any('id="small"' in fault for fault in find_small_targets(tab))
-    tab.goto(site.world.get_address("home"))
+    tab.goto(quiet_site.world.get_address("home"))
     main.evaluate("(main) => main.insertAdjacentHTML('beforeend', '<button id=bare>Bare</button>')")
     tab.evaluate("Object.assign(bare.style, {outline: 'none'})")
     assert ['id="bare"' in fault for fault in walk_by_tab(tab)] == [True]
-    site.errors.clear()
+    assert quiet_site.errors == []
     main.evaluate("(main) => main.append(Object.assign(document.createElement('script'), {textContent: 'alert(1)'}))")
-    assert tab.evaluate("violations") == ["script-src-elem: inline"]
-    tab.wait_for_function("violations.length")
-    assert any("Content Security Policy" in error for error in site.errors)
-    site.close()
+    # The browser reports a violation in a task of its own.
+    tab.wait_for_timeout(100)
+    quiet_site.close()
+    assert any("script-src-elem: inline" in error for error in quiet_site.errors)
+    assert any("Content Security Policy" in error for error in quiet_site.errors)
+    quiet_site.errors.clear()
