@@ -38,6 +38,8 @@ BODIES = {
     "POST invitations": {"email": "new@advisories.example"},
     "POST invitation/resend": {},
     "POST accept": {"token": "x"},
+    "POST decline": {"token": "x"},
+    "POST preview": {"token": "x"},
 }
 PATHS = {
     "organizations": "/api/organizations",
@@ -70,6 +72,9 @@ PATHS = {
     "invitation": "/api/account/organizations/{o}/invitations/{membership}",
     "invitation/resend": "/api/account/organizations/{o}/invitations/{membership}/resend",
     "accept": "/api/account/invitations/accept",
+    "decline": "/api/account/invitations/decline",
+    "preview": "/api/account/invitations/preview",
+    "own-invitations": "/api/account/me/invitations",
 }
 
 # A cell is the status and a letter for the reason. A hyphen stands for the page of Django, which has no such route.
@@ -216,6 +221,9 @@ ABSENT = [
     "DELETE invitation",
     "POST invitation/resend",
     "POST accept",
+    "POST decline",
+    "POST preview",
+    "GET own-invitations",
 ]
 
 

@@ -269,6 +269,9 @@ GONE = [
     "DELETE {organization}/invitations/1",
     "POST {organization}/invitations/1/resend",
     "POST /account/api/v1/invitations/accept",
+    "POST /account/api/v1/invitations/decline",
+    "POST /account/api/v1/invitations/preview",
+    "GET /account/api/v1/me/invitations",
 ]
 WIDTH = 45
 
