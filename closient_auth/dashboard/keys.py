@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from closient_auth.conf import conf
 from closient_auth.core.rates import DAY, MINUTE, get_windows
-from closient_auth.dashboard.frame import FormPage
+from closient_auth.dashboard.frame import FormPage, get_person_name
 from closient_auth.dashboard.holders import HolderPage, OrganizationKeys
 from closient_auth.dashboard.key_forms import (
     FilterForm,
@@ -37,6 +37,7 @@ from closient_auth.keys import find_api_keys, hash_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.models.api_keys import KeyState
 from closient_auth.roles import KEY_RULES
+from closient_auth.sentences import describe
 
 # A key that was used this long ago is perhaps in use.
 IN_USE = timedelta(days=1)
@@ -175,6 +176,7 @@ class KeyPage(KeyFormPage):
         context = {
             **self.describe(api_key, now),
             "title": _get_name(api_key),
+            "maker": get_person_name(api_key.created_by) if api_key.created_by else "",
             "links": links,
             "is_active": api_key.state == KeyState.ACTIVE,
             "is_public": KEY_RULES[api_key.prefix].is_public,
@@ -216,7 +218,8 @@ class KeyPage(KeyFormPage):
         entries = AuditEntry.objects.using(router.db_for_write(AuditEntry)).filter(
             organization_id=self.api_key.organization_id, target_id=self.api_key.pk
         )
-        return {"entries": entries.order_by("-created_at", "pk")[:ENTRIES], "audit_url": audit_url}
+        entries = entries.select_related("user").order_by("-created_at", "pk")[:ENTRIES]
+        return {"entries": [{"entry": entry, "sentence": describe(entry)} for entry in entries], "audit_url": audit_url}
 
 
 class KeyRotationPage(SecretPage):

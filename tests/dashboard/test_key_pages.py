@@ -149,8 +149,8 @@ def test_activity(owner, api_key, page, people):
     make_key(organization=api_key.organization)
     text = owner.get(page).text
 
-    assert text.count("API key changed") == 5
-    assert "API key created" not in text
+    assert text.count("<b>the-manager</b> changed the key") == 5
+    assert "created the key" not in text
     assert f'href="/settings/o/acme/audit/?target={api_key.pk}"' in text
 
 
@@ -541,6 +541,26 @@ def test_several_keys_are_an_error(owner):
 
 
 # All pages
+
+
+def test_templates_use_no_unknown_names(owner, people, acme, api_key, page, settings):
+    settings.TEMPLATES = [
+        {**template, "OPTIONS": {**template.get("OPTIONS", {}), "string_if_invalid": "UNKNOWN %s"}}
+        for template in settings.TEMPLATES
+    ]
+    use(api_key, datetime.now(UTC), 5, 2)
+    make_key("cpk", organization=acme, name="Widget")
+    make_key("csu", user=people["owner"], name="Script")
+    shown = [f"{LIST}?q=zzz", LIST, page, f"{page}rotate/", f"{page}revoke/", f"{LIST}new/", f"{LIST}leaked/"]
+    shown += ["/settings/o/acme/usage/", "/settings/o/acme/user-keys/", "/settings/keys/", "/settings/keys/new/"]
+    responses = {path: owner.get(path) for path in shown}
+    responses["created"] = owner.post(f"{LIST}new/", {"name": "New", "type": "csb", "nonce": "n"})
+    responses["again"] = owner.post(f"{LIST}new/", {"name": "New", "type": "csb", "nonce": "n"})
+    responses["rotated"] = owner.post(f"{page}rotate/", {"grace": "3600"})
+    responses["error"] = owner.post(f"{page}rotate/", {"grace": "1"})
+
+    found = {name: re.findall(r"UNKNOWN \w*", response.text) for name, response in responses.items()}
+    assert found == dict.fromkeys(found, [])
 
 
 def test_unknown_keys_are_not_found(owner):

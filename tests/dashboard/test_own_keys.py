@@ -99,7 +99,7 @@ def test_changing_a_key(editor, api_key, acme):
     assert (api_key.name, api_key.restricted_to) == ("Other", acme)
     assert AuditEntry.objects.get(event="api_key_changed").target_id == api_key.pk
     text = editor.get(page).text
-    assert "API key changed" in text
+    assert "<b>the-editor</b> changed the key" in text
     # There is no audit log of a person.
     assert "/audit/" not in text
 
