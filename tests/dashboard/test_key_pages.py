@@ -58,7 +58,7 @@ def test_a_key_without_a_name_or_a_maker(owner, acme):
     text = owner.get(f"{LIST}{api_key.pk}/").text
 
     assert "<h1>No name " in text
-    assert "· created <time" in text
+    assert "· created, <time" in text
     assert "Safe in web pages" in text
     # All that a publishable key may do is to read.
     assert 'name="access"' not in text
