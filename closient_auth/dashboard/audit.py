@@ -57,6 +57,8 @@ TONES = {
 # Converting a time in year 1 or 9999 to another time zone can overflow.
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9000, 1, 1)
 
+# A file is read from the database in parts.
+BATCH_SIZE = 500
 # Spreadsheets compute a cell that begins like this. A program with another separator may begin a cell within a text.
 FORMULA = re.compile(r"""(^|[;,|\t\r\n])([\s"']*)(?=[=+\-@＝＋－＠])|^(?=[\t\r\n])""")
 
@@ -136,7 +138,7 @@ class AuditFile(AuditPage):
         if not form.is_valid():
             # The page says what is wrong.
             return HttpResponseRedirect(f"{self.get_url('audit')}?{request.GET.urlencode()}")
-        entries = form.filter(self.get_entries()).iterator(chunk_size=500)
+        entries = form.filter(self.get_entries())
         response = StreamingHttpResponse(_write(entries), content_type="text/csv; charset=utf-8")
         name = f"audit-{get_name(self.organization)}-{_to_local(timezone.now()):%Y-%m-%d}.csv"
         response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
@@ -150,7 +152,20 @@ class _Echo:
         return text
 
 
-def _write(entries: Iterator[AuditEntry]) -> Iterator[str]:
+def _read(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
+    """Yield the entries, newest first. A slow client keeps no cursor and no transaction open."""
+    rest = entries
+    while batch := list(rest[:BATCH_SIZE]):
+        yield from batch
+        if len(batch) < BATCH_SIZE:
+            return
+        last = batch[-1]
+        rest = entries.filter(
+            Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__gt=last.pk),
+        )
+
+
+def _write(entries: QuerySet[AuditEntry]) -> Iterator[str]:
     writer: Any = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
     # Middleware may have restored its own by the time the server reads on.
     language, zone = translation.get_language(), timezone.get_current_timezone()
@@ -166,7 +181,7 @@ def _write(entries: Iterator[AuditEntry]) -> Iterator[str]:
     ]
     # Without this mark, spreadsheets guess the encoding.
     yield "\ufeff" + writer.writerow(titles)
-    for entry in entries:
+    for entry in _read(entries):
         with translation.override(language), timezone.override(zone):
             cells = _get_cells(entry)
         yield writer.writerow(map(defuse, cells))

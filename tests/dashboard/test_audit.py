@@ -376,6 +376,20 @@ def test_the_file(owner, acme, log):
     assert re.fullmatch(r'attachment; filename="audit-acme-\d{4}-\d\d-\d\d\.csv"', response["Content-Disposition"])
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7])
+def test_a_long_file(owner, log, monkeypatch, size):
+    """It is read in parts, and no entry is lost or repeated between them, also of one moment."""
+    monkeypatch.setattr("closient_auth.dashboard.audit.BATCH_SIZE", size)
+    moments = [datetime(2026, 3, 2, 5, minute, tzinfo=UTC) for minute in (3, 2, 2, 2, 2, 1)]
+    for number, moment in enumerate(moments):
+        log(target=f"T{number}", created_at=moment)
+    log("api_key_created", target_model="apikey", target="Left out")
+    names = [row["Target"] for row in read_file(owner.get(FILE, {"group": "organization"}))]
+
+    assert (names[0], names[-1]) == ("T0", "T5")
+    assert sorted(names) == [f"T{number}" for number in range(6)]
+
+
 def test_headers_of_the_file(owner, log):
     response = owner.get(FILE)
 
