@@ -345,6 +345,15 @@ def test_a_rotation_with_a_grace_period(owner, api_key, page, people):
     assert f'href="{page}">replaces an older key' in owner.get(f"{LIST}{successor.pk}/").text
 
 
+def test_the_plot_of_a_successor_counts_its_family(owner, api_key):
+    use(api_key, timezone.now(), 41)
+    successor, _ = api_key.rotate()
+    pages = [owner.get(f"/settings/o/acme/keys/{key.pk}/").text for key in (api_key, successor)]
+
+    assert ["41 requests" in page for page in pages] == [True, True]
+    assert ["With the requests of the keys that this one replaced." in page for page in pages] == [False, True]
+
+
 def test_a_rotation_of_a_leaked_key(owner, api_key, page):
     response = owner.post(f"{page}rotate/", {"grace": "0", "expires_at": "30"})
     api_key.refresh_from_db()
