@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import Error
 
 from closient_auth.limits.counter import read_hours
-from closient_auth.limits.windows import HOURS_KEPT, Count, Hours, StoreUnavailable
+from closient_auth.limits.windows import HOURS_KEPT, Hours, StoreUnavailable
 from closient_auth.models import ApiKeyUsage
 from closient_auth.models.usage import HOUR, to_hour, to_moment
 
@@ -39,7 +39,7 @@ def read_history(
     unavailable, its part of the numbers is missing.
     """
     numbers, length = _get_intervals(start, end, interval)
-    totals: dict[UUID, dict[int, Count]] = {family: {} for family in families}
+    totals: dict[UUID, dict[int, tuple[int, int]]] = {family: {} for family in families}
     for family, hour, count in _read_hours(totals, numbers, length):
         _add(totals[family], hour // length, count)
     return {family: _to_points(total, numbers, length) for family, total in totals.items()}
@@ -48,7 +48,7 @@ def read_history(
 def read_total(families: Collection[UUID], start: datetime, end: datetime, *, interval: str = "day") -> list[Point]:
     """Return the points of all families together. The arguments are those of ``read_history()``."""
     numbers, length = _get_intervals(start, end, interval)
-    total: dict[int, Count] = {}
+    total: dict[int, tuple[int, int]] = {}
     for _, hour, count in _read_hours(families, numbers, length):
         _add(total, hour // length, count)
     return _to_points(total, numbers, length)
@@ -60,34 +60,37 @@ def _get_intervals(start: datetime, end: datetime, interval: str) -> tuple[range
     return range(to_hour(start) // length, to_hour(end - timedelta.resolution) // length + 1), length
 
 
-def _add(total: dict[int, Count], number: int, more: Count) -> None:
+def _add(total: dict[int, tuple[int, int]], number: int, more: tuple[int, int]) -> None:
     requests, refused = total.get(number, (0, 0))
-    total[number] = Count(requests + more.requests, refused + more.refused)
+    total[number] = (requests + more[0], refused + more[1])
 
 
-def _to_points(total: Mapping[int, Count], numbers: range, length: int) -> list[Point]:
+def _to_points(total: Mapping[int, tuple[int, int]], numbers: range, length: int) -> list[Point]:
     return [
         Point(datetime.fromtimestamp(number * length * HOUR, UTC), *total.get(number, (0, 0))) for number in numbers
     ]
 
 
-def _read_hours(families: Collection[UUID], numbers: range, length: int) -> Iterator[tuple[UUID, int, Count]]:
+def _read_hours(families: Collection[UUID], numbers: range, length: int) -> Iterator[tuple[UUID, int, tuple[int, int]]]:
     """Yield the counts of the table, and those of the cache that are not in the table yet."""
     first, end = numbers.start * length, numbers.stop * length
     rows = ApiKeyUsage.objects.filter(family__in=families, hour__gte=to_moment(first), hour__lt=to_moment(end))
-    collected: dict[tuple[UUID, int], Count] = {}
+    collected: dict[tuple[UUID, int], tuple[int, int]] = {}
+    # A page of keys has tens of thousands of rows. Only those of the last hours have a part in the cache.
+    recent = to_moment(int(time.time()) // HOUR - HOURS_KEPT - 1)
     try:
         for family, moment, requests, refused, *parts in rows.values_list("family", "hour", *COUNTS):
             hour = to_hour(moment)
-            collected[family, hour] = Count(*parts)
-            yield family, hour, Count(requests, refused)
+            if moment >= recent:
+                collected[family, hour] = (parts[0], parts[1])
+            yield family, hour, (requests, refused)
     except Error as error:
         _report("table", error)
     for family, hours in _read_store([*families], first, end):
         for hour, total in hours.items():
-            known = collected.get((family, hour), Count())
+            known = collected.get((family, hour), (0, 0))
             if first <= hour < end:
-                yield family, hour, Count(*[max(0, new - old) for new, old in zip(total, known, strict=True)])
+                yield family, hour, (max(0, total[0] - known[0]), max(0, total[1] - known[1]))
 
 
 def _read_store(families: Sequence[UUID], first: int, end: int) -> Iterable[tuple[UUID, Hours]]:
