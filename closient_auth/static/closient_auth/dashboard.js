@@ -22,20 +22,32 @@ for (const field of document.querySelectorAll("[data-secret]")) field.addEventLi
 for (const link of document.querySelectorAll("[data-stored]")) link.addEventListener("click", () => { isCopied = true; });
 window.addEventListener("beforeunload", (event) => { if (!isCopied) event.preventDefault(); });
 
-// A link to a page that asks for confirmation opens the same question in a dialog.
-for (const link of document.querySelectorAll("a[data-dialog]")) {
-  link.addEventListener("click", (event) => {
+// A link to a page that asks for confirmation shows this page in a dialog.
+const dialog = document.getElementById("ca-dialog");
+for (const link of dialog ? document.querySelectorAll("a[data-confirm]") : []) {
+  link.addEventListener("click", async (event) => {
+    // With these keys, the link opens elsewhere.
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    document.getElementById(link.dataset.dialog).showModal();
+    try {
+      const response = await fetch(link.href, { redirect: "error" });
+      if (!response.ok) throw new Error(response.statusText);
+      ask(link.href, new DOMParser().parseFromString(await response.text(), "text/html"));
+    } catch {
+      location.assign(link.href);
+    }
   });
 }
-for (const button of document.querySelectorAll("[data-close]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => button.closest("dialog").close());
+function ask(address, page) {
+  const main = page.querySelector("main");
+  for (const part of main.querySelectorAll("dialog, #ca-live, .ca-crumbs")) part.remove();
+  main.querySelector("h1").id = "ca-dialog-title";
+  // The page sends the form to its own address.
+  for (const form of main.querySelectorAll("form")) form.action = form.getAttribute("action") || address;
+  dialog.querySelector("[data-question]").replaceChildren(...main.childNodes);
+  dialog.showModal();
 }
-for (const select of document.querySelectorAll("select[data-submit]")) {
-  select.addEventListener("change", () => select.form.requestSubmit());
-}
+
 // A role is saved by a button only: with the arrow keys, a select changes to each of its values on the way.
 for (const select of document.querySelectorAll("select[data-save]")) {
   const button = document.getElementById(select.dataset.save);

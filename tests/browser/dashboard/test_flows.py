@@ -46,6 +46,7 @@ def visit(quiet_site, acme, people, script):
 
     def visit(who, page="", *, path=None):
         tab = quiet_site.open(people.get(who, who), script=script)
+        tab.has_script = script
         tab.goto(path or f"/settings/o/{acme.slug}/{page}")
         return tab
 
@@ -58,7 +59,16 @@ def click(tab, name, *, role="button", exact=True):
 
 
 def follow(tab, locator):
-    """Click what leads to another page, and wait for the page: what it has written is in the database then."""
+    """Click what leads to another page, and wait for the page: what it has written is in the database then.
+
+    With scripts, a page that asks for confirmation is shown in a dialog.
+    """
+    if getattr(tab, "has_script", True) and locator.get_attribute("data-confirm") is not None:
+        address = tab.url
+        locator.click()
+        tab.get_by_role("dialog").wait_for()
+        assert tab.url == address
+        return
     with tab.expect_navigation():
         locator.click()
 
@@ -73,7 +83,7 @@ def read_secret(tab):
 
 
 def is_shown(tab, text):
-    return tab.locator("main").get_by_text(text).first.is_visible()
+    return tab.locator("main").get_by_text(text).filter(visible=True).count() > 0
 
 
 @pytest.mark.parametrize("who", ["owner", "manager"])
@@ -464,3 +474,23 @@ class TestScript:
         tab.keyboard.press("Escape")
         assert not tab.get_by_role("link", name="My keys").is_visible()
         assert summary.evaluate("(element) => element === document.activeElement")
+
+
+def test_a_question_in_a_dialog_can_be_left(quiet_site, acme, people):
+    api_key = make_key(organization=acme, name="Server")[0]
+    tab = quiet_site.open(people["manager"])
+    tab.goto(f"/settings/o/{acme.slug}/keys/{api_key.pk}/")
+    link = tab.get_by_role("link", name="Revoke…")
+    for leave in (lambda: tab.keyboard.press("Escape"), lambda: tab.get_by_role("button", name="Close").click()):
+        link.click()
+        tab.get_by_role("dialog", name="Revoke the key").wait_for()
+        assert tab.get_by_role("dialog").locator("h1").count() == 1
+        leave()
+        tab.get_by_role("dialog").wait_for(state="hidden")
+    assert api_key.is_active
+
+    # The question cannot be asked any more, so the page says why.
+    api_key.organization.suspend()
+    with tab.expect_navigation():
+        link.click()
+    assert "This organization is suspended." in tab.inner_text("main")
