@@ -23,6 +23,7 @@ from closient_auth.models import Invitation
 from closient_auth.models.addresses import fold_address
 from closient_auth.models.invitations import InvitationState
 from closient_auth.models.locks import is_deadlock
+from closient_auth.models.restrictions import MAX_QUOTED
 from closient_auth.roles import Permission, Role, may_change_role
 
 MAX_ADDRESSES = 20
@@ -62,13 +63,15 @@ class InviteForm(forms.Form):
         self.fields["role"].choices = [(role.value, role.label) for role in roles]  # type: ignore[attr-defined]
 
     def clean_emails(self) -> list[str]:
-        addresses = list({fold_address(address): address for address in self.cleaned_data["emails"]}.values())
-        if len(addresses) > MAX_ADDRESSES:
+        lines = dict.fromkeys(self.cleaned_data["emails"])
+        # Count first: the comparison takes long for thousands of addresses.
+        if len(lines) > MAX_ADDRESSES:
             raise ValidationError(gettext("Invite at most %d people at a time.") % MAX_ADDRESSES, code="too_many")
+        addresses = list({fold_address(address): address for address in lines}.values())
         # Nothing is sent before somebody has corrected the mistake.
         if invalid := [address for address in addresses if not _is_address(address)]:
             text = ngettext("%s is not an e-mail address.", "%s are not e-mail addresses.", len(invalid))
-            raise ValidationError(text % ", ".join(invalid), code="invalid")
+            raise ValidationError(text % ", ".join(line[:MAX_QUOTED] for line in invalid), code="invalid")
         return addresses
 
 

@@ -10,6 +10,9 @@ from django.utils.module_loading import import_string
 
 from closient_auth.conf import conf
 
+# That of a name in the DNS (RFC 1035, 2.3.4)
+MAX_DOMAIN_LENGTH = 253
+
 
 def fold_address(address: str) -> str:
     """Return the e-mail address for comparison: ASCII letters in lower case, and the domain in its ASCII form (IDNA)."""
@@ -71,7 +74,8 @@ def _to_ascii(domain: str) -> str:
     # what the codec returns unchanged.
     lowered = domain.lower()
     try:
-        if domain.isascii() or normalize("NFKC", domain) != domain:
+        # The ASCII form is longer. The codec takes minutes for a long label before it refuses it.
+        if domain.isascii() or len(domain) > MAX_DOMAIN_LENGTH or normalize("NFKC", domain) != domain:
             return domain
         ascii_form = lowered.encode("idna").decode()
         return ascii_form if ascii_form.encode().decode("idna") == lowered else domain

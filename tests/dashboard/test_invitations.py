@@ -247,6 +247,20 @@ def test_too_few_and_too_many(owner, number, error):
     assert not Invitation.objects.exists()
 
 
+def test_lines_are_counted_before_they_are_compared(owner):
+    emails = "\n".join(f"ada@{'x' * index}X{'x' * (20 - index)}.example" for index in range(21))
+
+    assert "Invite at most 20 people at a time." in owner.post(INVITATIONS, {"emails": emails, "role": "editor"}).text
+    assert not Invitation.objects.exists()
+
+
+def test_an_error_does_not_repeat_a_long_line(owner):
+    response = owner.post(INVITATIONS, {"emails": "n" * 5000, "role": "editor"})
+
+    assert f"{'n' * 100} is not an e-mail address." in response.text
+    assert f"{'n' * 101} is not" not in response.text
+
+
 def test_every_address_counts_against_the_limit(owner, acme, people, monkeypatch):
     monkeypatch.setattr("closient_auth.dashboard.frame.CHANGE_WINDOWS", (Window(2, 86_400),))
     emails = "one@example.org\ntwo@example.org\nthree@example.org"

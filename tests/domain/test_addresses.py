@@ -49,6 +49,14 @@ def test_what_is_not_an_address_is_compared_as_text(address):
     assert fold_address(address) == address
 
 
+def test_a_domain_longer_than_a_name_in_the_dns_is_not_converted():
+    """Python's codec takes time by the square of the length of a label."""
+    domain = ".".join(["ü" * 50] * 6)
+
+    assert fold_address(f"ada@{domain}") == f"ada@{domain}"
+    assert fold_address(f"ada@{domain[:203]}").isascii()
+
+
 def test_spellings():
     assert get_spellings("ada@xn--bcher-kva.example") == {"ada@xn--bcher-kva.example", "ada@bücher.example"}
     assert get_spellings("ada@example.com") == {"ada@example.com"}
