@@ -15,6 +15,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
@@ -48,6 +49,11 @@ def forget_token(request: HttpRequest) -> None:
     request.session.pop(SESSION_KEY, None)
 
 
+def get_mark(request: HttpRequest) -> str:
+    """Return what the form of an invitation says about it. It does not reveal the token."""
+    return salted_hmac("closient_auth.dashboard.join", get_token(request), algorithm="sha256").hexdigest()
+
+
 @sensitive_variables()
 def is_valid(token: str) -> bool:
     """Return whether an invitation with this token can be answered."""
@@ -76,6 +82,24 @@ class JoinLink(Page):
         return response
 
 
+class AnswerForm(forms.Form):
+    """The answer to the invitation that the page has shown.
+
+    The session has only one. Another tab, or a link that somebody else has sent, may have replaced it since.
+    """
+
+    shown = forms.CharField(required=False)
+
+    def __init__(self, *args: Any, mark: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mark = mark
+
+    def clean(self) -> None:
+        if not constant_time_compare(self.cleaned_data.get("shown", ""), self.mark):
+            text = _("You have opened another invitation since. This is the one that you have opened last.")
+            raise ValidationError(text, code="other_invitation")
+
+
 class InvitationPage(FormPage, Page):
     """The invitation of the session, and the button to join."""
 
@@ -83,8 +107,11 @@ class InvitationPage(FormPage, Page):
     needs_login = False
     needs_roles = True
     kind = "acceptance"
-    form_class: Any = forms.Form
+    form_class: Any = AnswerForm
     template_name = "closient_auth/dashboard/invitation.html"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "mark": get_mark(self.request)}
 
     @cached_property
     @sensitive_variables()
@@ -128,6 +155,7 @@ class InvitationPage(FormPage, Page):
             context = {
                 "step": "answer",
                 "invitation": invitation,
+                "shown": get_mark(self.request),
                 "inviter": names["name"],
                 "title": gettext("%(name)s invites you to join %(organization)s") % names,
             }

@@ -17,9 +17,10 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 from django.views.decorators.debug import sensitive_variables
 
-from closient_auth.dashboard.join import SESSION_KEY
+from closient_auth.dashboard.join import SESSION_KEY, get_mark
 from closient_auth.limits.windows import Window
 from closient_auth.models import AuditEntry, Invitation, Membership
+from tests.dashboard.markup import Markup, fill
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation
 from tests.leaks.sinks import Sinks
 
@@ -65,6 +66,12 @@ def log_in(client, user):
     return client.post(LOGIN, {"username": user.username, "password": "demo"})
 
 
+def answer(client, path, *, is_followed=False, **data):
+    """Press a button of the page with the invitation of the session."""
+    shown = get_mark(client)
+    return client.post(path, {"shown": shown, **data}, follow=is_followed)
+
+
 def test_the_link_leaves_the_address_at_once(client, token):
     response = client.get(f"{JOIN}{token}/")
 
@@ -90,7 +97,7 @@ def test_the_whole_way(client, acme, grace, invited):
         assert "Ada Lindqvist invites you to join Acme Foods" in page.text
         assert "Manager" in page.text
         assert "Join Acme Foods" in page.text
-        response = sinks.add_response(client.post(JOIN))
+        response = sinks.add_response(answer(client, JOIN))
         assert (response.status_code, response["Location"]) == (302, "/settings/o/acme/")
         assert read(response) == ["You are a member of Acme Foods now. Your role is Manager."]
         assert sinks.add_response(client.get(response["Location"], follow=True)).status_code == HTTPStatus.OK
@@ -113,12 +120,36 @@ def test_looking_changes_nothing(client, grace, invited):
     assert not Membership.objects.filter(user=grace).exists()
 
 
+@pytest.mark.parametrize("path", [JOIN, f"{JOIN}decline/"])
+@pytest.mark.parametrize("shown", ["first", "none"])
+def test_an_answer_is_about_the_invitation_that_was_shown(client, grace, invited, path, shown):
+    """Otherwise, a link that somebody else sends could put another organization behind the button."""
+    first, token = invited
+    stranger = MembershipFactory.create(organization__name="Umbra Foods", role="owner")
+    second, other_token = make_invitation(stranger.organization, grace.email, by=stranger.user)
+    client.force_login(grace)
+    client.get(f"{JOIN}{token}/")
+    page = Markup(client.get(JOIN).text)
+    (data,) = [fill(form, {}) for form in page.forms if form.action == path]
+    client.get(f"{JOIN}{other_token}/")
+    response = client.post(path, data if shown == "first" else {})
+
+    assert response.status_code == HTTPStatus.OK
+    assert "You have opened another invitation since." in response.text
+    assert "Join Umbra Foods" in response.text
+    assert (get_state(first), get_state(second)) == ("pending", "pending")
+    assert not Membership.objects.filter(user=grace).exists()
+    (data,) = [fill(form, {}) for form in Markup(response.text).forms if form.action == path]
+    assert client.post(path, data).status_code == HTTPStatus.FOUND
+    assert get_state(second) != "pending"
+
+
 def test_declining(client, grace, invited):
     invitation, token = invited
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
     assert client.get(f"{JOIN}decline/").status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    response = client.post(f"{JOIN}decline/")
+    response = answer(client, f"{JOIN}decline/")
 
     assert (response.status_code, response["Location"]) == (302, "/settings/")
     assert read(response) == ["You have declined the invitation."]
@@ -139,7 +170,7 @@ def test_somebody_else_is_signed_in(client, outsider, grace, invited):
     for name in ("Acme", "Ada", "grace@"):
         assert name not in page
     for path in PATHS["post"]:
-        assert client.post(path).status_code == HTTPStatus.OK
+        assert answer(client, path).status_code == HTTPStatus.OK
     assert get_state(invitation) == "pending"
     old = client.session.session_key
     response = client.post("/settings/sign-out/", {"then": "invitation"})
@@ -173,7 +204,7 @@ def test_no_redirect_to_another_site(client, grace, token, query):
     assert "evil.example" not in client.get(f"{JOIN}?{query}").text
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
-    assert client.post(f"{JOIN}?{query}")["Location"] == "/settings/o/acme/"
+    assert answer(client, f"{JOIN}?{query}")["Location"] == "/settings/o/acme/"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +258,7 @@ def test_an_invitation_that_ends_before_the_button(client, grace, invited):
         Invitation.objects.filter(pk=invitation.pk).update(withdrawn_at=None)
         client.get(f"{JOIN}{token}/")
         Invitation.objects.filter(pk=invitation.pk).update(withdrawn_at=timezone.now())
-        response = client.post(path)
+        response = answer(client, path)
         assert (response.status_code, INVALID in response.text) == (200, True)
         assert SESSION_KEY not in client.session
     assert not Membership.objects.filter(user=grace).exists()
@@ -236,8 +267,8 @@ def test_an_invitation_that_ends_before_the_button(client, grace, invited):
 def test_a_second_click(client, grace, token):
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
-    client.post(JOIN)
-    again = client.post(JOIN)
+    answer(client, JOIN)
+    again = answer(client, JOIN)
 
     assert (again.status_code, again["Location"]) == (302, "/settings/")
     assert Membership.objects.filter(user=grace).count() == 1
@@ -247,12 +278,12 @@ def test_two_clicks_at_once(client, grace, token):
     """Both read the session before one writes it."""
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
-    client.post(JOIN)
+    answer(client, JOIN)
     session = client.session
     session[SESSION_KEY] = token
     session.save()
 
-    assert client.post(JOIN)["Location"] == "/settings/o/acme/"
+    assert answer(client, JOIN)["Location"] == "/settings/o/acme/"
     assert Membership.objects.filter(user=grace).count() == 1
 
 
@@ -261,7 +292,7 @@ def test_a_member_keeps_the_role(client, acme, people, token):
     people["editor"].save()
     client.force_login(people["editor"])
     client.get(f"{JOIN}{token}/")
-    response = client.post(JOIN)
+    response = answer(client, JOIN)
 
     assert read(response) == ["You are a member of Acme Foods now. Your role is Editor."]
     assert Membership.objects.get(user=people["editor"]).role == "editor"
@@ -271,7 +302,7 @@ def test_a_member_keeps_the_role(client, acme, people, token):
 def test_buttons_need_a_login(client, invited, path):
     invitation, token = invited
     client.get(f"{JOIN}{token}/")
-    response = client.post(path)
+    response = answer(client, path)
 
     assert (response.status_code, response["Location"]) == (302, LOGIN)
     assert get_state(invitation) == "pending"
@@ -284,12 +315,12 @@ def test_buttons_need_a_csrf_token(grace, invited, path):
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
 
-    assert client.post(path).status_code == HTTPStatus.FORBIDDEN
+    assert answer(client, path).status_code == HTTPStatus.FORBIDDEN
     assert get_state(invitation) == "pending"
     page = client.get(JOIN).text
     csrf = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
     assert csrf
-    assert client.post(path, {"csrfmiddlewaretoken": csrf[1]}).status_code == HTTPStatus.FOUND
+    assert answer(client, path, csrfmiddlewaretoken=csrf[1]).status_code == HTTPStatus.FOUND
     assert get_state(invitation) != "pending"
 
 
@@ -301,7 +332,7 @@ def test_a_deactivated_user_is_not_signed_in(client, grace, token, settings):
     client.get(f"{JOIN}{token}/")
 
     assert "Sign in to see the invitation." in client.get(JOIN).text
-    assert client.post(JOIN)["Location"] == LOGIN
+    assert answer(client, JOIN)["Location"] == LOGIN
     assert not Membership.objects.filter(user=grace).exists()
 
 
@@ -310,13 +341,13 @@ def test_a_suspended_organization(client, acme, grace, invited):
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
     acme.suspend()
-    response = client.post(JOIN)
+    response = answer(client, JOIN)
 
     assert "This organization is suspended. Try again later." in response.text
     assert client.session[SESSION_KEY] == token
     assert get_state(invitation) == "pending"
     acme.lift_suspension()
-    assert client.post(JOIN).status_code == HTTPStatus.FOUND
+    assert answer(client, JOIN).status_code == HTTPStatus.FOUND
 
 
 def test_answers_are_limited(client, grace, invited, monkeypatch):
@@ -326,7 +357,7 @@ def test_answers_are_limited(client, grace, invited, monkeypatch):
     client.get(f"{JOIN}{token}/")
 
     for path in PATHS["post"]:
-        assert "Too many changes. Try again in" in client.post(path).text
+        assert "Too many changes. Try again in" in answer(client, path).text
     assert get_state(invitation) == "pending"
 
 
@@ -342,11 +373,11 @@ def test_a_conflict_can_be_repeated(client, grace, invited, monkeypatch, error):
         patch.setattr(type(Invitation.objects), "accept", fail)
         if error is DatabaseError:
             with pytest.raises(DatabaseError):
-                client.post(JOIN)
+                answer(client, JOIN)
         else:
-            assert "Somebody changed this at the same moment." in client.post(JOIN).text
+            assert "Somebody changed this at the same moment." in answer(client, JOIN).text
     assert client.session[SESSION_KEY] == token
-    assert client.post(JOIN).status_code == HTTPStatus.FOUND
+    assert answer(client, JOIN).status_code == HTTPStatus.FOUND
 
 
 @pytest.mark.parametrize(
@@ -396,7 +427,7 @@ def test_names_are_escaped(client, acme, people, grace, token):
     people["owner"].save()
     client.force_login(grace)
     client.get(f"{JOIN}{token}/")
-    pages = [client.get(JOIN).text, client.post(JOIN, follow=True).text]
+    pages = [client.get(JOIN).text, answer(client, JOIN, is_followed=True).text]
 
     for page in pages:
         assert evil not in page
@@ -488,7 +519,7 @@ def test_joining_leaves_other_organizations_alone(client, grace, invited):
     other = make_invitation(elsewhere, "grace@demo.example", by=owner)[0]
     client.force_login(grace)
     client.get(f"{JOIN}{invited[1]}/")
-    client.post(JOIN)
+    answer(client, JOIN)
 
     assert get_state(other) == "pending"
     assert not Membership.objects.filter(user=grace, organization=elsewhere).exists()
@@ -522,8 +553,8 @@ def test_an_error_report_does_not_show_the_token(client, grace, token, monkeypat
     requests = {
         "page": lambda: client.get(JOIN),
         "code": lambda: client.post(f"{JOIN}code/", {"code": token}),
-        "button": lambda: client.post(JOIN),
-        "decline": lambda: client.post(f"{JOIN}decline/"),
+        "button": lambda: answer(client, JOIN),
+        "decline": lambda: answer(client, f"{JOIN}decline/"),
     }
     assert requests[way]().status_code == HTTPStatus.INTERNAL_SERVER_ERROR
 

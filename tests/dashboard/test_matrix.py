@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
+from closient_auth.dashboard.join import get_mark
 from tests.api import test_matrix as api
 from tests.api.world import snapshot, undone
 from tests.dashboard.routes import ROUTES
@@ -172,6 +173,9 @@ def ask(world, row, person, organization, forms):
         data = world.fill(name, forms[name][1], organization) if name in forms else {}
         if name.startswith("invitation"):
             client.get(world.get_address("join", person))
+        if name in ("invitation", "invitation-decline"):
+            # The mark of the invitation on the person's own page.
+            data["shown"] = get_mark(client)
     elif name == "invitation":
         client.get(world.get_address("join", person))
     return getattr(client, method.lower())(world.get_address(name, person, organization), data)
