@@ -20,6 +20,7 @@ from django.utils import timezone
 from closient_auth.limits.windows import Window
 from closient_auth.models import AuditEntry, Invitation, Membership
 from closient_auth.models.invitations import hash_token
+from tests.dashboard.routes import get_text
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +110,7 @@ def test_outsiders_get_the_response_of_an_unknown_organization(sign_in, acme, pe
     foreign, unknown = (getattr(client, method)(address.format(name)) for name in ("acme", "umbra"))
 
     assert (foreign.status_code, unknown.status_code) == (404, 404)
-    assert foreign.content.replace(b"acme", b"umbra") == unknown.content
+    assert get_text(foreign).replace("acme", "umbra") == get_text(unknown)
 
 
 @pytest.mark.parametrize("pk", ["foreign", "unknown", "nonsense", "\0"])
