@@ -3,18 +3,16 @@
 The names in an entry are texts that somebody chose, so every sentence is built with ``format_html()``.
 """
 
+import html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from django.apps import apps
-from django.db.models import DateTimeField
-from django.utils import timezone
+from django.db.models import DateTimeField, Model
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, strip_tags
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -25,6 +23,8 @@ from closient_auth.models import AuditEntry
 from closient_auth.models.actors import SYSTEM
 from closient_auth.models.audit import Event
 from closient_auth.models.invitations import InvitationState
+from closient_auth.models.people import get_full_name
+from closient_auth.moments import format_full
 from closient_auth.roles import Role
 
 SENTENCES: Mapping[str, Any] = {
@@ -89,6 +89,8 @@ NONE = pgettext_lazy("no value", "none")
 EMPTY: Mapping[str, Any] = {
     "expires_at": pgettext_lazy("expiry", "never"),
     "permissions": pgettext_lazy("permissions of a key", "all"),
+    "allowed_networks": pgettext_lazy("networks of a key", "all"),
+    "allowed_origins": pgettext_lazy("origins of a key", "all"),
     "rate_limit_per_minute": pgettext_lazy("limit of a key", "default"),
     "rate_limit_per_day": pgettext_lazy("limit of a key", "default"),
 }
@@ -126,6 +128,11 @@ def describe(entry: AuditEntry) -> SafeString:
     )
 
 
+def describe_in_text(entry: AuditEntry) -> str:
+    """Return the sentence of ``describe()`` as a text."""
+    return html.unescape(strip_tags(describe(entry)))
+
+
 def get_actor_name(entry: AuditEntry) -> str:
     """Return the name of the person, the key or the program that made the change."""
     if entry.user is not None:
@@ -134,11 +141,6 @@ def get_actor_name(entry: AuditEntry) -> str:
     # A deleted person may have had this name, but they had an address as well.
     is_system = entry.actor == str(SYSTEM) and entry.api_key_id is None and not entry.address
     return _("The application") if is_system else entry.actor
-
-
-def get_full_name(user: Any) -> str:
-    """Return the full name of a user, or an empty text. A custom user model may have none."""
-    return str(getattr(user, "get_full_name", str)())
 
 
 def get_changes(entry: AuditEntry) -> list[Change]:
@@ -155,6 +157,11 @@ def get_changes(entry: AuditEntry) -> list[Change]:
     ]
 
 
+def find_model(entry: AuditEntry) -> type[Model] | None:
+    """Return the model of the changed row, or ``None`` if this version of the package has no such model."""
+    return apps.get_app_config(AuditEntry._meta.app_label).models.get(entry.target_model)
+
+
 def read_values(values: Any) -> dict[str, Any]:
     """Return the values of an entry by field, also if another program wrote something else."""
     return values if isinstance(values, dict) else {"value": values}
@@ -162,7 +169,7 @@ def read_values(values: Any) -> dict[str, Any]:
 
 def _sort(entry: AuditEntry, names: Iterable[str]) -> list[str]:
     """Return the names in the order of the model, and others after them. PostgreSQL keeps no order of its own."""
-    known = getattr(_find_model(entry), "audited_fields", ())
+    known = getattr(find_model(entry), "audited_fields", ())
     return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
@@ -204,15 +211,9 @@ def _split(entry: AuditEntry) -> tuple[str, str]:
     return (name, role) if has_role else (entry.target, "")
 
 
-def _find_model(entry: AuditEntry) -> Any:
-    # Another version of this package may have had other models.
-    with suppress(LookupError):
-        return apps.get_model("closient_auth", entry.target_model)
-    return None
-
-
 def _find_field(entry: AuditEntry, name: str) -> Any:
-    fields = _find_model(entry)._meta.fields if _find_model(entry) else ()
+    model = find_model(entry)
+    fields = model._meta.fields if model else ()
     return next((field for field in fields if field.name == name), None)
 
 
@@ -226,7 +227,8 @@ def _show_value(entry: AuditEntry, name: str, value: Any) -> str:
     """Return a value in words."""
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    if value is None or (value == 0 and name in EMPTY):
+    # An empty list of permissions permits nothing, but one of networks or origins restricts nothing.
+    if value is None or (name in EMPTY and not value and (name, value) != ("permissions", [])):
         return str(EMPTY.get(name, NONE))
     if isinstance(value, dict):
         shown = [f"{key}: {_show_item(entry, name, item)}" for key, item in value.items()]
@@ -238,6 +240,8 @@ def _show_value(entry: AuditEntry, name: str, value: Any) -> str:
 def _show_item(entry: AuditEntry, name: str, value: Any) -> str:
     if name in ACCOUNTS:
         return _show_account(entry, name, value)
+    if value is None or isinstance(value, bool):
+        return _show_value(entry, "", value)
     if not isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if name == "permissions":
@@ -266,7 +270,4 @@ def _show_time(value: str) -> str:
         moment = parse_datetime(value)
     except ValueError:
         moment = None
-    if moment is None:
-        return value
-    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
-    return f"{date_format(local, 'DATETIME_FORMAT')} {local.tzname() or ''}".rstrip()
+    return value if moment is None else format_full(moment)

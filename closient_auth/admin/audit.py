@@ -12,10 +12,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.admin.base import LinkedAdmin
-from closient_auth.admin.changes import get_target_model, list_changes
 from closient_auth.admin.filters import ActorFilter, EventFilter, RowFilter, TrailFilter
-from closient_auth.admin.moments import show_moment, split_moment
 from closient_auth.models import ApiKey, AuditEntry, Organization
+from closient_auth.moments import format_exact, split_exact
+from closient_auth.sentences import describe_in_text, find_model, get_changes
 
 # The attribute of an entry with the addresses of the pages that the user may view, by the field that names the row.
 PAGES = "_closient_auth_pages"
@@ -36,12 +36,12 @@ class AuditEntryAdmin(LinkedAdmin):
     @admin.display(description=_("time"), ordering="created_at")
     def listed_moment(self, entry: AuditEntry) -> str:
         return format_html_join(
-            "", '<span class="nowrap">{}</span> ', ((part,) for part in split_moment(entry.created_at))
+            "", '<span class="nowrap">{}</span> ', ((part,) for part in split_exact(entry.created_at))
         )
 
     @admin.display(description=_("time"))
     def moment(self, entry: AuditEntry) -> str:
-        return show_moment(entry.created_at)
+        return format_exact(entry.created_at)
 
     @admin.display(description=_("actor"), ordering="actor")
     def listed_actor(self, entry: AuditEntry) -> str:
@@ -76,13 +76,13 @@ class AuditEntryAdmin(LinkedAdmin):
 
     @admin.display(description=_("target"))
     def shown_target(self, entry: AuditEntry) -> str:
-        model = get_target_model(entry)
+        model = find_model(entry)
         kind = capfirst(model._meta.verbose_name) if model else entry.target_model
         return format_html("{} {}", kind, self._link(entry, "target_id", entry.target or entry.target_id))
 
     @admin.display(description=_("changes"))
     def changes(self, entry: AuditEntry) -> str:
-        context = {"changes": list_changes(entry), "has_old": entry.old_values, "has_new": entry.new_values}
+        context = {"changes": get_changes(entry), "has_old": entry.old_values, "has_new": entry.new_values}
         return render_to_string("admin/closient_auth/auditentry/changes.html", context) if context["changes"] else "-"
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -105,7 +105,7 @@ class AuditEntryAdmin(LinkedAdmin):
                 "user": get_user_model(),
                 "api_key_id": ApiKey,
                 "organization_id": Organization,
-                "target_id": get_target_model(entry),
+                "target_id": find_model(entry),
             }
             setattr(entry, PAGES, {name: self._find(request, entry, name, model) for name, model in rows.items()})
         return entry
@@ -113,6 +113,7 @@ class AuditEntryAdmin(LinkedAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         # An entry has no history, but its target has.
         context["trail_url"] = self.find_list(request, AuditEntry, row=context["original"].target_id)
+        context["subtitle"] = describe_in_text(context["original"])
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _find(self, request: HttpRequest, entry: AuditEntry, name: str, model: type[models.Model] | None) -> str | None:

@@ -13,10 +13,10 @@ from closient_auth.actors import get_actor
 from closient_auth.admin.base import CONFIRMED, AuditedAdmin, get_staff
 from closient_auth.admin.filters import InvitationStateFilter, InviterFilter, OrganizationFilter
 from closient_auth.admin.key_columns import show_badge
-from closient_auth.admin.moments import show_expiry, show_past
 from closient_auth.memberships import get_memberships
 from closient_auth.models import Invitation
 from closient_auth.models.invitations import InvitationState
+from closient_auth.moments import show_expiry, show_moment
 
 # What happened to an invitation, in the order of the page. New fields of the model belong here.
 HISTORY = ["created_at", "expires_at", "accepted_at", "withdrawn_at"]
@@ -39,7 +39,7 @@ class InvitationAdmin(AuditedAdmin):
 
     @admin.display(description=_("sent"), ordering="created_at")
     def sent(self, invitation: Invitation) -> str:
-        return show_past(invitation.created_at)
+        return show_moment(invitation.created_at)
 
     @admin.display(description=_("expires"), ordering="expires_at")
     def expiry(self, invitation: Invitation) -> str:

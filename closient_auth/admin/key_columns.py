@@ -11,11 +11,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.admin.base import AuditedAdmin
-from closient_auth.admin.moments import show_expiry, show_moment, show_past
 from closient_auth.forms import get_permission_label, list_texts
 from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import KeyState
+from closient_auth.moments import format_exact, show_expiry, show_moment
 
 
 class KeyColumns(AuditedAdmin):
@@ -49,16 +49,16 @@ class KeyColumns(AuditedAdmin):
 
     @admin.display(description=_("last used"), ordering="last_used")
     def used(self, api_key: ApiKey) -> str:
-        return show_past(api_key.last_used)
+        return show_moment(api_key.last_used, gettext("Never"))
 
     @admin.display(description=_("last used"))
     def shown_use(self, api_key: ApiKey) -> str:
         used = self.used(api_key)
-        return used if api_key.last_used is None else format_html("{} ({})", used, show_moment(api_key.last_used))
+        return used if api_key.last_used is None else format_html("{} ({})", used, format_exact(api_key.last_used))
 
     @admin.display(description=_("expires"), ordering="expires_at")
     def expiry(self, api_key: ApiKey) -> str:
-        return show_expiry(api_key.expires_at)
+        return show_expiry(api_key.expires_at, gettext("Never"))
 
     @admin.display(description=_("rotated to"))
     def rotated_to(self, api_key: ApiKey) -> str:

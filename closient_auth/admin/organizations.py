@@ -25,7 +25,7 @@ from closient_auth.models import ApiKey, Invitation, LastOwnerError, Membership,
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.locks import lock_rows
 from closient_auth.models.memberships import MEMBER_ALREADY
-from closient_auth.models.people import has_active_user, with_users
+from closient_auth.models.people import get_full_name, has_active_user, with_users
 from closient_auth.roles import Role, get_role_permissions, may_change_role
 
 OWNER_NEEDED = _("An organization must have at least one active Owner.")
@@ -123,9 +123,7 @@ class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
 
     @admin.display(description=_("full name"))
     def full_name(self, member: Membership) -> str:
-        # The base class of user models has no such method.
-        get_full_name = getattr(member.user, "get_full_name", str)
-        return str(get_full_name())
+        return get_full_name(member.user)
 
     @admin.display(description=_("e-mail"))
     def email(self, member: Membership) -> str:

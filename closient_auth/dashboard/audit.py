@@ -1,7 +1,6 @@
 """The audit log of an organization as a page and as a file."""
 
 import csv
-import html
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
@@ -19,7 +18,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
-from django.utils.html import strip_tags
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -27,8 +25,9 @@ from django.utils.translation import gettext_lazy
 from closient_auth.dashboard.frame import OrganizationPage, get_name
 from closient_auth.models import AuditEntry
 from closient_auth.models.audit import Event
+from closient_auth.moments import to_local
 from closient_auth.roles import Permission
-from closient_auth.sentences import describe, get_actor_name, get_changes
+from closient_auth.sentences import describe, describe_in_text, get_actor_name, get_changes
 
 GROUPS: Mapping[str, Any] = {
     "keys": gettext_lazy("Keys"),
@@ -122,10 +121,8 @@ class AuditPage(OrganizationPage):
         form = self.get_form()
         rows = self.paginate(form.filter(self.get_entries()))
         days = [
-            {"day": _to_local(found[0].created_at), "rows": [_show(entry) for entry in found]}
-            for found in (
-                list(group) for _day, group in groupby(rows, lambda entry: _to_local(entry.created_at).date())
-            )
+            {"day": to_local(found[0].created_at), "rows": [_show(entry) for entry in found]}
+            for found in (list(group) for _day, group in groupby(rows, lambda entry: to_local(entry.created_at).date()))
         ]
         return super().get_context_data(form=form, rows=rows, days=days, file_url=self.get_url("audit-csv"), **kwargs)
 
@@ -140,7 +137,7 @@ class AuditFile(AuditPage):
             return HttpResponseRedirect(f"{self.get_url('audit')}?{request.GET.urlencode()}")
         entries = form.filter(self.get_entries())
         response = StreamingHttpResponse(_write(entries), content_type="text/csv; charset=utf-8")
-        name = f"audit-{get_name(self.organization)}-{_to_local(timezone.now()):%Y-%m-%d}.csv"
+        name = f"audit-{get_name(self.organization)}-{to_local(timezone.now()):%Y-%m-%d}.csv"
         response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
         return response
 
@@ -190,9 +187,9 @@ def _write(entries: QuerySet[AuditEntry]) -> Iterator[str]:
 def _get_cells(entry: AuditEntry) -> list[str]:
     changes = [f"{label}: {old or ''} → {new or ''}" for label, old, new in get_changes(entry)]
     return [
-        _to_local(entry.created_at).isoformat(),
+        to_local(entry.created_at).isoformat(),
         entry.event,
-        html.unescape(strip_tags(describe(entry))),
+        describe_in_text(entry),
         entry.actor,
         entry.address,
         "; ".join(changes),
@@ -227,7 +224,3 @@ def _matches(word: str) -> Q:
 def _get_start(day: date) -> datetime:
     start = datetime.combine(day, time.min)
     return timezone.make_aware(start) if settings.USE_TZ else start
-
-
-def _to_local(moment: datetime) -> datetime:
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment

@@ -306,12 +306,6 @@ def get_name(organization: Organization) -> str:
     return get_memberships().get_slug(organization) or str(organization.pk)
 
 
-def get_person_name(user: Any) -> str:
-    """Return the full name of a user, or else the username."""
-    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
-    return str(full_name or user.get_username())
-
-
 def get_role_name(role: str | None) -> str:
     """Return the name of a role, or an empty text for a superuser and for members of the project's own."""
     return str(Role(role).label) if role in Role.values else ""

@@ -13,11 +13,12 @@ from django.shortcuts import resolve_url
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, Page, get_name, get_person_name
+from closient_auth.dashboard.frame import FormPage, OrganizationPage, Page, get_name
 from closient_auth.dashboard.join import CodeForm, get_token, set_token
 from closient_auth.memberships import get_memberships
 from closient_auth.models import Invitation, Organization
 from closient_auth.models.organizations import SLUG_LENGTH, may_create_organizations
+from closient_auth.models.people import get_person_name
 
 
 class HomePage(Page):

@@ -17,12 +17,13 @@ from django.utils.timesince import timeuntil
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, get_person_name
+from closient_auth.dashboard.frame import FormPage, OrganizationPage
 from closient_auth.forms import LinesField
 from closient_auth.models import Invitation
 from closient_auth.models.addresses import fold_address
 from closient_auth.models.invitations import InvitationState
 from closient_auth.models.locks import is_deadlock
+from closient_auth.models.people import get_person_name
 from closient_auth.models.restrictions import MAX_QUOTED
 from closient_auth.roles import Permission, Role, may_change_role
 

@@ -22,10 +22,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from closient_auth.dashboard.frame import FormPage, Page, get_name, get_person_name
+from closient_auth.dashboard.frame import FormPage, Page, get_name
 from closient_auth.models import Invitation, Membership
 from closient_auth.models.addresses import mask_address
 from closient_auth.models.invitations import INVALID, TOKEN_LENGTH
+from closient_auth.models.people import get_person_name
 
 # The key of the token in the session.
 SESSION_KEY = "_closient_auth_invitation"

@@ -24,6 +24,7 @@ from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import MAX_LIMIT, ApiKeyQuerySet, KeyState
 from closient_auth.models.key_policies import get_max_rate_limits
 from closient_auth.models.restrictions import RESTRICTIONS
+from closient_auth.moments import to_local
 from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_all_permissions
 
 # The lifetimes to choose from, in days.
@@ -410,8 +411,7 @@ def describe_expiry(expires_at: datetime | None) -> str:
     """Return the choice that keeps the expiry of a key."""
     if expires_at is None:
         return gettext("Never (as now)")
-    local = timezone.localtime(expires_at) if timezone.is_aware(expires_at) else expires_at
-    return gettext("%s (as now)") % date_format(local, "DATETIME_FORMAT")
+    return gettext("%s (as now)") % date_format(to_local(expires_at), "DATETIME_FORMAT")
 
 
 def _describe_default(numbers: Mapping[str, int]) -> str:

@@ -30,12 +30,12 @@ from closient_auth.dashboard.key_forms import (
     RotationForm,
     get_hygiene,
 )
-from closient_auth.dashboard.plots import draw_sparkline
-from closient_auth.dashboard.usage import MONTH, RANGES, draw_range, get_range, read_limits, read_range
+from closient_auth.dashboard.usage import read_limits
 from closient_auth.forms import get_permission_label, get_pk
 from closient_auth.keys import find_api_keys, hash_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.models.api_keys import KeyState
+from closient_auth.plots import MONTH, RANGES, draw_range, draw_sparkline, get_range, read_range
 from closient_auth.roles import KEY_RULES
 from closient_auth.sentences import describe
 

@@ -13,13 +13,13 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, get_person_name
+from closient_auth.dashboard.frame import FormPage, OrganizationPage
 from closient_auth.forms import get_permission_label
 from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey, Membership
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.memberships import Offboarding
-from closient_auth.models.people import has_inactive_user
+from closient_auth.models.people import get_person_name, has_inactive_user
 from closient_auth.roles import Permission, Role, get_all_permissions, get_role_permissions, may_change_role
 
 

@@ -24,9 +24,8 @@ from closient_auth.limits.windows import Window
 from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Membership, Organization
 from closient_auth.models.organizations import SLUG_LENGTH
-from closient_auth.models.people import has_inactive_user
+from closient_auth.models.people import get_full_name, has_inactive_user
 from closient_auth.roles import Permission, Role
-from closient_auth.sentences import get_full_name
 
 # How often a person may try their password. Whoever finds an open browser must not guess it here.
 PASSWORD_WINDOWS = (Window(5, 60), Window(20, 86_400))

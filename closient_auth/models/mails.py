@@ -8,6 +8,7 @@ from django.core.mail import send_mail
 from django.template.loader import render_to_string
 
 from closient_auth.models.addresses import get_address_field
+from closient_auth.models.people import get_full_name
 
 # A longer name could be a text of its own.
 MAX_NAME_LENGTH = 60
@@ -45,9 +46,8 @@ def defuse(name: str) -> str:
 
 def get_display_name(user: Any) -> str:
     """Return the full name of a user, or else the username, for a mail."""
-    full_name = user.get_full_name() if hasattr(user, "get_full_name") else ""
     # Many projects have the address as the username.
-    return defuse(full_name) or defuse(user.get_username().partition("@")[0])
+    return defuse(get_full_name(user)) or defuse(user.get_username().partition("@")[0])
 
 
 def get_display_address(user: Any) -> str:

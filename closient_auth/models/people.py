@@ -1,4 +1,4 @@
-"""Which users are active: those with ``is_active`` that the default manager of the user model finds.
+"""The names of users, and which users are active: those with ``is_active`` that the default manager of the user model finds.
 
 A project may delete users softly: the row stays, and the default manager hides it. Django's sessions ignore such a user.
 """
@@ -12,6 +12,16 @@ from django.db.models import Exists, OuterRef, Q
 
 # The annotation of ``with_users()``.
 FOUND = "_closient_auth_user_found"
+
+
+def get_full_name(user: Any) -> str:
+    """Return the full name of a user, or an empty text. A custom user model may have none."""
+    return str(getattr(user, "get_full_name", str)())
+
+
+def get_person_name(user: Any) -> str:
+    """Return the full name of a user, or else the username."""
+    return get_full_name(user) or str(user.get_username())
 
 
 def may_hide_users() -> bool:

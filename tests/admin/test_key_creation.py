@@ -358,7 +358,7 @@ def test_page_of_the_new_key_works_without_a_script_of_its_own(root, page, fill_
     assert re.search(rf'<input type="text" id="raw-key" [^>]*value="{canary}" readonly autofocus', content)
     assert '<label for="raw-key">API key</label>' in content
     assert re.search(r'<button [^>]*data-copy="raw-key" data-copied="Copied." hidden>Copy</button>', content)
-    assert '<p role="status"></p>' in content
+    assert '<p role="status" data-copy-status></p>' in content
     assert content.count("<label") == 1
     facts = dict(re.findall(r"<dt>([^<]+)</dt><dd>(?:<code>)?([^<]+)<", content))
     assert facts == {

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
-from closient_auth.dashboard.frame import get_person_name
+from closient_auth.models.people import get_person_name
 from tests.dashboard.routes import get_text
 from tests.factories import MembershipFactory, OrganizationFactory
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from closient_auth.dashboard.plots import add_points, draw_bars, draw_sparkline
+from closient_auth.plots import add_points, draw_bars, draw_sparkline
 from closient_auth.usage.history import Point
 from tests.dashboard.pages import get_names, use
 from tests.factories import make_key

@@ -6,13 +6,16 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = false;
     field.addEventListener("focus", () => field.select());
     button.addEventListener("click", async () => {
+        field.select();
         try {
             await navigator.clipboard.writeText(field.value);
         } catch {
             // Browsers have no clipboard without HTTPS, and can refuse it.
-            field.select();
             document.execCommand("copy");
         }
-        document.querySelector("[role=status]").textContent = button.dataset.copied;
+        field.dispatchEvent(new Event("copied"));
+        for (const shown of [button, ...document.querySelectorAll("[data-copy-status]")]) {
+            shown.textContent = button.dataset.copied;
+        }
     });
 }

@@ -1,24 +1,15 @@
 // Nothing here is needed: without it, every page works by links and forms.
-const live = document.getElementById("ca-live");
 const secret = document.querySelector("[data-secret]");
 let isCopied = !secret;
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const field = document.getElementById(button.dataset.copy);
-    field.select();
-    // Pages without HTTPS have no clipboard.
-    try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
-    if ("secret" in field.dataset) isCopied = true;
-    button.textContent = live.textContent = button.dataset.copied;
-  });
-}
 for (const form of document.querySelectorAll("form")) {
   // Whoever says that the key is stored may leave.
   form.addEventListener("submit", () => { isCopied = true; });
 }
-for (const field of document.querySelectorAll("[data-secret]")) field.addEventListener("copy", () => { isCopied = true; });
+for (const field of document.querySelectorAll("[data-secret]")) {
+  // The button of copy.js sends "copied", and the browser "copy" for a copy by hand.
+  for (const name of ["copied", "copy"]) field.addEventListener(name, () => { isCopied = true; });
+}
 for (const link of document.querySelectorAll("[data-stored]")) link.addEventListener("click", () => { isCopied = true; });
 window.addEventListener("beforeunload", (event) => { if (!isCopied) event.preventDefault(); });
 

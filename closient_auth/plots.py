@@ -1,12 +1,37 @@
 """Plots of the usage as shapes of an SVG. The labels are HTML beside it: inside, they would shrink with the picture."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from closient_auth.usage.history import Point
+from django.http import QueryDict
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
+
+from closient_auth.usage.history import Point, read_history
 
 # The size of the drawing. The page stretches it.
 WIDTH, HEIGHT = 1000, 100
+
+
+class Range(NamedTuple):
+    """A choice of how much history a page shows."""
+
+    name: str
+    label: Any
+    length: timedelta
+    interval: str = "day"
+
+
+RANGES = (
+    Range("24h", _("24 hours"), timedelta(hours=24), "hour"),
+    Range("7d", _("7 days"), timedelta(days=7)),
+    Range("30d", _("30 days"), timedelta(days=30)),
+    Range("90d", _("90 days"), timedelta(days=90)),
+)
+MONTH = RANGES[2]
 
 
 class Bar(NamedTuple):
@@ -45,6 +70,19 @@ class Sparkline(NamedTuple):
     requests: int
 
 
+def get_range(query: QueryDict) -> Range:
+    """Return the range that a query string names; 30 days for another one."""
+    return next((choice for choice in RANGES if choice.name == query.get("range")), MONTH)
+
+
+def read_range(families: Collection[UUID], choice: Range) -> dict[UUID, list[Point]]:
+    """Return the history of these families up to now, by family."""
+    now = datetime.now(UTC)
+    # The current hour or day is one of them.
+    start = now - choice.length + timedelta(hours=1 if choice.interval == "hour" else 24)
+    return read_history(families, start, now, interval=choice.interval)
+
+
 def add_points(histories: Iterable[Sequence[Point]]) -> list[Point]:
     """Return the sum of several histories of the same intervals."""
     return [
@@ -60,6 +98,20 @@ def draw_bars(points: Sequence[Point], get_label: Callable[[Point], str]) -> Plo
     bars = [_draw_bar(point, number * step, step, maximum, get_label(point)) for number, point in enumerate(points)]
     requests, refused = sum(bar.requests for bar in bars), sum(bar.refused for bar in bars)
     return Plot(bars, maximum, requests, refused, max(bars, key=lambda bar: bar.total) if maximum else None)
+
+
+def draw_range(points: Sequence[Point], choice: Range) -> Plot:
+    """Draw the history of a range."""
+    return draw_bars(points, _label_hour if choice.interval == "hour" else _label_day)
+
+
+def _label_day(point: Point) -> str:
+    # A day is one in UTC.
+    return date_format(point.start.date(), "MONTH_DAY_FORMAT")
+
+
+def _label_hour(point: Point) -> str:
+    return date_format(timezone.localtime(point.start), "TIME_FORMAT")
 
 
 def _draw_bar(point: Point, x: float, step: float, maximum: int, label: str) -> Bar:
