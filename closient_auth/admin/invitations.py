@@ -4,8 +4,10 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +21,7 @@ from closient_auth.models.invitations import InvitationState
 from closient_auth.moments import show_expiry, show_moment
 
 # What happened to an invitation, in the order of the page. New fields of the model belong here.
-HISTORY = ["created_at", "expires_at", "accepted_at", "withdrawn_at"]
+HISTORY = ["created_at", "last_sent_at", "expires_at", "accepted_at", "declined_at", "withdrawn_at"]
 # The states in which an invitation can be withdrawn and sent again.
 OPEN = (InvitationState.PENDING, InvitationState.EXPIRED)
 
@@ -37,9 +39,18 @@ class InvitationAdmin(AuditedAdmin):
     def state(self, invitation: Invitation) -> str:
         return show_badge(invitation.state, invitation.state.label)
 
-    @admin.display(description=_("sent"), ordering="created_at")
+    @admin.display(description=_("sent"), ordering=Coalesce("last_sent_at", "created_at"))
     def sent(self, invitation: Invitation) -> str:
-        return show_moment(invitation.created_at)
+        sent = show_moment(invitation.last_sent_at or invitation.created_at)
+        if not invitation.last_error:
+            return sent
+        return format_html('{}<br><span class="refused">{}</span>', sent, describe_error(invitation))
+
+    @admin.display(description=_("mail"))
+    def mail(self, invitation: Invitation) -> str:
+        if invitation.last_error:
+            return format_html('<span class="refused">{}</span>', describe_error(invitation))
+        return "-" if invitation.last_sent_at is None else gettext("handed over to the mail server")
 
     @admin.display(description=_("expires"), ordering="expires_at")
     def expiry(self, invitation: Invitation) -> str:
@@ -48,7 +59,7 @@ class InvitationAdmin(AuditedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Invitation | None = None) -> list[Any]:
         main = ["email", "organization", "role", "state", "invited_by"]
-        return [(None, {"fields": main}), (_("History"), {"fields": [*HISTORY, "id"]})]
+        return [(None, {"fields": main}), (_("History"), {"fields": [*HISTORY, "mail", "id"]})]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # Lookups such as ``?hashed_token__startswith=`` would reveal the hash digit by digit.
@@ -133,5 +144,14 @@ class InvitationAdmin(AuditedAdmin):
         except ValidationError as error:
             self.message_user(request, " ".join(error.messages), messages.ERROR)
         else:
-            self.message_user(request, message % invitation.email, messages.SUCCESS)
+            if invitation.last_error and verb == "resend":
+                text = gettext("The mail to %s could not be sent.") % invitation.email
+                self.message_user(request, text, messages.ERROR)
+            else:
+                self.message_user(request, message % invitation.email, messages.SUCCESS)
         return self.redirect_to_row(request, invitation.pk)
+
+
+def describe_error(invitation: Invitation) -> str:
+    """Return that the last mail could not be sent, with the class of the error."""
+    return gettext("could not be sent (%s)") % invitation.last_error

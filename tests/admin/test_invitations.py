@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.messages import get_messages
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import strip_tags
 
 from closient_auth.models import AuditEntry, Invitation
@@ -43,19 +44,20 @@ def listed(client, page, **query):
 
 
 def test_list_and_filters(root, page, organization, owner):
-    for name in ("pending", "accepted", "withdrawn", "expired"):
+    for name in ("pending", "accepted", "declined", "withdrawn", "expired"):
         make_invitation(organization, f"{name}@example.com", by=owner, role="manager")
     now = timezone.now()
     Invitation.objects.filter(email__startswith="accepted").update(accepted_at=now)
+    Invitation.objects.filter(email__startswith="declined").update(declined_at=now)
     Invitation.objects.filter(email__startswith="withdrawn").update(withdrawn_at=now)
     Invitation.objects.filter(email__startswith="expired").update(expires_at=now - timedelta(days=2))
     grace = UserFactory.create(username="grace")
     make_invitation(OrganizationFactory.create(slug="other"), "other@example.com", by=grace)
 
-    for state in ("accepted", "withdrawn", "expired"):
+    for state in ("accepted", "declined", "withdrawn", "expired"):
         assert listed(root, page, state=state) == {f"{state}@example.com"}
     assert listed(root, page, state="pending") == {"pending@example.com", "other@example.com"}
-    assert len(listed(root, page, state="unknown")) == 5
+    assert len(listed(root, page, state="unknown")) == 6
     assert listed(root, page, organization="other") == listed(root, page, invited_by="grace") == {"other@example.com"}
     assert listed(root, page, role__exact="editor") == listed(root, page, q="OTHER@") == {"other@example.com"}
     content = root.get(page("invitation_changelist"), {"q": "expired@"}).content.decode()
@@ -66,6 +68,42 @@ def test_list_and_filters(root, page, organization, owner):
     assert (
         '<td class="field-expiry">-</td>' in root.get(page("invitation_changelist"), {"q": "accept"}).content.decode()
     )
+
+
+def readonly(content):
+    fields = re.findall(r'class="form-row field-(\w+)">(.*?)<div class="readonly">(.*?)</div>', content, re.S)
+    return {name: strip_tags(value).strip() for name, _, value in fields}
+
+
+def test_page_tells_what_became_of_the_mail(root, page, invitation):
+    address, now = page("invitation_change", invitation.pk), timezone.now()
+    local = date_format(timezone.localtime(now), "DATETIME_FORMAT")
+
+    Invitation.objects.update(last_sent_at=None)
+    fields = readonly(root.get(address).content.decode())
+    assert (fields["last_sent_at"], fields["mail"], fields["declined_at"]) == ("-", "-", "-")
+    Invitation.objects.update(last_sent_at=now, declined_at=now)
+    fields = readonly(root.get(address).content.decode())
+    assert (fields["last_sent_at"], fields["mail"]) == (local, "handed over to the mail server")
+    assert (fields["declined_at"], fields["state"]) == (local, "Declined")
+    Invitation.objects.update(last_error="SMTPRecipientsRefused<b>")
+    content = root.get(address).content.decode()
+    assert readonly(content)["mail"] == "could not be sent (SMTPRecipientsRefused&lt;b&gt;)"
+
+
+def test_list_tells_of_mails_that_could_not_be_sent(root, page, organization, owner, invitation):
+    broken, _ = make_invitation(organization, "broken@example.com", by=owner)
+    Invitation.objects.filter(pk=broken.pk).update(
+        last_error="SMTPRecipientsRefused", last_sent_at=timezone.now() - timedelta(hours=3)
+    )
+
+    cells = {}
+    assert listed(root, page, o="6") == {"ben@example.com", "broken@example.com"}
+    for row in root.get(page("invitation_changelist")).content.decode().partition("<tbody>")[2].split("</tr>")[:2]:
+        sent = row.partition('<td class="field-sent')[2].partition("</td>")[0].partition(">")[2]
+        cells["broken" if "broken@" in row else "other"] = strip_tags(sent)
+
+    assert cells == {"broken": "3 hours agocould not be sent (SMTPRecipientsRefused)", "other": "just now"}
 
 
 def test_list_of_many_invitations_takes_as_many_queries_as_one(root, page, count_queries, invitation):
@@ -164,6 +202,32 @@ def test_resending_mails_a_new_token(root, root_user, page, invitation, mailoutb
 
 
 @pytest.mark.django_db(transaction=True)
+def test_resending_tells_that_the_mail_failed(root, page, invitation, settings):
+    settings.EMAIL_BACKEND = "no.such.Backend"
+
+    response = root.post(page("invitation_resend", invitation.pk), CONFIRMED)
+
+    assert messages(response) == ["The mail to ben@example.com could not be sent."]
+    assert stored(invitation)["last_error"] == "ModuleNotFoundError"
+    Invitation.objects.update(last_sent_at=None)
+    response = root.post(page("invitation_withdraw", invitation.pk), CONFIRMED)
+    assert messages(response)[-1] == "The invitation of ben@example.com is withdrawn."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resending_twice_in_a_minute_is_refused(root, page, invitation, mailoutbox):
+    address = page("invitation_resend", invitation.pk)
+    root.post(address, CONFIRMED)
+    before = stored(invitation)
+
+    response = root.post(address, CONFIRMED)
+
+    text = "This invitation was sent a moment ago. Wait a minute before you send it again."
+    assert messages(response)[-1] == text
+    assert (stored(invitation), len(mailoutbox)) == (before, 1)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_staff_without_a_membership_cannot_resend(page, make_staff, invitation, mailoutbox):
     """The invitation would be invalid: its inviter could not add a member."""
     before = stored(invitation)
@@ -172,6 +236,16 @@ def test_staff_without_a_membership_cannot_resend(page, make_staff, invitation, 
 
     assert messages(response) == ["You are not a member of this organization."]
     assert (stored(invitation), mailoutbox) == (before, [])
+
+
+def test_declined_invitation_cannot_be_sent_again(root, page, invitation):
+    Invitation.objects.update(declined_at=timezone.now())
+    before, address = stored(invitation), page("invitation_resend", invitation.pk)
+
+    assert address not in root.get(page("invitation_change", invitation.pk)).content.decode()
+    text = "This invitation has already been accepted, declined or withdrawn."
+    assert messages(root.post(address, CONFIRMED)) == [text]
+    assert stored(invitation) == before
 
 
 @pytest.mark.parametrize(
