@@ -34,6 +34,7 @@ from closient_auth.memberships import read_uuid
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.models.restrictions import RESTRICTIONS
+from closient_auth.plots import MONTH, draw_range, read_range
 from closient_auth.roles import KEY_RULES, KeyHolder, get_key_types
 
 # A page that asks before a revocation lists at most this many keys.
@@ -169,6 +170,8 @@ class ApiKeyAdmin(KeyColumns):
         api_key = context["original"]
         if api_key is not None and self._may_rotate(request, api_key):
             context["show_rotate"] = api_key.state == KeyState.ACTIVE and not hasattr(api_key, "successor")
+        if api_key is not None and conf.USAGE_HISTORY:
+            context["plot"] = draw_range(read_range([api_key.family], MONTH)[api_key.family], MONTH)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
