@@ -44,12 +44,15 @@ class InvitationAdmin(AuditedAdmin):
         sent = show_moment(invitation.last_sent_at or invitation.created_at)
         if not invitation.last_error:
             return sent
-        return format_html('{}<br><span class="refused">{}</span>', sent, describe_error(invitation))
+        # The class of the error would take the width of the address.
+        text = '{}<br><span class="refused" title="{}">{}</span>'
+        return format_html(text, sent, invitation.last_error, gettext("could not be sent"))
 
     @admin.display(description=_("mail"))
     def mail(self, invitation: Invitation) -> str:
         if invitation.last_error:
-            return format_html('<span class="refused">{}</span>', describe_error(invitation))
+            text = gettext("could not be sent (%s)") % invitation.last_error
+            return format_html('<span class="refused">{}</span>', text)
         return "-" if invitation.last_sent_at is None else gettext("handed over to the mail server")
 
     @admin.display(description=_("expires"), ordering="expires_at")
@@ -150,8 +153,3 @@ class InvitationAdmin(AuditedAdmin):
             else:
                 self.message_user(request, message % invitation.email, messages.SUCCESS)
         return self.redirect_to_row(request, invitation.pk)
-
-
-def describe_error(invitation: Invitation) -> str:
-    """Return that the last mail could not be sent, with the class of the error."""
-    return gettext("could not be sent (%s)") % invitation.last_error

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import Error
+from django.db import Error, router
 
 from closient_auth.limits.counter import read_hours
 from closient_auth.limits.windows import HOURS_KEPT, Hours, StoreUnavailable
@@ -74,7 +74,9 @@ def _to_points(total: Mapping[int, tuple[int, int]], numbers: range, length: int
 def _read_hours(families: Collection[UUID], numbers: range, length: int) -> Iterator[tuple[UUID, int, tuple[int, int]]]:
     """Yield the counts of the table, and those of the cache that are not in the table yet."""
     first, end = numbers.start * length, numbers.stop * length
-    rows = ApiKeyUsage.objects.filter(family__in=families, hour__gte=to_moment(first), hour__lt=to_moment(end))
+    # A lagging replica would lack the last hours.
+    rows = ApiKeyUsage.objects.using(router.db_for_write(ApiKeyUsage))
+    rows = rows.filter(family__in=families, hour__gte=to_moment(first), hour__lt=to_moment(end))
     collected: dict[tuple[UUID, int], tuple[int, int]] = {}
     # A page of keys has tens of thousands of rows. Only those of the last hours have a part in the cache.
     recent = to_moment(int(time.time()) // HOUR - HOURS_KEPT - 1)

@@ -254,11 +254,6 @@ class World:
                     found.setdefault(resolve(urlsplit(action).path).url_name or "", (action, form))
         return {name: found[name] for name in ACTIONS if name in found}
 
-    @cached_property
-    def forms(self) -> dict[str, tuple[str, Form]]:
-        """The forms of the Owner."""
-        return self.find_forms()
-
     def fill(self, name: str, form: Form, organization: Organization | None = None) -> dict[str, Any]:
         """Return the data of a form as a person fills it in."""
         return fill(form, self.get_texts(name, organization))

@@ -490,7 +490,7 @@ def test_a_question_in_a_dialog_can_be_left(quiet_site, acme, people):
     assert api_key.is_active
 
     # The question cannot be asked any more, so the page says why.
-    api_key.organization.suspend()
+    acme.suspend()
     with tab.expect_navigation():
         link.click()
     assert "This organization is suspended." in tab.inner_text("main")
