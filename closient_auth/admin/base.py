@@ -25,6 +25,19 @@ def get_staff(request: HttpRequest) -> Actor:
     return replace(get_actor(request), is_staff=True)
 
 
+def find_list(site: admin.AdminSite, request: HttpRequest, model: type[models.Model], **filters: object) -> str | None:
+    """Return the address of a list of rows with these filters, or ``None`` if the user may not view the list."""
+    # A project can remove the pages of a model.
+    if not site.is_registered(model) or not site.get_model_admin(model).has_view_or_change_permission(request):
+        return None
+    return f"{_reverse(site, model, 'changelist')}?{urlencode(filters)}"
+
+
+def _reverse(site: admin.AdminSite, model: type[models.Model], page: str, *args: Any) -> str:
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
+    return reverse(name, args=args, current_app=site.name)
+
+
 class LinkedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Read from the primary database instead of a replica, add pages, and link to other pages that the user may view."""
 
@@ -36,12 +49,7 @@ class LinkedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def find_list(self, request: HttpRequest, model: type[models.Model], **filters: object) -> str | None:
         """Return the address of a list of rows with these filters, or ``None`` if the user may not view the list."""
-        # A project can remove the pages of a model.
-        if not self.admin_site.is_registered(model):
-            return None
-        if not self.admin_site.get_model_admin(model).has_view_or_change_permission(request):
-            return None
-        return f"{self._reverse(model, 'changelist')}?{urlencode(filters)}"
+        return find_list(self.admin_site, request, model, **filters)
 
     def find_page(self, request: HttpRequest, row: models.Model) -> str | None:
         """Return the address of the page of a row, or ``None`` if the user may not view the page."""
@@ -100,8 +108,7 @@ class LinkedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return add_preserved_filters(filters, address)
 
     def _reverse(self, model: type[models.Model], page: str, *args: Any) -> str:
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
-        return reverse(name, args=args, current_app=self.admin_site.name)
+        return _reverse(self.admin_site, model, page, *args)
 
 
 class AuditedAdmin(LinkedAdmin):

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import display_for_value
 from django.db import models, router
-from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from closient_auth.models import ApiKey
+from closient_auth.admin.base import find_list
+from closient_auth.models import ApiKey, AuditEntry
 
 # A warning names at most this many keys, and leads to a list of all of them.
 NAMED_KEYS = 10
@@ -37,7 +36,10 @@ def warn_about_live_keys(
     if request.user.has_perm("closient_auth.view_apikey") or request.user.has_perm("closient_auth.change_apikey"):
         # The admin gives all list items in messages an icon, so this is no list.
         lines = format_html_join("", "<br>{}", ((_describe(key),) for key in api_keys[:NAMED_KEYS]))
-        text = format_html("{}{}{}", text, lines, _link_to_keys(model_admin, filters))
+        # The project may have removed the admin pages of the keys.
+        address = find_list(model_admin.admin_site, request, ApiKey, **filters)
+        link = format_html('<br><a href="{}">{}</a>', address, _("Review all of them")) if address else ""
+        text = format_html("{}{}{}", text, lines, link)
     model_admin.message_user(request, text, messages.WARNING)
 
 
@@ -48,20 +50,23 @@ def _describe(api_key: ApiKey) -> str:
     }
 
 
-def _link_to_keys(model_admin: Any, filters: dict[str, object]) -> str:
-    try:
-        page = reverse("admin:closient_auth_apikey_changelist", current_app=model_admin.admin_site.name)
-    except NoReverseMatch:
-        # The project has removed the admin pages of the keys.
-        return ""
-    return format_html('<br><a href="{}?{}">{}</a>', page, urlencode(filters), _("Review all of them"))
-
-
 class LiveKeysMixin(admin.ModelAdmin):  # type: ignore[type-arg]
     """For the ``UserAdmin`` of a project: warn about the active keys that a deactivated or deleted user made.
 
-    Changes by ``QuerySet.update()``, as in an action of a project, are not noticed.
+    Changes by ``QuerySet.update()``, as in an action of a project, are not noticed. The page of a user also links to the
+    audit entries of what the user did.
     """
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: Any = super().render_change_form(request, context, *args, **kwargs)
+        user = context["original"]
+        address = None if user is None else find_list(self.admin_site, request, AuditEntry, user=user.pk)
+        if address is not None:
+            # The project and other packages may have templates of their own for this page.
+            page = response.resolve_template(response.template_name)
+            response.context_data |= {"page_without_trail": page, "trail_url": address}
+            response.template_name = "admin/closient_auth/user_change_form.html"
+        return response  # type: ignore[no-any-return]
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # A custom user model may compute ``is_active``, so the form's fields do not tell.

@@ -12,8 +12,9 @@ from django.contrib.messages import get_messages
 from django.urls import path
 from django.utils import timezone
 
-from closient_auth.admin import ApiKeyAdmin, LiveKeysMixin, OrganizationAdmin
-from closient_auth.models import ApiKey, Organization
+from closient_auth.actors import Actor, acting
+from closient_auth.admin import ApiKeyAdmin, AuditEntryAdmin, LiveKeysMixin, OrganizationAdmin
+from closient_auth.models import ApiKey, AuditEntry, Organization
 from tests.admin.members import OWNER_NEEDED, join, model_page, roles
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 
@@ -32,6 +33,7 @@ def watchful(mount):
     site.register(User, WatchfulUserAdmin)
     site.register(Organization, OrganizationAdmin)
     site.register(ApiKey, ApiKeyAdmin)
+    site.register(AuditEntry, AuditEntryAdmin)
     mount(path("admin/", site.urls))
 
 
@@ -176,6 +178,61 @@ def test_deactivation_names_live_keys(root):
     user.refresh_from_db()
     assert not user.is_active
     assert warnings(save_user(root, user, first_name="K.")) == []
+
+
+TRAIL = re.compile(r'<li><a href="([^"]+)">Audit entries</a></li>')
+
+
+@pytest.mark.usefixtures("watchful")
+def test_page_of_a_user_leads_to_what_the_user_did(root, organization):
+    ken, ben = UserFactory.create(username="ken"), UserFactory.create(username="ben")
+    for user in (ken, ben):
+        with acting(Actor(user)):
+            make_key(organization=organization, name=f"Of {user}")
+
+    content = root.get(model_page(ken, "change", ken.pk)).content.decode()
+
+    (address,) = TRAIL.findall(content)
+    (entry,) = root.get(address).context["cl"].result_list
+    assert entry.target.endswith("Of ken")
+    # Django's log has what staff did to the user.
+    assert f'<a href="{model_page(ken, "history", ken.pk)}" class="historylink">History</a>' in content
+
+
+@pytest.mark.usefixtures("watchful")
+def test_page_of_a_user_has_no_link_that_its_reader_may_not_follow(make_staff):
+    ken = UserFactory.create(username="ken")
+    address = model_page(ken, "change", ken.pk)
+
+    assert TRAIL.search(make_staff("view_user", "view_auditentry").get(address).content.decode())
+    content = make_staff("view_user").get(address).content.decode()
+    assert "ken" in content
+    assert not TRAIL.search(content)
+
+
+@pytest.mark.usefixtures("watchful")
+def test_page_of_a_new_user_has_no_trail(root):
+    content = root.get(model_page(User(), "add")).content.decode()
+
+    assert 'name="username"' in content
+    assert not TRAIL.search(content)
+
+
+@pytest.mark.usefixtures("watchful")
+def test_page_of_a_user_keeps_the_template_of_the_project(root, settings, tmp_path):
+    ken = UserFactory.create(username="ken")
+    template = tmp_path / "admin" / "change_form.html"
+    template.parent.mkdir()
+    template.write_text(
+        "{% extends 'admin/base_site.html' %}{% block content %}Our page"
+        "{% block object-tools-items %}<li>Ours</li>{% endblock %}{% endblock %}"
+    )
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+    content = root.get(model_page(ken, "change", ken.pk)).content.decode()
+
+    assert "Our page" in content
+    assert len(TRAIL.findall(content)) == content.count("<li>Ours</li>") == 1
 
 
 @pytest.mark.usefixtures("watchful")
