@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'audit entry',
                 'verbose_name_plural': 'audit entries',
-                'indexes': [models.Index(fields=['organization_id', 'created_at'], name='closient_auth_audit_org')],
+                'indexes': [models.Index(fields=['organization_id', 'created_at'], name='closient_auth_audit_org'), models.Index(fields=['target_id', 'created_at'], name='closient_auth_audit_target'), models.Index(fields=['api_key_id', 'created_at'], name='closient_auth_audit_key')],
             },
         ),
         migrations.CreateModel(

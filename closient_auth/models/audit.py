@@ -190,7 +190,12 @@ class AuditEntry(models.Model):
     class Meta:
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit entries")
-        indexes = [models.Index(fields=["organization_id", "created_at"], name="closient_auth_audit_org")]
+        # The history of a row, and of what a key did. A row has few entries, so its organization need not be in the index.
+        indexes = [
+            models.Index(fields=["organization_id", "created_at"], name="closient_auth_audit_org"),
+            models.Index(fields=["target_id", "created_at"], name="closient_auth_audit_target"),
+            models.Index(fields=["api_key_id", "created_at"], name="closient_auth_audit_key"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_event_display()}: {self.target}" if self.target else self.get_event_display()

@@ -337,3 +337,10 @@ def test_append_only(organization):
     other.pk = uuid4()
     assert AuditEntry.objects.bulk_create([other]) == [other]
     assert str(entry) == "Organization created: Acme Foods"
+
+
+def test_indexes_serve_the_questions_about_the_log():
+    """Of an organization, of a row, and of a key that made changes: the admin asks for both of the last at once."""
+    fields = {tuple(index.fields) for index in AuditEntry._meta.indexes}
+
+    assert fields == {(name, "created_at") for name in ("organization_id", "target_id", "api_key_id")}
