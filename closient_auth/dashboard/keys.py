@@ -20,7 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from closient_auth.conf import conf
 from closient_auth.core.rates import DAY, MINUTE, get_windows
-from closient_auth.dashboard.frame import FormPage, get_person_name
+from closient_auth.dashboard.frame import FormPage
 from closient_auth.dashboard.holders import HolderPage, OrganizationKeys
 from closient_auth.dashboard.key_forms import (
     FilterForm,
@@ -35,6 +35,7 @@ from closient_auth.forms import get_permission_label, get_pk
 from closient_auth.keys import find_api_keys, hash_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.models.api_keys import KeyState
+from closient_auth.models.people import get_person_name
 from closient_auth.plots import MONTH, RANGES, draw_range, draw_sparkline, get_range, read_range
 from closient_auth.roles import KEY_RULES
 from closient_auth.sentences import describe
