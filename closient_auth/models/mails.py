@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
 
-from closient_auth.models.addresses import get_address_field
+from closient_auth.conf import conf
+from closient_auth.models.addresses import fold_address, get_address_field, get_verified_addresses
 from closient_auth.models.people import get_full_name
 
 # A longer name could be a text of its own.
@@ -51,8 +52,14 @@ def get_display_name(user: Any) -> str:
 
 
 def get_display_address(user: Any) -> str:
-    """Return the e-mail address of a user for a mail, or an empty text for an address that could be a text of its own."""
+    """Return the e-mail address of a user for a mail, or an empty text.
+
+    A mail names no address that could be a text of its own, and none that the project has not verified, if it says which it
+    has (setting ``VERIFIED_ADDRESSES``): a mail of the project would vouch for somebody else's.
+    """
     address = str(getattr(user, get_address_field() or "", None) or "")
+    if conf.VERIFIED_ADDRESSES and fold_address(address) not in get_verified_addresses(user):
+        return ""
     return address if len(address) <= MAX_NAME_LENGTH and PLAIN_ADDRESS.fullmatch(address) else ""
 
 

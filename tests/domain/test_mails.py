@@ -80,3 +80,14 @@ def test_display_address(address):
 )
 def test_address_that_is_not_shown(address):
     assert get_display_address(UserFactory.build(email=address)) == ""
+
+
+def get_one_address(user):
+    return ["ada@example.com"]
+
+
+def test_a_mail_does_not_vouch_for_an_unverified_address(settings):
+    settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": f"{__name__}.get_one_address"}
+
+    assert get_display_address(UserFactory.build(email="Ada@Example.com")) == "Ada@Example.com"
+    assert get_display_address(UserFactory.build(email="ceo@bank.example")) == ""
