@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -309,8 +310,10 @@ class LeakedKeyPage(HolderPage):
         # The search for the user and the organization may fail, so the key leaves the request before.
         self.form = LeakedForm(request.POST if request.method == "POST" else None)
         self.hashed_key = hash_api_key(self.form.cleaned_data.pop("api_key")) if self.form.is_valid() else None
-        # With ``DEBUG``, Django's error page shows all POST data, even if sensitive.
-        request.POST = self.form.data = QueryDict()
+        # With ``DEBUG``, Django's error page shows all POST data, even if sensitive. Without Django's middleware,
+        # ``csrf_protect()`` has not yet seen its token.
+        token = str(request.POST.get("csrfmiddlewaretoken", ""))
+        request.POST, self.form.data = QueryDict(urlencode({"csrfmiddlewaretoken": token})), QueryDict()
         return super().dispatch(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

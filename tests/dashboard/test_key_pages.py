@@ -499,6 +499,18 @@ def test_rotating_and_changing_are_limited(owner, api_key, page, monkeypatch):
 # A leaked key
 
 
+def test_a_leaked_key_is_found_without_the_csrf_middleware(settings, acme, people):
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(people["owner"])
+    raw_key = make_key(organization=acme, name="Leaked")[1]
+    client.get(f"{LIST}leaked/")
+    token = client.cookies["csrftoken"].value
+
+    assert client.post(f"{LIST}leaked/", {"api_key": raw_key}).status_code == 403
+    assert ">Leaked<" in client.post(f"{LIST}leaked/", {"api_key": raw_key, "csrfmiddlewaretoken": token}).text
+
+
 @pytest.mark.parametrize("text", ["{}", "GET /stock X-API-Key: {} 200"])
 def test_a_leaked_key_is_found(owner, acme, text):
     api_key, raw_key = make_key(organization=acme, name="Warehouse")
