@@ -175,6 +175,9 @@ class EventFilter(TextFilter):
 
     def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
         text = self.get_text()
+        # PostgreSQL refuses this character in a query.
+        if "\x00" in text:
+            return queryset.none()
         return queryset.filter(event=text) if text else queryset
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:

@@ -262,6 +262,7 @@ def test_list_leads_to_the_entries_of_a_user_and_of_an_organization(root, page, 
     entries = list_targets(root, page, organization="acme-foods", event__exact="api_key_created")
     assert len(entries) == 2
     assert list_targets(root, page, organization="acme-foods", event__exact="unknown") == []
+    assert list_targets(root, page, event__exact="\x00") == []
 
 
 def test_list_of_deleted_organizations(root, page):
