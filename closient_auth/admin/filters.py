@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextChoices
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +17,7 @@ from closient_auth.memberships import read_uuid
 from closient_auth.models import Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
 from closient_auth.models.audit import AuditEntryQuerySet, Event
-from closient_auth.models.invitations import InvitationQuerySet, InvitationState
+from closient_auth.models.invitations import InvitationState
 
 EXPIRING = timedelta(days=14)
 # By the beginning of their values: the events of a group. Both signs of a leak come first.
@@ -33,27 +33,22 @@ OTHER_EVENTS = _("Other events")
 
 
 class StateFilter(admin.SimpleListFilter):
+    """Find the keys in a state."""
+
     title = _("state")
     parameter_name = "state"
+    states: type[TextChoices] = KeyState
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return KeyState.choices
+        return self.states.choices
 
-    def queryset(self, request: HttpRequest, queryset: ApiKeyQuerySet) -> ApiKeyQuerySet:  # type: ignore[override]
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         state = self.value()
-        return queryset.in_state(state) if state in KeyState.values else queryset
+        return queryset.in_state(state) if state in self.states.values else queryset
 
 
-class InvitationStateFilter(admin.SimpleListFilter):
-    title = _("state")
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
-        return InvitationState.choices
-
-    def queryset(self, request: HttpRequest, queryset: InvitationQuerySet) -> InvitationQuerySet:  # type: ignore[override]
-        state = self.value()
-        return queryset.in_state(state) if state in InvitationState.values else queryset
+class InvitationStateFilter(StateFilter):
+    states = InvitationState
 
 
 class ReviewFilter(admin.SimpleListFilter):

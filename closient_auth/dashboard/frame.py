@@ -1,5 +1,6 @@
 """What all pages share: log-in, headers, the organization in the URL, limits and errors."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +17,7 @@ from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import FormView
@@ -28,6 +29,7 @@ from closient_auth.core.callers import get_actor
 from closient_auth.core.rates import CHANGE_WINDOWS, count
 from closient_auth.core.refusals import Refused
 from closient_auth.forms import add_errors
+from closient_auth.limits.windows import Window
 from closient_auth.memberships import Member, get_memberships, read_uuid
 from closient_auth.models import LastOwnerError, Organization
 from closient_auth.models.actors import Actor
@@ -286,16 +288,8 @@ class FormPage(FormView):  # type: ignore[type-arg]
         """Count a change of the user. Raise ``ValidationError`` if there were too many."""
         if not self.kind:
             return
-        try:
-            verdict = count(f"{self.kind}:{self.request.user.pk}", CHANGE_WINDOWS)
-        except Refused as refused:
-            raise ValidationError(refused.body["detail"], code=refused.code) from refused
-        if not verdict.allowed:
-            wait = verdict.tightest.reset
-            text = ngettext(
-                "Too many changes. Try again in %d second.", "Too many changes. Try again in %d seconds.", wait
-            )
-            raise ValidationError(text % wait, code="throttled")
+        text = ngettext_lazy("Too many changes. Try again in %d second.", "Too many changes. Try again in %d seconds.")
+        require_attempt(f"{self.kind}:{self.request.user.pk}", CHANGE_WINDOWS, text)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(**{"button": self.button, "is_dangerous": self.is_dangerous, **kwargs})
@@ -304,6 +298,16 @@ class FormPage(FormView):  # type: ignore[type-arg]
 def get_name(organization: Organization) -> str:
     """Return what the pages' addresses call an organization."""
     return get_memberships().get_slug(organization) or str(organization.pk)
+
+
+def require_attempt(name: str, windows: Sequence[Window], text: Any) -> None:
+    """Count an attempt. Raise ``ValidationError`` with the text for the seconds to wait if there were too many."""
+    try:
+        verdict = count(name, windows)
+    except Refused as refused:
+        raise ValidationError(refused.body["detail"], code=refused.code) from refused
+    if not verdict.allowed:
+        raise ValidationError(text % verdict.tightest.reset, code="throttled")
 
 
 def get_role_name(role: str | None) -> str:

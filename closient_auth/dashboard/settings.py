@@ -13,13 +13,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from closient_auth.conf import conf
-from closient_auth.core.rates import count
-from closient_auth.core.refusals import Refused
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, get_name
+from closient_auth.dashboard.frame import FormPage, OrganizationPage, get_name, require_attempt
 from closient_auth.limits.windows import Window
 from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Membership, Organization
@@ -266,25 +264,14 @@ class DeleteForm(forms.Form):
     @sensitive_variables()
     def clean_password(self) -> str:
         # Count before the comparison: requests at the same moment could all be the last one.
-        require_attempt(self.user)
+        text = ngettext_lazy(
+            "Too many attempts. Try again in %d second.", "Too many attempts. Try again in %d seconds."
+        )
+        require_attempt(f"password:{self.user.pk}", PASSWORD_WINDOWS, text)
         if not self.user.check_password(self.cleaned_data["password"]):
             raise ValidationError(_("This is not your password."), code="wrong_password")
         # Nobody needs it any more, and an error report would show it.
         return ""
-
-
-def require_attempt(user: Any) -> None:
-    """Count an attempt to enter a password. Raise ``ValidationError`` if there were too many."""
-    try:
-        verdict = count(f"password:{user.pk}", PASSWORD_WINDOWS)
-    except Refused as refused:
-        raise ValidationError(refused.body["detail"], code=refused.code) from refused
-    if not verdict.allowed:
-        wait = verdict.tightest.reset
-        text = ngettext(
-            "Too many attempts. Try again in %d second.", "Too many attempts. Try again in %d seconds.", wait
-        )
-        raise ValidationError(text % wait, code="throttled")
 
 
 @method_decorator(sensitive_post_parameters("password"), name="dispatch")

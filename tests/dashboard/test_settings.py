@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from closient_auth.models import AuditEntry, Organization
 from tests.dashboard.conftest import ROLES
+from tests.dashboard.routes import get_text
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_key
 from tests.memberships.conftest import use
 from tests.memberships.models import Team
@@ -80,7 +81,7 @@ def test_others(client, sign_in, outsider, acme):
     foreign, unknown = (client.post(PAGE.replace("acme", name), {"name": "New"}) for name in ("acme", "umbra"))
 
     assert (foreign.status_code, unknown.status_code) == (404, 404)
-    assert foreign.content.replace(b"acme", b"umbra") == unknown.content
+    assert get_text(foreign).replace("acme", "umbra") == get_text(unknown)
     assert stored(acme)["name"] == "Acme Foods"
 
 
