@@ -101,7 +101,7 @@ def test_pages_in_the_layout_of_the_project(owner, write):
     owner.post("/settings/o/acme/settings/", {"name": "Acme & Sons", "slug": "acme"})
     page = owner.get("/settings/o/acme/settings/").text
 
-    assert "<title>Settings at Example</title>" in page
+    assert "<title>Settings · Acme &amp; Sons at Example</title>" in page
     assert "<header>Example</header>" in page
     assert "<footer>The end</footer>" in page
     assert "Nothing here" not in page

@@ -30,7 +30,7 @@ for (const link of dialog ? document.querySelectorAll("a[data-confirm]") : []) {
   });
 }
 function ask(address, page) {
-  const main = page.querySelector("main");
+  const main = page.getElementById("ca-main");
   for (const part of main.querySelectorAll("dialog, #ca-live, .ca-crumbs")) part.remove();
   main.querySelector("h1").id = "ca-dialog-title";
   // The page sends the form to its own address.

@@ -13,7 +13,9 @@ from django.utils import timezone
 from closient_auth.keys import hash_api_key
 from closient_auth.models import ApiKey, AuditEntry, Invitation, Membership, Organization
 from closient_auth.roles import Role
+from tests import settings as tests_settings
 from tests.browser.dashboard.inspection import inspect
+from tests.dashboard.test_theming import LAYOUT, SITE
 from tests.dashboard.world import PASSWORD
 from tests.factories import MembershipFactory, OrganizationFactory, UserFactory, make_invitation, make_key
 
@@ -494,3 +496,24 @@ def test_a_question_in_a_dialog_can_be_left(quiet_site, acme, people):
     with tab.expect_navigation():
         link.click()
     assert "This organization is suspended." in tab.inner_text("main")
+
+
+def test_a_question_in_the_layout_of_a_project(quiet_site, acme, people, settings, tmp_path):
+    """The dialog has the question alone: neither the navigation nor what the layout puts into its own element main."""
+    base = tmp_path / "closient_auth" / "dashboard" / "base.html"
+    base.parent.mkdir(parents=True)
+    base.write_text(SITE)
+    (tmp_path / "site.html").write_text(LAYOUT)
+    settings.TEMPLATES = [{**tests_settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    api_key = make_key(organization=acme, name="Server")[0]
+    tab = quiet_site.open(people["owner"])
+    tab.goto(f"/settings/o/{acme.slug}/keys/{api_key.pk}/")
+    assert tab.title() == "Server · Acme Foods at Example"
+    click(tab, "Revoke…", role="link")
+    dialog = tab.get_by_role("dialog", name="Revoke the key")
+    assert dialog.get_by_role("navigation").count() == 0
+    with tab.expect_navigation():
+        dialog.get_by_role("button", name="Revoke").click()
+
+    api_key.refresh_from_db()
+    assert not api_key.is_active
