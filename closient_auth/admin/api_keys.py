@@ -245,9 +245,11 @@ class ApiKeyAdmin(KeyColumns):
             revoked = list(queryset.filter(is_active=True))
             queryset.revoke()
             LogEntry.objects.log_actions(staff.pk, revoked, CHANGE, gettext("Revoked."))
-        if revoked:
-            message = ngettext("API key %(key)s was revoked.", "%(count)d API keys were revoked.", len(revoked))
-            self.message_user(request, message % {"key": revoked[0], "count": len(revoked)}, messages.SUCCESS)
+        if len(revoked) == 1:
+            self.message_user(request, _("API key %s was revoked.") % revoked[0], messages.SUCCESS)
+        elif revoked:
+            message = ngettext("%d API key was revoked.", "%d API keys were revoked.", len(revoked)) % len(revoked)
+            self.message_user(request, message, messages.SUCCESS)
         else:
             self.message_user(request, _("There is no active API key to revoke."), messages.WARNING)
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db import router
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from closient_auth.admin.base import AuditedAdmin
@@ -70,7 +70,9 @@ class KeyColumns(AuditedAdmin):
     def shown_permissions(self, api_key: ApiKey) -> str:
         if api_key.permissions is None:
             return gettext("All")
-        return _show_lines(map(get_permission_label, list_texts(api_key.permissions))) or gettext("None")
+        return _show_lines(map(get_permission_label, list_texts(api_key.permissions))) or pgettext(
+            "no permissions", "None"
+        )
 
     @admin.display(description=_("allowed networks"))
     def shown_networks(self, api_key: ApiKey) -> str:

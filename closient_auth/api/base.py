@@ -62,9 +62,9 @@ class BoundedJSONParser(JSONParser):
             data = super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})
             json.dumps(data, ensure_ascii=False).encode()
         except RecursionError as error:
-            raise ParseError("The JSON is nested too deeply.") from error
+            raise ParseError(_("The JSON is nested too deeply.")) from error
         except UnicodeEncodeError:
-            raise ParseError("The JSON contains invalid Unicode.") from None
+            raise ParseError(_("The JSON contains invalid Unicode.")) from None
         return data
 
 

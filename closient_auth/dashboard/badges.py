@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext, ngettext
 
+from closient_auth.moments import get_time_until
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
 
@@ -30,7 +30,7 @@ def get_badge(api_key: ApiKey, now: datetime) -> Badge:
     if state != KeyState.ACTIVE:
         return Badge(KINDS[state], state.label)
     if end is not None and hasattr(api_key, "successor"):
-        return Badge("warn", gettext("Replaced, ends in %s") % timeuntil(end, now, depth=1))
+        return Badge("warn", gettext("Replaced, ends in %s") % get_time_until(end, now))
     if end is not None and end <= now + SOON:
         return Badge("warn", _describe_end(end, now))
     if api_key.last_used is None and api_key.created_at <= now - NEW:
@@ -39,7 +39,7 @@ def get_badge(api_key: ApiKey, now: datetime) -> Badge:
 
 
 def _describe_end(end: datetime, now: datetime) -> str:
-    # ``timeuntil()`` would say "1 week" for up to 13 days.
+    # ``get_time_until()`` would say "1 week" for up to 13 days.
     if days := round((end - now) / timedelta(days=1)):
         return ngettext("Expires in %d day", "Expires in %d days", days) % days
-    return gettext("Expires in %s") % timeuntil(end, now, depth=1)
+    return gettext("Expires in %s") % get_time_until(end, now)

@@ -17,7 +17,7 @@ from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import FormView
@@ -257,7 +257,8 @@ class FormPage(FormView):  # type: ignore[type-arg]
     # revokes many leaked keys should not have to wait.
     kind: ClassVar[str] = ""
     # The text of the button, and whether the form takes something away.
-    button: Any = _("Save")
+    # Django's admin has this text without a context, and in German another word than these pages.
+    button: Any = pgettext_lazy("button", "Save")
     is_dangerous: ClassVar[bool] = False
     template_name = "closient_auth/dashboard/form.html"
 

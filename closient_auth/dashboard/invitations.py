@@ -13,7 +13,6 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.text import format_lazy
-from django.utils.timesince import timeuntil
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -25,6 +24,7 @@ from closient_auth.models.invitations import InvitationState
 from closient_auth.models.locks import is_deadlock
 from closient_auth.models.people import get_person_name
 from closient_auth.models.restrictions import MAX_QUOTED
+from closient_auth.moments import get_time_until
 from closient_auth.roles import Permission, Role, may_change_role
 
 MAX_ADDRESSES = 20
@@ -251,7 +251,7 @@ def _get_badge(invitation: Invitation, is_void: bool) -> tuple[str, Any]:
     now = timezone.now()
     left = invitation.expires_at - now
     if left < DAY:
-        return "warn", gettext("Expires in %s") % timeuntil(invitation.expires_at, now, depth=1)
-    # ``timeuntil()`` would say "6 days" a minute after the mail, which says seven.
+        return "warn", gettext("Expires in %s") % get_time_until(invitation.expires_at, now)
+    # ``get_time_until()`` would say "6 days" a minute after the mail, which says seven.
     days = (left + DAY / 2).days
     return "good", ngettext("Expires in %d day", "Expires in %d days", days) % days

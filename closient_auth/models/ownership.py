@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.db import connections, models
+from django.utils.translation import gettext
 
 from closient_auth.memberships import get_memberships
 from closient_auth.models.locks import is_held, lock_rows
@@ -23,7 +24,7 @@ class LastOwnerError(models.ProtectedError):
 
     def __init__(self, memberships: Iterable[Any] = (), organizations: Iterable[Any] = ()) -> None:
         last = set(memberships)
-        super().__init__("An organization must keep at least one active Owner.", last)
+        super().__init__(gettext("An organization must keep at least one active Owner."), last)
         found = {*organizations, *(membership.organization for membership in last)}
         self.organizations = sorted(found, key=lambda organization: (organization.name, organization.pk))
 
