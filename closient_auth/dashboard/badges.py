@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext, ngettext
 
-from closient_auth.moments import get_time_until
 from closient_auth.models import ApiKey
 from closient_auth.models.api_keys import KeyState
+from closient_auth.moments import get_time_until
 
 # A key that expires within this time should be rotated soon.
 SOON = timedelta(days=14)

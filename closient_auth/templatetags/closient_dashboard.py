@@ -11,7 +11,6 @@ from django.utils.safestring import SafeString
 
 from closient_auth.moments import format_full, mark_up, show_moment, to_local
 
-
 register = template.Library()
 register.simple_tag(show_moment, name="moment")
 
