@@ -51,6 +51,12 @@ mutation: python ## Inject bugs and list those that no test detects (ARGS='"clos
 	$$bin/mutmut run --max-children 1 $(ARGS) && \
 	{ $$bin/mutmut results | grep survived || echo "The tests detected every bug."; }
 
+# Needs GNU gettext. Translate afterwards what is empty or fuzzy in the catalogs, and run it again.
+.PHONY: messages
+messages: python ## Collect the texts for the translations, and compile these
+	@python=$$($(PYTHON) scripts/bootstrap.py test) && cd closient_auth && \
+	$$python -m django makemessages --all --no-obsolete --no-wrap --no-location && $$python -m django compilemessages
+
 .PHONY: lint
 lint: python ## Check style, spelling, import layers and types
 	@python=$$($(PYTHON) scripts/bootstrap.py lint types) && bin=$$(dirname $$python) && \

@@ -130,7 +130,8 @@ def test_linter_and_bootstrap_know_the_oldest_python(pyproject):
 def test_package_brings_its_data():
     package = resources.files("closient_auth")
 
-    for name in ("py.typed", "migrations/0001_initial.py", "templates/admin/closient_auth"):
+    catalog = "locale/de/LC_MESSAGES/django.mo"
+    for name in ("py.typed", "migrations/0001_initial.py", "templates/admin/closient_auth", catalog):
         path = package.joinpath(name)
         assert path.is_file() or path.is_dir(), name
 
