@@ -289,7 +289,7 @@ def test_history_of_a_key(tab, picture, organization):
     tab.wait_for_url("**event__exact=api_key_revoked**")
     assert tab.locator("#result_list tbody tr").count() == 1
     tab.click("#result_list tbody th a")
-    assert tab.inner_text(".changes tbody") == "Active\tYes\tNo"
+    assert tab.inner_text(".changes tbody") == "Active\tyes\tno"
     picture("audit-entry")
     tab.get_by_role("link", name="csb_").click()
     tab.wait_for_url(f"**/apikey/{api_key.pk}/change/")
