@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import status
 from rest_framework.permissions import IsAuthenticated
@@ -9,11 +10,13 @@ from rest_framework.response import Response
 
 from closient_auth.api import serializers
 from closient_auth.api.base import ApiViewSet, OrganizationScopedViewSet
+from closient_auth.core.responses import without_transaction
 from closient_auth.models import Invitation
 from closient_auth.permissions import SessionOnly
 from closient_auth.roles import Permission
 
 
+@method_decorator(without_transaction, name="dispatch")
 class InvitationViewSet(OrganizationScopedViewSet):
     """Invitations by e-mail. Only the e-mail, and the response to its sender, contain the token."""
 

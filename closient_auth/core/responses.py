@@ -3,9 +3,10 @@
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction
-from django.db import connections
+from django.db import connections, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -85,6 +86,16 @@ def after_transaction(request: HttpRequest, using: str, write: Callable[[], None
             connections[using].close()
 
     request.close = close_and_write  # type: ignore[method-assign]
+
+
+def without_transaction(dispatch: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark the views of a class as one that ``ATOMIC_REQUESTS`` leaves alone. Decorate its ``dispatch()``.
+
+    Such a view sends mail after a commit, and its response says whether this worked.
+    """
+    for alias in connections:
+        transaction.non_atomic_requests(using=alias)(dispatch)
+    return dispatch
 
 
 def release_connections(request: HttpRequest) -> None:

@@ -11,11 +11,13 @@ from django.db import DatabaseError, IntegrityError, router
 from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.utils.text import format_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from closient_auth.core.responses import without_transaction
 from closient_auth.dashboard.frame import FormPage, OrganizationPage
 from closient_auth.forms import LinesField
 from closient_auth.models import Invitation
@@ -82,6 +84,7 @@ class StateFilter(forms.Form):
     )
 
 
+@method_decorator(without_transaction, name="dispatch")
 class InvitationPages(FormPage, OrganizationPage):
     """What the pages about invitations share."""
 

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import pytest
 from django.core import mail
+from django.db import connections
 from django.http import HttpResponse
 from django.urls import include, path
 from django.utils import timezone
@@ -277,13 +278,15 @@ def test_too_many_mails(invite, send, tree):
     assert len(mail.outbox) == Invitation.objects.count() == 3
 
 
-def test_mail_that_could_not_be_sent(send, tree, monkeypatch):
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic requests"])
+def test_mail_that_could_not_be_sent(send, tree, monkeypatch, is_atomic):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", is_atomic)
+
     def fail(*args, **kwargs):
         raise ConnectionRefusedError("mail.example for grace@example.com")
 
     monkeypatch.setattr("closient_auth.models.mails.send_mail", fail)
-    # The tests run in a transaction, which never commits.
-    monkeypatch.setattr("closient_auth.models.invitations.transaction.on_commit", lambda send, **kwargs: send())
 
     response = send("owner", "post", f"{tree}/invitations", {"email": "grace@example.com"})
 

@@ -12,7 +12,7 @@ import pytest
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
 from django.core import mail
-from django.db import DatabaseError, IntegrityError, connection
+from django.db import DatabaseError, IntegrityError, connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -201,7 +201,9 @@ def test_each_address_has_a_result(owner, acme, people, caplog):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mail_that_cannot_be_sent(owner, monkeypatch):
+@pytest.mark.parametrize("is_atomic", [False, True], ids=["autocommit", "atomic requests"])
+def test_a_mail_that_cannot_be_sent(owner, monkeypatch, is_atomic):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", is_atomic)
     monkeypatch.setattr("closient_auth.models.mails.send_mail", lambda *args, **kwargs: 0)
     response = owner.post(INVITATIONS, {"emails": "new@example.org", "role": "editor"})
 
