@@ -184,7 +184,11 @@ class LeavePage(OwnMembershipPage):
         alone = Organization.objects.owned_alone_by(self.request.user).filter(pk=self.organization.pk)
         is_last = alone.exists()
         return super().get_context_data(
-            is_last=is_last, offboarding=None if is_last else self.membership.preview_offboarding(), **kwargs
+            is_last=is_last,
+            offboarding=None if is_last else self.membership.preview_offboarding(),
+            # Somebody who was a Manager once may have created keys.
+            may_see_keys=self.allows(Permission.MANAGE_API_KEYS),
+            **kwargs,
         )
 
 

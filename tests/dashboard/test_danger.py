@@ -162,6 +162,12 @@ def test_consequences_of_leaving(sign_in, people, acme):
     assert f"<strong>Warehouse</strong> <code>csb_{key.hint}…</code></li>" in page
     assert "Of somebody else" not in page
 
+    Membership.objects.get(user=manager).change_role("editor", by=people["owner"])
+    page = sign_in(manager).get(LEAVE).text
+    assert "1 of your user keys no longer works here." in page
+    assert "Warehouse" not in page
+    assert f"csb_{key.hint}" not in page
+
 
 def test_the_last_owner_cannot_leave(owner, people, acme):
     page = owner.get(LEAVE).text
