@@ -117,14 +117,14 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
     if name == "MEMBERSHIPS":
         return "the dotted path of a class"
     if name == "ORGANIZATION_CREATION":
-        return None if _names_function(value) else "'anyone', 'staff' or the dotted path of a function"
+        return None if _names_function(value) else "'anyone', 'staff' or the dotted path of an importable function"
     if name.startswith("DASHBOARD_"):
         # Django refuses headers with line breaks.
         return None if isinstance(value, str) and value.isprintable() else "a text in one line"
     if name == "INVITATION_URL":
         return None if value == "" or _is_page(value) else "an https URL with {token} in its path, query or fragment"
     if name == "VERIFIED_ADDRESSES":
-        return None if value == "" or _is_function(value) else "the dotted path of a function"
+        return None if value == "" or _is_function(value) else "the dotted path of an importable function"
     # HEADER is the only other string.
     if not isinstance(value, str) or not HEADER_NAME.fullmatch(value):
         return "a valid header name"

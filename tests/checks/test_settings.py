@@ -173,7 +173,7 @@ def test_bad_policy(find, settings, value):
 def test_bad_creators_of_organizations(find, settings, value):
     settings.CLOSIENT_AUTH = {"ORGANIZATION_CREATION": value}
 
-    assert f"should be 'anyone', 'staff' or the dotted path of a function, not {value!r}" in find("E003").msg
+    assert f"should be 'anyone', 'staff' or the dotted path of an importable function, not {value!r}" in find("E003").msg
 
 
 @pytest.mark.parametrize("value", ["anyone", "staff", "django.contrib.auth.get_user"])
@@ -430,4 +430,4 @@ def test_page_of_invitations_without_tls(run, settings, value, debug):
 def test_bad_function_for_verified_addresses(find, settings, value):
     settings.CLOSIENT_AUTH = {"VERIFIED_ADDRESSES": value}
 
-    assert f"should be the dotted path of a function, not {value!r}" in find("E003").msg
+    assert f"should be the dotted path of an importable function, not {value!r}" in find("E003").msg
