@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
+from urllib.parse import unquote_plus
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -29,6 +30,7 @@ from closient_auth.core.callers import get_actor
 from closient_auth.core.rates import CHANGE_WINDOWS, count
 from closient_auth.core.refusals import Refused
 from closient_auth.forms import add_errors
+from closient_auth.keys import find_api_keys
 from closient_auth.limits.windows import Window
 from closient_auth.memberships import Member, get_memberships, read_uuid
 from closient_auth.models import LastOwnerError, Organization
@@ -78,7 +80,9 @@ class Page(TemplateResponseMixin, ContextMixin, View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.needs_login and not self.is_signed_in:
-            response: HttpResponseBase = redirect_to_login(request.get_full_path())
+            # A key that somebody searches for must not end up in the address of the login as well.
+            has_key = bool(find_api_keys(unquote_plus(request.META["QUERY_STRING"])))
+            response: HttpResponseBase = redirect_to_login(request.path if has_key else request.get_full_path())
         else:
             response = self._respond(request, *args, **kwargs)
         protect(response)

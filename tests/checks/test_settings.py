@@ -173,7 +173,9 @@ def test_bad_policy(find, settings, value):
 def test_bad_creators_of_organizations(find, settings, value):
     settings.CLOSIENT_AUTH = {"ORGANIZATION_CREATION": value}
 
-    assert f"should be 'anyone', 'staff' or the dotted path of an importable function, not {value!r}" in find("E003").msg
+    assert (
+        f"should be 'anyone', 'staff' or the dotted path of an importable function, not {value!r}" in find("E003").msg
+    )
 
 
 @pytest.mark.parametrize("value", ["anyone", "staff", "django.contrib.auth.get_user"])

@@ -7,11 +7,14 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 
+from closient_auth.keys import generate_api_key
 from closient_auth.models.people import get_person_name
 from tests.dashboard.routes import get_text
 from tests.factories import MembershipFactory, OrganizationFactory
 
 pytestmark = pytest.mark.django_db
+
+KEY = generate_api_key("csb")
 
 
 def test_pages_need_a_login(client, acme):
@@ -19,6 +22,16 @@ def test_pages_need_a_login(client, acme):
 
     assert (response.status_code, response["Location"]) == (302, "/login/?next=/settings/o/acme/keys/")
     assert "no-store" in response["Cache-Control"]
+
+
+def test_the_login_gets_no_key(client, acme):
+    addresses = [f"/settings/o/acme/keys/?q={text}" for text in (KEY, KEY.replace("_", "%5F"), "csb_")]
+
+    assert [client.get(address)["Location"] for address in addresses] == [
+        "/login/?next=/settings/o/acme/keys/",
+        "/login/?next=/settings/o/acme/keys/",
+        "/login/?next=/settings/o/acme/keys/%3Fq%3Dcsb_",
+    ]
 
 
 def test_a_foreign_and_an_unknown_organization_are_the_same_404(sign_in, outsider, acme):
