@@ -64,6 +64,9 @@ class ApiKeyAdmin(KeyColumns):
     formfield_overrides = {models.DateTimeField: {"form_class": forms.SplitDateTimeField, "widget": ExpiryWidget}}
     trail_filter = "row"
 
+    class Media:
+        css = {"all": ["closient_auth/plots.css"]}
+
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).with_holders().select_related("rotated_from", "successor")
 

@@ -110,7 +110,7 @@ def test_pages_in_the_layout_of_the_project(owner, write):
     for text in ('class="ca-switch"', 'aria-current="page">Settings</a>', "The settings are saved.", 'name="slug"'):
         assert inside.count(text) == 1
     assert page.count("<main") == page.count("<html") == 1
-    for name in ("dashboard.css", "copy.js", "dashboard.js"):
+    for name in ("plots.css", "dashboard.css", "copy.js", "dashboard.js"):
         assert page.count(f"/static/closient_auth/{name}") == 1
         assert finders.find(f"closient_auth/{name}")
 
