@@ -29,6 +29,8 @@ def test_own_organizations_with_roles(owner, people):
     assert "Elsewhere" not in page
     assert "You are not in an organization" not in page
     assert NEW in page
+    # An Editor has no page of keys in the organization. The link is on the page, and not only in the menu.
+    assert '<a href="/settings/keys/">My keys</a>' in page
 
 
 def test_without_an_organization(sign_in, outsider):
