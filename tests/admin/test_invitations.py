@@ -202,13 +202,16 @@ def test_resending_mails_a_new_token(root, root_user, page, invitation, mailoutb
 
 
 @pytest.mark.django_db(transaction=True)
-def test_resending_tells_that_the_mail_failed(root, page, invitation, settings):
-    settings.EMAIL_BACKEND = "no.such.Backend"
+def test_resending_tells_that_the_mail_failed(root, page, invitation, monkeypatch):
+    def fail(*args, **kwargs):
+        raise ConnectionRefusedError("203.0.113.7")
+
+    monkeypatch.setattr("closient_auth.models.mails.send_mail", fail)
 
     response = root.post(page("invitation_resend", invitation.pk), CONFIRMED)
 
     assert messages(response) == ["The mail to ben@example.com could not be sent."]
-    assert stored(invitation)["last_error"] == "ModuleNotFoundError"
+    assert stored(invitation)["last_error"] == "ConnectionRefusedError"
     Invitation.objects.update(last_sent_at=None)
     response = root.post(page("invitation_withdraw", invitation.pk), CONFIRMED)
     assert messages(response)[-1] == "The invitation of ben@example.com is withdrawn."
