@@ -21,7 +21,7 @@ from closient_auth.dashboard.badges import SOON
 from closient_auth.forms import HiddenTexts, LeakedKeyField, LinesField, get_permission_label, list_texts
 from closient_auth.keys import HINT_LENGTH, KeyType
 from closient_auth.models import ApiKey, Organization
-from closient_auth.models.api_keys import MAX_LIMIT, ApiKeyQuerySet, KeyState
+from closient_auth.models.api_keys import LABELS, MAX_LIMIT, ApiKeyQuerySet, KeyState
 from closient_auth.models.key_policies import get_max_rate_limits
 from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.moments import to_local
@@ -259,6 +259,10 @@ class KeyForm(ExpiryForm):
         types = types if api_key is None else [api_key.prefix]
         self._explain_limits(types)
         self._offer_restrictions(types)
+        if api_key is not None and not api_key.is_active:
+            # Revoking is final, so nothing else of the key has an effect any more.
+            for name in self.fields.keys() - LABELS:
+                del self.fields[name]
 
     @property
     def cards(self) -> Iterator[dict[str, Any]]:
@@ -295,7 +299,7 @@ class KeyForm(ExpiryForm):
     def get_values(self) -> dict[str, Any]:
         """Return the arguments for ``create_key()``."""
         values = {name: value for name, value in self.cleaned_data.items() if name not in {"nonce", "access"}}
-        del values["expires_on"]
+        values.pop("expires_on", None)
         if "type" in values:
             values["prefix"] = values.pop("type")
         return values

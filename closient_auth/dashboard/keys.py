@@ -36,10 +36,11 @@ from closient_auth.forms import get_permission_label, get_pk
 from closient_auth.keys import find_api_keys, hash_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.models.api_keys import KeyState
+from closient_auth.models.audit import Event
 from closient_auth.models.people import get_person_name
 from closient_auth.plots import MONTH, RANGES, draw_range, draw_sparkline, get_range, read_range
 from closient_auth.roles import KEY_RULES
-from closient_auth.sentences import describe
+from closient_auth.sentences import describe, get_actor_name
 
 # A key that was used this long ago is perhaps in use.
 IN_USE = timedelta(days=1)
@@ -216,12 +217,18 @@ class KeyPage(KeyFormPage):
     def _get_activity(self) -> dict[str, Any]:
         audit_url = self.get_audit_url(self.api_key)
         if audit_url is None:
-            return {"entries": None}
-        entries = AuditEntry.objects.using(router.db_for_write(AuditEntry)).filter(
+            return {"entries": None, "revocation": None}
+        found = AuditEntry.objects.using(router.db_for_write(AuditEntry)).filter(
             organization_id=self.api_key.organization_id, target_id=self.api_key.pk
         )
-        entries = entries.select_related("user").order_by("-created_at", "pk")[:ENTRIES]
-        return {"entries": [{"entry": entry, "sentence": describe(entry)} for entry in entries], "audit_url": audit_url}
+        entries = [*found.select_related("user").order_by("-created_at", "pk")[:ENTRIES]]
+        revocation = next((entry for entry in entries if entry.event == Event.API_KEY_REVOKED), None)
+        return {
+            "entries": [{"entry": entry, "sentence": describe(entry)} for entry in entries],
+            "audit_url": audit_url,
+            "revocation": revocation,
+            "revoked_by": get_actor_name(revocation) if revocation else "",
+        }
 
 
 class KeyRotationPage(SecretPage):

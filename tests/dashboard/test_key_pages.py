@@ -463,6 +463,44 @@ def test_revoking(owner, api_key, page, people):
     assert AuditEntry.objects.filter(event="api_key_revoked").count() == 1
 
 
+def test_a_revoked_key_keeps_all_but_its_name_and_description(owner, api_key, page, people):
+    assert "Revoking is final" not in owner.get(page).text
+    old = get_fields(owner.get(page))
+    api_key.revoke(by=people["manager"])
+    response = owner.get(page)
+
+    assert list(response.context["form"].fields) == ["name", "description"]
+    assert not re.search(r'name="(expires|rate_limit|access|permissions|allowed)', response.text)
+    assert re.search(
+        r"<p>the-manager revoked this key on <time [^>]*>[^<]*</time>\. Revoking is final: this key never works again\.</p>",
+        response.text,
+    )
+    # Of the form of an older page as well.
+    owner.post(page, old | {"name": "Leaked", "description": "Why", "expires_at": "7", "rate_limit_per_day": "5"})
+    api_key.refresh_from_db()
+    assert (api_key.name, api_key.description, api_key.is_active) == ("Leaked", "Why", False)
+    assert (api_key.expires_at, api_key.rate_limit_per_day) == (None, 0)
+
+
+def test_who_revoked_a_key_is_part_of_the_audit_log(sign_in, api_key, page, people, monkeypatch):
+    api_key.revoke(by=people["owner"])
+    client = sign_in(people["manager"])
+    with CaptureQueriesContext(connection) as queries:
+        assert "the-owner revoked this key on" in client.get(page).text
+    assert sum("closient_auth_auditentry" in query["sql"] for query in queries) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "closient_auth.core.access.Access.allows", lambda self, name: name == "organization.manage_api_keys"
+        )
+        text = client.get(page).text
+        assert ("Revoking is final" in text, "revoked this key on" in text) == (True, False)
+
+    for number in range(5):
+        api_key.change(name=f"Name {number}")
+    text = client.get(page).text
+    assert ("Revoking is final" in text, "revoked this key on" in text) == (True, False)
+
+
 def test_revoking_a_key_that_is_in_use_needs_a_check(owner, api_key, page):
     change(api_key, last_used=timezone.now() - timedelta(hours=23))
     assert "This key was used within the last day" in owner.get(f"{page}revoke/").text
@@ -578,6 +616,9 @@ def test_templates_use_no_unknown_names(owner, people, acme, api_key, page, sett
     responses["created"] = owner.post(f"{LIST}new/", {"name": "New", "type": "csb", "nonce": "n"})
     responses["again"] = owner.post(f"{LIST}new/", {"name": "New", "type": "csb", "nonce": "n"})
     responses["rotated"] = owner.post(f"{page}rotate/", {"grace": "3600"})
+    revoked, _ = make_key(organization=acme)
+    revoked.revoke()
+    responses["revoked"] = owner.get(f"{LIST}{revoked.pk}/")
     responses["error"] = owner.post(f"{page}rotate/", {"grace": "1"})
 
     found = {name: re.findall(r"UNKNOWN \w*", response.text) for name, response in responses.items()}
