@@ -75,12 +75,15 @@ class KeyListPage(HolderPage):
         now = timezone.now()
         filters = FilterForm(self.request.GET, types=self.key_types)
         rows = self.paginate(filters.filter(self.get_keys(), now))
-        histories = read_range({api_key.family for api_key in rows}, MONTH) if conf.USAGE_HISTORY else {}
+        # The history of a family is that of its newest key.
+        families = {api_key.pk: api_key.family for api_key in rows if not hasattr(api_key, "successor")}
+        histories = read_range(families.values(), MONTH) if conf.USAGE_HISTORY else {}
+        sparklines = {pk: draw_sparkline(histories[family]) for pk, family in families.items() if histories}
         rows.object_list = [
             {
                 **self.describe(api_key, now),
                 "is_public": KEY_RULES[api_key.prefix].is_public,
-                "sparkline": draw_sparkline(histories[api_key.family]) if histories else None,
+                "sparkline": sparklines.get(api_key.pk),
             }
             for api_key in rows
         ]

@@ -206,6 +206,28 @@ def test_the_list_draws_the_requests_of_30_days(owner, acme):
     assert page.count("ca-spark") == 1
 
 
+def test_the_requests_of_a_family_are_shown_once(owner, acme):
+    first, _ = make_key(organization=acme, name="Warehouse")
+    use(first, datetime.now(UTC), 1234)
+    use(make_key(organization=acme, name="Shop")[0], datetime.now(UTC), 5)
+    second, _ = first.rotate(grace=DAY)
+    third, _ = second.rotate(grace=DAY)
+    page = owner.get(LIST).text
+
+    cells = re.findall(r'/keys/([^/"]*)/">Warehouse<.*?data-label="30 days">(.*?)</td>', page, re.DOTALL)
+    assert len(cells) == 3
+    for pk, cell in cells:
+        is_newest = pk == str(third.pk)
+        assert ("1,234 requests" in cell, "Counted with its successor" in cell) == (is_newest, not is_newest)
+    assert "5 requests" in page
+    assert page.count("ca-spark") == 2
+
+    # Also where the newest key is on another page.
+    third.revoke()
+    page = owner.get(LIST, {"q": "Warehouse"}).text
+    assert (page.count("Counted with its successor"), page.count("ca-spark")) == (2, 0)
+
+
 def test_without_a_history_nothing_is_drawn(owner, acme, settings):
     api_key, _ = make_key(organization=acme, name="Warehouse")
     use(api_key, datetime.now(UTC), 12)
