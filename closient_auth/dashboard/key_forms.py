@@ -134,7 +134,8 @@ def get_hygiene(now: datetime) -> dict[str, Q]:
     """Return the conditions for active keys that somebody should look at, by the value of ``FilterForm.state``."""
     return {
         FilterForm.UNUSED: Q(last_used__lt=now - UNUSED) | Q(last_used__isnull=True, created_at__lt=now - UNUSED),
-        FilterForm.EXPIRING: Q(expires_at__lte=now + SOON),
+        # A replaced key is to end.
+        FilterForm.EXPIRING: Q(expires_at__lte=now + SOON, successor__isnull=True),
         FilterForm.UNENDING: Q(expires_at__isnull=True),
     }
 

@@ -148,6 +148,19 @@ def test_the_hints_count_active_keys_and_lead_to_them(owner, several):
     assert '<a href="?state=unending">1 key never expires</a>' in page
 
 
+def test_a_replaced_key_is_to_expire(owner, several):
+    several["Zebra"].rotate(grace=DAY)
+    page = owner.get(LIST).text
+
+    assert "Replaced, ends in" in page
+    assert '<a href="?state=expiring">1 key expires within 14 days</a>' in page
+    assert get_names(owner.get(f"{LIST}?state=expiring").text) == ["Bee"]
+    several["Bee"].rotate(grace=DAY, expires_at=None)
+    page = owner.get(LIST).text
+    assert "within 14 days</a>" not in page
+    assert get_names(owner.get(f"{LIST}?state=expiring").text) == []
+
+
 def test_a_wrong_filter_is_an_error(owner, several):
     page = owner.get(f"{LIST}?state=odd").text
 
