@@ -160,6 +160,9 @@ class KeyCreationPage(SecretPage, KeyFormPage):
             return self.show_result(found, _("This key was created already"), status=409, is_repeated=True)
         return self.show_secret(api_key, gettext("%s was created") % _get_name(api_key))
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{"cancel_url": self.get_key_url("keys"), **kwargs})
+
 
 class KeyPage(KeyFormPage):
     """A key: its usage, its fields and its last changes."""

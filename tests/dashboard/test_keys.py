@@ -277,6 +277,17 @@ def test_a_new_key_is_shown_once(owner, people, acme):
     assert f'href="/settings/o/acme/keys/{api_key.pk}/" data-stored' in response.text
 
 
+@pytest.mark.parametrize("path", [LIST, "/settings/keys/"])
+def test_a_new_key_can_be_cancelled(owner, path):
+    cancel = f'<a class="ca-button" href="{path}">Cancel</a>'
+    response = owner.get(f"{path}new/")
+
+    assert cancel in response.text
+    assert cancel in owner.post(f"{path}new/", get_fields(response)).text
+    assert "Cancel" not in create(owner, f"{path}new/").text
+    assert ApiKey.objects.count() == 1
+
+
 def test_the_key_is_nowhere_but_in_its_response(owner, caplog, acme):
     response = create(owner)
     raw_key = find_secret(response)
