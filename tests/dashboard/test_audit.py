@@ -276,6 +276,7 @@ def test_an_invalid_filter_shows_an_error_and_no_entry(owner, log, filters, erro
 
     assert error in response.text
     assert read(response) == []
+    assert not re.search("No entry matches|No older entry|Nothing has happened", response.text)
     redirected = owner.get(FILE, filters)
     assert redirected.status_code == 302
     assert redirected["Location"].startswith(f"{PAGE}?")

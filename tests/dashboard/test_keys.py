@@ -164,8 +164,11 @@ def test_a_replaced_key_is_to_expire(owner, several):
 def test_a_wrong_filter_is_an_error(owner, several):
     page = owner.get(f"{LIST}?state=odd").text
 
-    assert "odd is not one of the available choices" in page
+    assert page.count("odd is not one of the available choices") == 2
+    assert page.index("Correct what is marked below.") < page.index('id="id_state_error"')
     assert get_names(page) == []
+    assert "No key matches" not in page
+    assert "No keys yet" not in page
 
 
 @pytest.mark.parametrize("name", ["q", "page"])
