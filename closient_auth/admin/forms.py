@@ -65,7 +65,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             ),
             "allowed_origins": _(
                 "For publishable keys: origins of the web pages that may use the key, one on each line, such as "
-                "https://www.example.com. Empty: all. This fences in browsers and proves nothing about other clients."
+                "https://www.example.com. Empty: all. Only browsers respect this."
             ),
         }
 

@@ -20,7 +20,7 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone, translation
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext
 
 from closient_auth.dashboard.frame import OrganizationPage, get_name
 from closient_auth.models import AuditEntry
@@ -167,7 +167,7 @@ def _write(entries: QuerySet[AuditEntry]) -> Iterator[str]:
     # Middleware may have restored its own by the time the server reads on.
     language, zone = translation.get_language(), timezone.get_current_timezone()
     titles = [
-        _("Time"),
+        pgettext("column", "Time"),
         _("Event"),
         _("What happened"),
         _("Who"),

@@ -37,7 +37,7 @@ HINT = re.compile(rf"(?:(?:{'|'.join(KeyType.values)})_)?([A-Za-z0-9]{{1,{HINT_L
 # By key type: what the card says about it, and whether the key may be published.
 TYPE_TEXTS = {
     KeyType.BUSINESS: (
-        _("For your servers. It can do what you allow it, also write."),
+        _("For your servers. It can do what you allow, including writing."),
         _("Keep it secret: never put it into a web page or an app."),
         _("Example: a server that updates your stock every night."),
     ),
@@ -232,8 +232,8 @@ class KeyForm(ExpiryForm):
         required=False,
         widget=forms.Textarea({"rows": 3, "spellcheck": "false", "placeholder": "https://www.example.com"}),
         help_text=_(
-            "Addresses of the sites that may use the key, one on each line, without a path. Empty: all. Browsers keep to "
-            "this; other programs need not."
+            "Addresses of the sites that may use the key, one on each line, without a path. Empty: all. Only browsers "
+            "respect this."
         ),
     )
     LIMITS = ("rate_limit_per_minute", "rate_limit_per_day")

@@ -41,7 +41,7 @@ def test_the_page_shows_the_last_30_days(usage, api_key, organization):
 
     content = usage()
 
-    assert "1,205 requests, and 34 refused by a limit." in content
+    assert "1,205 requests, 34 refused by a limit." in content
     assert "777" not in content
     assert len(re.findall(r"<rect (?!class)", content)) == 2
     assert content.count('<rect class="ca-refused"') == 1

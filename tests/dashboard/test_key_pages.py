@@ -46,7 +46,7 @@ def test_the_page_shows_the_key(owner, api_key, page):
     text = owner.get(page).text
 
     assert re.search(r"<h1>Warehouse <span class=\"ca-badge ca-good\">Active</span>\s*</h1>", text)
-    assert f"<code>csb_{api_key.hint}…</code> · Business · created by the-manager" in text
+    assert f"<code>csb_{api_key.hint}…</code> · Business · created by the-manager on <time " in text
     assert "<p>Counts.</p>" in text
     assert f'href="{page}rotate/"' in text
     assert f'href="{page}revoke/"' in text
@@ -58,7 +58,7 @@ def test_a_key_without_a_name_or_a_maker(owner, acme):
     text = owner.get(f"{LIST}{api_key.pk}/").text
 
     assert "<h1>No name " in text
-    assert "· created, <time" in text
+    assert "· created on <time" in text
     assert "Safe in web pages" in text
     # All that a publishable key may do is to read.
     assert 'name="access"' not in text
@@ -112,7 +112,7 @@ def test_the_usage_of_30_days(owner, api_key, page):
     text = owner.get(page).text
 
     busiest = f"{now:%B} {now.day}"
-    assert f"1,300 requests, and 7 refused by a limit. The most were 1,107 ({busiest})." in text
+    assert f"1,300 requests, 7 refused by a limit. Highest: 1,107 ({busiest})." in text
     assert "<dt>Refused by a limit, 30 days</dt><dd>7</dd>" in text
     assert text.count("<rect") == 3
     assert text.count('<tr><th scope="row">') == 30

@@ -76,7 +76,7 @@ def used(acme):
 def test_the_page_adds_up_the_keys(owner, used):
     text = owner.get(USAGE).text
 
-    assert "1,010 requests, and 50 refused by a limit." in text
+    assert "1,010 requests, 50 refused by a limit." in text
     assert get_names(text) == ["Busy", "Quiet"]
     assert "Foreign" not in text
     assert 'data-label="Requests">1,000</td><td class="ca-number" data-label="Refused">50</td>' in text
