@@ -84,8 +84,9 @@ class AnswerViewSet(ApiViewSet):
 
     @sensitive_variables()
     def preview(self, request: Request, **kwargs: str) -> Response:
-        """Show an invitation before you accept or decline it. This changes nothing."""
-        return Response(self.get_serializer(Invitation.objects.find_valid(self.get_values()["token"])).data)
+        """Show an invitation before you accept or decline it, or one that you have accepted. This changes nothing."""
+        invitation = Invitation.objects.find_valid(self.get_values()["token"], accepter=self.user)
+        return Response(self.get_serializer(invitation).data)
 
 
 class OwnInvitationViewSet(ApiViewSet):

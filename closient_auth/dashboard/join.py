@@ -13,6 +13,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -25,7 +26,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from closient_auth.dashboard.frame import FormPage, Page, get_name
 from closient_auth.models import Invitation, Membership
 from closient_auth.models.addresses import mask_address
-from closient_auth.models.invitations import INVALID, TOKEN_LENGTH
+from closient_auth.models.invitations import INVALID, TOKEN_LENGTH, InvitationState, hash_token
 from closient_auth.models.people import get_person_name
 
 # The key of the token in the session.
@@ -56,10 +57,16 @@ def get_mark(request: HttpRequest) -> str:
 
 
 @sensitive_variables()
-def is_valid(token: str) -> bool:
-    """Return whether an invitation with this token can be answered."""
+def is_known(token: str, user: Any) -> bool:
+    """Return whether the user can answer the invitation with this token, or has accepted it.
+
+    Without a user, somebody has to sign in first, and then it may turn out who has accepted it.
+    """
+    rows = Invitation.objects.using(router.db_for_write(Invitation)).in_state(InvitationState.ACCEPTED)
+    if user is None and rows.filter(hashed_token=hash_token(token)).exists():
+        return True
     try:
-        Invitation.objects.find_valid(token)
+        Invitation.objects.find_valid(token, accepter=user)
     except ValidationError:
         return False
     return True
@@ -74,7 +81,7 @@ class JoinLink(Page):
     @sensitive_variables()
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         # Anybody can send requests with made-up tokens: these leave no session in the store.
-        if is_valid(kwargs["token"]):
+        if is_known(kwargs["token"], request.user if self.is_signed_in else None):
             set_token(request, kwargs["token"])
         else:
             forget_token(request)
@@ -117,13 +124,27 @@ class InvitationPage(FormPage, Page):
     @cached_property
     @sensitive_variables()
     def invitation(self) -> Invitation | None:
-        """The valid invitation of the session, or ``None``. The token of an invalid one is removed."""
-        token = get_token(self.request)
+        """The invitation of the session for the signed-in user, or ``None``. The token of an invalid one is removed."""
+        token, user = get_token(self.request), self.request.user
         try:
-            return Invitation.objects.find_valid(token) if token else None
+            return Invitation.objects.find_valid(token, accepter=user) if token else None  # type: ignore[arg-type]
         except ValidationError:
             forget_token(self.request)
             return None
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return self.lead_member() or super().get(request, *args, **kwargs)
+
+    def lead_member(self) -> HttpResponseBase | None:
+        """Return a redirect to the organization for somebody who has accepted the invitation, and ``None`` for others."""
+        invitation, user = self.invitation if self.is_signed_in else None, self.request.user
+        membership = invitation and invitation.find_membership(user)  # type: ignore[arg-type]
+        if not membership:
+            return None
+        forget_token(self.request)
+        organization = membership.organization
+        text = gettext("You are a member of %s.") % organization.name
+        return self.redirect("organization", text, organization=get_name(organization))
 
     @sensitive_variables()
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -144,13 +165,27 @@ class InvitationPage(FormPage, Page):
         user: Any = self.request.user
         return Invitation.objects.accept(get_token(self.request), user, by=self.actor)
 
+    def form_invalid(self, form: forms.Form) -> Any:
+        # Another request may have accepted the invitation in the meantime.
+        return self.lead_member() or super().form_invalid(form)
+
+    @sensitive_variables()
+    def get_stranger(self) -> dict[str, Any] | None:
+        """Return the context for somebody who has to sign in first, or ``None``."""
+        token = get_token(self.request)
+        if not token or not is_known(token, None):
+            forget_token(self.request)
+            return None
+        # Whoever has found the link should not learn who invites whom.
+        login = redirect_to_login(self.get_url("invitation"))
+        return {"step": "sign_in", "login_url": login.url, "title": _("You are invited")}
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        invitation, user = self.invitation, self.request.user
+        user = self.request.user
+        invitation = self.invitation if self.is_signed_in else None
         context: dict[str, Any] = {"step": "invalid", "invalid": INVALID}
-        if invitation is not None and not self.is_signed_in:
-            # Whoever has found the link should not learn who invites whom.
-            login = redirect_to_login(self.get_url("invitation"))
-            context = {"step": "sign_in", "login_url": login.url, "title": _("You are invited")}
+        if not self.is_signed_in:
+            context = self.get_stranger() or context
         elif invitation is not None and invitation.is_for(user):  # type: ignore[arg-type]
             names = {"name": get_person_name(invitation.invited_by), "organization": invitation.organization.name}
             context = {
@@ -183,11 +218,15 @@ class CodeForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
     )
 
+    def __init__(self, *args: Any, user: Any = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
     @sensitive_variables()
     def clean_code(self) -> str:
         tokens = TOKEN.findall(self.cleaned_data["code"])
         # One text for all causes, as in the model.
-        if not tokens or not is_valid(tokens[-1]):
+        if not tokens or not is_known(tokens[-1], self.user):
             raise ValidationError(INVALID, code="invalid_invitation")
         return str(tokens[-1])
 
@@ -200,6 +239,9 @@ class CodePage(FormPage, Page):
     button = _("Show the invitation")
     needs_roles = True
     form_class = CodeForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "user": self.request.user}
 
     @sensitive_variables()
     def save(self, form: CodeForm) -> HttpResponseBase:

@@ -100,13 +100,15 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return invitation
 
     @sensitive_variables("token")
-    def find_valid(self, token: str) -> Invitation:
+    def find_valid(self, token: str, *, accepter: AbstractBaseUser | None = None) -> Invitation:
         """Return the valid invitation with this token, to show it before somebody accepts or declines it.
 
-        Raise ``ValidationError`` (``INVALID``) like ``accept()``.
+        With ``accepter``, this is also the invitation that this user has accepted: ``accept()`` returns the membership again
+        too. Raise ``ValidationError`` (``INVALID``) like ``accept()``.
         """
         invitation = self._get_by_token(token)
-        if not invitation.is_valid(lock=False):
+        is_known = accepter is not None and invitation.find_membership(accepter) is not None
+        if not is_known and not invitation.is_valid(lock=False):
             raise _invalid()
         return invitation
 
@@ -259,6 +261,12 @@ class Invitation(models.Model):
     def is_verified_for(self, user: AbstractBaseUser) -> bool:
         """Return whether the user can answer this invitation without its token: the project has verified the address."""
         return is_active(user) and self.email in get_verified_addresses(user)
+
+    def find_membership(self, user: AbstractBaseUser) -> Membership | None:
+        """Return the membership of the user if the user has accepted this invitation and is still a member."""
+        if self.state != InvitationState.ACCEPTED or not self.is_for(user):
+            return None
+        return self.organization.memberships.using(self._state.db).filter(user_id=user.pk).first()
 
     def accept_as(self, user: AbstractBaseUser, *, by: By = None) -> Membership:
         """Accept the invitation without its token, and return the membership.

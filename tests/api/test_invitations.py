@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.urls import include, path
 from django.utils import timezone
 
-from closient_auth.models import Invitation
+from closient_auth.models import Invitation, Membership
 from tests.factories import MembershipFactory, UserFactory, make_invitation
 
 
@@ -210,6 +210,22 @@ def test_preview(invite, send, people, grace):
     assert (unknown.status_code, unknown.json()["code"]) == (HTTPStatus.CONFLICT, "invalid_invitation")
     assert send("grace", "post", "/invitations/preview", {}).json().keys() == {"token"}
     assert send(None, "post", "/invitations/preview", {"token": token}).status_code == HTTPStatus.UNAUTHORIZED
+
+
+def test_preview_of_an_accepted_invitation(invite, send, people, grace):
+    """The accepter may have clicked the link twice. Others learn nothing, and neither does who is no member any more."""
+
+    def preview(who):
+        response = send(who, "post", "/invitations/preview", {"token": token})
+        return response.status_code, response.json().get("code") or response.json()["is_yours"]
+
+    _, (token,) = invite()
+    send("grace", "post", "/invitations/accept", {"token": token})
+    assert preview("grace") == (HTTPStatus.OK, True)
+    for who in ("outsider", "owner"):
+        assert preview(who) == (HTTPStatus.CONFLICT, "invalid_invitation")
+    Membership.objects.get(user=grace).remove()
+    assert preview("grace") == (HTTPStatus.CONFLICT, "invalid_invitation")
 
 
 def test_decline(invite, send, tree, grace):

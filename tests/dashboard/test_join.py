@@ -230,6 +230,11 @@ def test_one_text_for_all_that_is_invalid(client, people, grace, invited, cause,
     }
     changes[cause]()
     page = client.get(JOIN)
+    if cause == "accepted" and not signed_in:
+        # The one who has accepted it can sign in.
+        assert "Sign in to see the invitation." in page.text
+        client.force_login(grace)
+        page = client.get(JOIN)
 
     assert page.status_code == HTTPStatus.OK
     assert INVALID in page.text
@@ -359,6 +364,82 @@ def test_answers_are_limited(client, grace, invited, monkeypatch):
     for path in PATHS["post"]:
         assert "Too many changes. Try again in" in answer(client, path).text
     assert get_state(invitation) == "pending"
+
+
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+def test_the_link_leads_a_member_to_the_organization(client, grace, invited, when):
+    """People click the link in the mail again. ``when`` they sign in: before the link, before the page, or after it."""
+    invitation, token = invited
+    Invitation.objects.accept(token, grace)
+    if when == "before":
+        client.force_login(grace)
+    client.get(f"{JOIN}{token}/")
+    assert client.session[SESSION_KEY] == token
+    if when == "after":
+        page = client.get(JOIN).text
+        assert f'href="{LOGIN}"' in page
+        for name in ("Acme", "Ada", "grace", "demo.example"):
+            assert name not in page
+        assert log_in(client, grace)["Location"] == JOIN
+    elif when == "between":
+        client.force_login(grace)
+    response = client.get(JOIN)
+
+    assert (response.status_code, response["Location"]) == (302, "/settings/o/acme/")
+    assert read(response)[-1:] == ["You are a member of Acme Foods."]
+    assert SESSION_KEY not in client.session
+    assert Membership.objects.filter(user=grace).count() == 1
+    assert AuditEntry.objects.filter(event="invitation_accepted").count() == 1
+
+
+@pytest.mark.parametrize("who", ["outsider", "removed", "other_address", "inactive"])
+def test_the_link_of_an_accepted_invitation_leads_nobody_else(client, acme, outsider, grace, token, who):
+    Invitation.objects.accept(token, grace)
+    user = outsider if who == "outsider" else grace
+    if who == "removed":
+        Membership.objects.get(user=grace).remove()
+    elif who == "other_address":
+        grace.email = "other@demo.example"
+        grace.save()
+    client.get(f"{JOIN}{token}/")
+    if who == "inactive":
+        grace.is_active = False
+        grace.save()
+        assert "Sign in to see the invitation." in client.get(JOIN).text
+        return
+    client.force_login(user)
+    pages = [client.get(JOIN)]
+    client.get(f"{JOIN}{token}/")
+    assert SESSION_KEY not in client.session
+    pages.append(client.get(JOIN))
+    client.get(f"{JOIN}{'x' * 32}/")
+    unknown = client.get(JOIN).text.partition("<main")[2]
+
+    for page in pages:
+        assert INVALID in page.text
+        assert page.text.partition("<main")[2] == unknown
+    assert INVALID in client.post(f"{JOIN}code/", {"code": token}).text
+
+
+def test_the_code_leads_a_member_to_the_organization(client, grace, token):
+    Invitation.objects.accept(token, grace)
+    client.force_login(grace)
+
+    assert client.post(f"{JOIN}code/", {"code": token})["Location"] == JOIN
+    assert client.get(JOIN)["Location"] == "/settings/o/acme/"
+
+
+def test_a_member_cannot_decline_any_more(client, grace, invited):
+    """The button of another tab."""
+    invitation, token = invited
+    client.force_login(grace)
+    client.get(f"{JOIN}{token}/")
+    Invitation.objects.accept(token, grace)
+    response = answer(client, f"{JOIN}decline/")
+
+    assert (response.status_code, response["Location"]) == (302, "/settings/o/acme/")
+    assert read(response) == ["You are a member of Acme Foods."]
+    assert get_state(invitation) == "accepted"
 
 
 @pytest.mark.parametrize("error", [IntegrityError, DatabaseError])
