@@ -8,6 +8,7 @@ from django import forms
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router
 from django.db.models import Count, QuerySet
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.functional import cached_property
 from django.utils.translation import gettext, ngettext
@@ -180,17 +181,21 @@ class MemberPage(FormPage, MemberPages):
         )
 
 
-class RemovePage(FormPage, MemberPages):
-    """Remove a member, or leave: shows first what that ends, and what it leaves for a decision."""
+class OffboardingPage(FormPage, MemberPages):
+    """End a membership: the page shows first what that ends, and what it leaves for a decision."""
 
     form_class = RemovalForm
     is_dangerous = True
     template_name = "closient_auth/dashboard/member_remove.html"
 
-    @cached_property
+    @property
     def member(self) -> Membership:
-        found: Membership = self.find(self.get_queryset(), self.kwargs["pk"])
-        return found
+        """The membership to end."""
+        raise NotImplementedError
+
+    def finish(self, text: str) -> HttpResponseBase:
+        """Return the response after the end of the membership, with the text about its keys."""
+        raise NotImplementedError
 
     def enter(self) -> None:
         super().enter()
@@ -203,12 +208,11 @@ class RemovePage(FormPage, MemberPages):
         return self.member.preview_offboarding() if self.allows(Permission.MANAGE_API_KEYS) else None
 
     def save(self, form: RemovalForm) -> HttpResponseBase:
-        member, name = self.member, get_person_name(self.member.user)
-        is_own, may_see_keys = self.is_own(member), self.allows(Permission.MANAGE_API_KEYS)
+        may_see_keys, revoked = self.allows(Permission.MANAGE_API_KEYS), form.cleaned_data["revoke_keys"]
         try:
-            live_keys = member.remove(
+            live_keys = self.member.remove(
                 by=self.actor,
-                revoke_keys=form.cleaned_data["revoke_keys"],
+                revoke_keys=revoked,
                 shown=form.cleaned_data["shown"] if may_see_keys else None,
             )
         except ValidationError as error:
@@ -216,28 +220,62 @@ class RemovePage(FormPage, MemberPages):
                 raise
             changed = _("Something changed while you were reading. Look at it again, and then confirm.")
             raise ValidationError(changed, code="offboarding_changed") from error
-        if is_own:
-            text = gettext("You have left %s.") % self.organization.name
-            return self.redirect("home", text, organization=None)
-        text = gettext("%s is no longer a member.") % name
-        if may_see_keys and (number := live_keys.count()):
-            text = f"{text} {describe_live_keys(number)}"
-        return self.redirect("members", text)
+        texts = []
+        if number := len(revoked):
+            texts.append(ngettext("%d key is revoked.", "%d keys are revoked.", number) % number)
+        if may_see_keys and not self.is_own(self.member) and (number := live_keys.count()):
+            texts.append(describe_live_keys(number))
+        return self.finish(" ".join(texts))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        shown = self.describe(self.member)
-        title = (
-            gettext("Leave %s") % self.organization.name if shown["is_own"] else gettext("Remove %s") % shown["name"]
-        )
         checked = self.request.POST.getlist("revoke_keys")
         live_keys = self.preview.live_keys if self.preview else []
         return super().get_context_data(
-            **{"title": title, "button": title, "cancel_url": self.get_url("members")},
-            **shown,
-            preview=self.preview,
+            **{"cancel_url": self.get_url("members"), "preview": self.preview, "ends": self.preview, **kwargs},
+            **self.describe(self.member),
             live_keys=[{"key": api_key, "is_checked": str(api_key.pk) in checked} for api_key in live_keys],
-            **kwargs,
         )
+
+
+class RemovePage(OffboardingPage):
+    """Remove a member. For oneself, this leads to the page for leaving."""
+
+    @cached_property
+    def member(self) -> Membership:
+        found: Membership = self.find(self.get_queryset(), self.kwargs["pk"])
+        return found
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return self.redirect("leave") if self.is_own(self.member) else super().get(request, *args, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        return self.redirect("leave") if self.is_own(self.member) else super().post(request, *args, **kwargs)
+
+    def finish(self, text: str) -> HttpResponseBase:
+        name = get_person_name(self.member.user)
+        return self.redirect("members", f"{gettext('%s is no longer a member.') % name} {text}".rstrip())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        title = gettext("Remove %s") % get_person_name(self.member.user)
+        return super().get_context_data(**{"title": title, "button": title, **kwargs})
+
+
+class LeavePage(OffboardingPage):
+    title = _("Leave the organization")
+    button = _("Leave the organization")
+
+    @cached_property
+    def member(self) -> Membership:
+        # A superuser who is no member gets the 404 of ``DoesNotExist``.
+        return self.get_queryset().get(user=self.request.user.pk)
+
+    def finish(self, text: str) -> HttpResponseBase:
+        name = self.organization.name
+        return self.redirect("home", f"{gettext('You have left %s.') % name} {text}".rstrip(), organization=None)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # These are the user's own, whatever the user may see of the organization's keys.
+        return super().get_context_data(**{"ends": self.preview or self.member.preview_offboarding(), **kwargs})
 
 
 def describe_live_keys(number: int) -> str:

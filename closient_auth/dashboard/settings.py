@@ -168,30 +168,6 @@ class OwnMembershipPage(DangerPage):
         self.membership = rows.get(organization=self.organization, user=self.request.user.pk)
 
 
-class LeavePage(OwnMembershipPage):
-    title = gettext_lazy("Leave the organization")
-    template_name = "closient_auth/dashboard/leave.html"
-    form_class = forms.Form
-    button = gettext_lazy("Leave the organization")
-    is_dangerous = True
-
-    def save(self, form: forms.Form) -> HttpResponseBase:
-        name = self.organization.name
-        self.membership.remove(by=self.actor)
-        return self.redirect("home", _("You have left %s.") % name, organization=None)
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        alone = Organization.objects.owned_alone_by(self.request.user).filter(pk=self.organization.pk)
-        is_last = alone.exists()
-        return super().get_context_data(
-            is_last=is_last,
-            offboarding=None if is_last else self.membership.preview_offboarding(),
-            # Somebody who was a Manager once may have created keys.
-            may_see_keys=self.allows(Permission.MANAGE_API_KEYS),
-            **kwargs,
-        )
-
-
 class TransferForm(forms.Form):
     member = forms.ModelChoiceField(
         label=gettext_lazy("New Owner"), queryset=Membership.objects.none(), empty_label=gettext_lazy("Choose a member")

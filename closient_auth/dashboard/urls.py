@@ -38,7 +38,7 @@ of_organization = [
     path("audit/csv/", audit.AuditFile.as_view(), name="audit-csv"),
     path("settings/", settings.SettingsPage.as_view(), name="settings"),
     path("settings/user-keys/", settings.UserKeysAllowed.as_view(), name="user-keys-allowed"),
-    path("settings/leave/", settings.LeavePage.as_view(), name="leave"),
+    path("settings/leave/", members.LeavePage.as_view(), name="leave"),
     path("settings/transfer/", settings.TransferPage.as_view(), name="transfer"),
     path("settings/delete/", settings.DeletePage.as_view(), name="delete"),
 ]

@@ -176,6 +176,10 @@ def ask(world, row, person, organization, forms):
         if name in ("invitation", "invitation-decline"):
             # The mark of the invitation on the person's own page.
             data["shown"] = get_mark(client)
+        if name == "leave":
+            # The preview of the person's own membership.
+            page = client.get(world.get_address(name, person, organization)).context
+            data = {"shown": page["preview"].etag} if page and page.get("preview") else {}
     elif name == "invitation":
         client.get(world.get_address("join", person))
     return getattr(client, method.lower())(world.get_address(name, person, organization), data)

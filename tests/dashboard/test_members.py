@@ -19,6 +19,7 @@ from tests.factories import MembershipFactory, OrganizationFactory, UserFactory,
 pytestmark = pytest.mark.django_db
 
 MEMBERS = "/settings/o/acme/members/"
+LEAVE = "/settings/o/acme/settings/leave/"
 # Who may give a member with the role of the row which role, and remove the member. A superuser is no member.
 CHANGES = {
     "owner": {
@@ -197,14 +198,13 @@ def test_a_manager_is_offered_no_owner(sign_in, people, members):
 @pytest.mark.parametrize("role", ["billing", "editor"])
 def test_others_see_names_and_roles_alone(sign_in, acme, people, members, role):
     make_key(organization=acme, created_by=members["manager"].user, name="Warehouse")
-    own = Membership.objects.get(user=people[role])
     page = sign_in(people[role]).get(MEMBERS).text
 
     assert "other-manager@example.com" in page
     assert 'name="role" data-save' not in page
     assert "Active keys made" not in page
     assert "Invite people" not in page
-    assert page.count("/remove/") == page.count(f"{own.pk}/remove/") == 1
+    assert ("/remove/" in page, page.count(f'href="{LEAVE}"')) == (False, 1)
 
 
 def test_the_last_owner_is_told_why(owner, people, members):
@@ -216,10 +216,9 @@ def test_the_last_owner_is_told_why(owner, people, members):
     assert text in row
     assert "disabled" in row
     assert "/remove/" not in row
-    page = owner.get(f"{MEMBERS}{member.pk}/remove/")
-    assert text in page.text
-    response = owner.post(f"{MEMBERS}{member.pk}/remove/", {"shown": page.context["preview"].etag})
-    assert "The organization must keep an active Owner." in response.text
+    page = owner.get(LEAVE)
+    assert "You are the last Owner. The last Owner cannot leave" in page.text
+    assert owner.post(LEAVE, {"shown": page.context["preview"].etag}).status_code == HTTPStatus.OK
     response = owner.post(f"{MEMBERS}{member.pk}/role/", {"role": "editor"})
     assert "The organization must keep an active Owner." in response.text
     member.refresh_from_db()
@@ -421,7 +420,9 @@ def test_removal_with_its_preview(owner, acme, people, members, left):
     data = {"shown": page.context["preview"].etag, "revoke_keys": [str(left["live_key"].pk)]}
     response = owner.post(url, data)
     assert (response.status_code, response["Location"]) == (302, MEMBERS)
-    assert read(response) == ["Pat is no longer a member. 1 active key that they have created keeps working."]
+    assert read(response) == [
+        "Pat is no longer a member. 1 key is revoked. 1 active key that they have created keeps working."
+    ]
     assert not Membership.objects.filter(pk=member.pk).exists()
     assert not ApiKey.objects.get(pk=left["live_key"].pk).is_active
     for stays in (left["other_key"], left["user_key"], neighbours):
@@ -480,28 +481,58 @@ def test_keys_of_others_are_not_revoked(owner, people, acme, members, left, pk, 
 def test_leaving_without_the_permission_to_see_keys(sign_in, acme, people, role):
     user, client = people[role], sign_in(people[role])
     live = make_key(organization=acme, created_by=user, name="Warehouse")[0]
-    url = f"{MEMBERS}{Membership.objects.get(user=user).pk}/remove/"
-    page = client.get(url)
+    page = client.get(LEAVE)
 
-    assert "Leave Acme Foods" in page.text
+    assert "<title>Leave the organization · Acme Foods" in page.text
     assert "Warehouse" not in page.text
+    assert "You leave no keys" not in page.text
     assert page.context["preview"] is None
     before = snapshot()
-    refused = client.post(url, {"revoke_keys": [str(live.pk)]})
+    refused = client.post(LEAVE, {"revoke_keys": [str(live.pk)]})
     assert (refused.status_code, snapshot()) == (403, before)
-    response = client.post(url)
+    response = client.post(LEAVE)
     assert (response.status_code, response["Location"]) == (302, "/settings/")
     assert read(response) == ["You have left Acme Foods."]
     assert not Membership.objects.filter(user=user).exists()
     assert client.get(MEMBERS).status_code == HTTPStatus.NOT_FOUND
 
 
-def test_an_owner_leaves(owner, people, members):
-    url = f"{MEMBERS}{Membership.objects.get(user=people['owner']).pk}/remove/"
-    page = owner.get(url)
+def test_an_owner_leaves(owner, members):
+    page = owner.get(LEAVE)
 
     assert "You leave no keys and no invitations." in page.text
-    assert owner.post(url, {"shown": page.context["preview"].etag})["Location"] == "/settings/"
+    assert owner.post(LEAVE, {"shown": page.context["preview"].etag})["Location"] == "/settings/"
+
+
+def test_a_manager_leaves_and_revokes_keys(sign_in, acme, people):
+    user, client = people["manager"], sign_in(people["manager"])
+    keys = [make_key(organization=acme, created_by=user)[0] for _ in range(3)]
+    old = client.get(LEAVE).context["preview"].etag
+    keys.append(make_key(organization=acme, created_by=user)[0])
+    data = {"revoke_keys": [str(api_key.pk) for api_key in keys[:2]]}
+    before = snapshot()
+    response = client.post(LEAVE, {**data, "shown": old})
+
+    assert (response.status_code, snapshot()) == (200, before)
+    assert "Something changed while you were reading." in response.text
+    response = client.post(LEAVE, {**data, "shown": response.context["preview"].etag})
+    assert (response.status_code, response["Location"]) == (302, "/settings/")
+    assert read(response) == ["You have left Acme Foods. 2 keys are revoked."]
+    assert [ApiKey.objects.get(pk=api_key.pk).is_active for api_key in keys] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("role", ["owner", "manager", "billing", "editor"])
+def test_one_page_for_leaving(sign_in, people, members, role):
+    own = Membership.objects.get(user=people[role])
+    client, url = sign_in(people[role]), f"{MEMBERS}{own.pk}/remove/"
+    before = snapshot()
+
+    for response in (client.get(url), client.post(url, {"shown": "x"})):
+        assert (response.status_code, response["Location"]) == (302, LEAVE)
+    assert snapshot() == before
+    assert f'href="{LEAVE}" data-confirm' in client.get(MEMBERS).text
+    if role in {"owner", "manager"}:
+        assert f'href="{LEAVE}" data-confirm' in client.get(f"{MEMBERS}{own.pk}/role/").text
 
 
 def test_names_are_escaped(owner, acme, members):
