@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote_plus
 
+from django import forms
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
@@ -18,6 +19,7 @@ from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
+from django.utils.text import format_lazy
 from django.utils.translation import gettext, ngettext_lazy, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
@@ -36,7 +38,7 @@ from closient_auth.memberships import Member, get_memberships, read_uuid
 from closient_auth.models import LastOwnerError, Organization
 from closient_auth.models.actors import Actor
 from closient_auth.models.locks import is_deadlock
-from closient_auth.models.organizations import NotAMemberError
+from closient_auth.models.organizations import SLUG_LENGTH, NotAMemberError, validate_slug
 from closient_auth.roles import Permission, Role
 
 PAGE_SIZE = 25
@@ -252,6 +254,18 @@ class OrganizationPage(Page):
             "tabs": [{"name": tab.name, "label": tab.label, "url": self.get_url(tab.name)} for tab in shown],
             "may": {permission.name.lower(): self.allows(permission) for permission in Permission},
         }
+
+
+class SlugField(forms.CharField):
+    """The slug of an organization. ``note`` is what the page adds to the help text."""
+
+    widget = forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false"})
+
+    def __init__(self, *, note: Any, **kwargs: Any) -> None:
+        text = _("The short name in addresses and in the API: lower-case letters, digits, hyphens and underscores.")
+        # Before the validators of the model: the one of ``SlugField`` has another text for the same mistake.
+        options = {"label": _("Slug"), "max_length": SLUG_LENGTH, "validators": [validate_slug], **kwargs}
+        super().__init__(help_text=format_lazy("{} {}", text, note), **options)
 
 
 class FormPage(FormView):  # type: ignore[type-arg]

@@ -13,11 +13,11 @@ from django.shortcuts import resolve_url
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, Page, get_name
+from closient_auth.dashboard.frame import FormPage, OrganizationPage, Page, SlugField, get_name
 from closient_auth.dashboard.join import CodeForm, get_token, set_token
 from closient_auth.memberships import get_memberships
 from closient_auth.models import Invitation, Organization
-from closient_auth.models.organizations import SLUG_LENGTH, may_create_organizations
+from closient_auth.models.organizations import may_create_organizations
 from closient_auth.models.people import get_person_name
 
 
@@ -47,15 +47,7 @@ class HomePage(Page):
 
 class OrganizationForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=255)
-    slug = forms.CharField(
-        label=_("Short name for addresses"),
-        max_length=SLUG_LENGTH,
-        required=False,
-        help_text=_(
-            "Lower-case letters, digits, hyphens and underscores. Leave it empty to have one made from the name."
-        ),
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false"}),
-    )
+    slug = SlugField(required=False, note=_("Leave it empty to have one made from the name."))
 
 
 class NewOrganizationPage(FormPage, Page):

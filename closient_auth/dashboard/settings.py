@@ -17,11 +17,10 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from closient_auth.conf import conf
-from closient_auth.dashboard.frame import FormPage, OrganizationPage, get_name, require_attempt
+from closient_auth.dashboard.frame import FormPage, OrganizationPage, SlugField, get_name, require_attempt
 from closient_auth.limits.windows import Window
 from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Membership, Organization
-from closient_auth.models.organizations import SLUG_LENGTH
 from closient_auth.models.people import get_full_name, has_inactive_user
 from closient_auth.roles import Permission, Role
 
@@ -35,14 +34,7 @@ class RenameForm(forms.Form):
         max_length=255,
         help_text=gettext_lazy("Members and invited people see this name."),
     )
-    slug = forms.CharField(
-        label=gettext_lazy("Slug"),
-        max_length=SLUG_LENGTH,
-        help_text=gettext_lazy(
-            "The short name in addresses and in the API. Programs that use the slug stop working when you change it."
-        ),
-        widget=forms.TextInput(attrs={"autocapitalize": "none", "spellcheck": "false"}),
-    )
+    slug = SlugField(note=gettext_lazy("Programs that use the slug stop working when you change it."))
 
 
 class SettingsPage(FormPage, OrganizationPage):

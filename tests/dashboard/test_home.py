@@ -66,7 +66,10 @@ def test_staff_may(sign_in, settings):
 @pytest.mark.parametrize(("slug", "expected"), [("", "summit-tea"), ("tea", "tea")])
 def test_a_new_organization(sign_in, outsider, slug, expected):
     client = sign_in(outsider)
-    assert client.get(NEW).status_code == HTTPStatus.OK
+    page = client.get(NEW).text
+    assert ">Slug" in page
+    assert "The short name in addresses and in the API" in page
+    assert "Leave it empty to have one made from the name." in page
     response = client.post(NEW, {"name": "Summit Tea", "slug": slug})
 
     assert (response.status_code, response["Location"]) == (302, f"/settings/o/{expected}/")
@@ -91,6 +94,7 @@ def test_mistakes(owner, data, error):
 
     assert (response.status_code, Organization.objects.count()) == (200, 1)
     assert error in response.text
+    assert len(response.context["form"].errors.as_data().popitem()[1]) == 1
 
 
 def test_new_organizations_are_limited(sign_in, outsider, monkeypatch):
