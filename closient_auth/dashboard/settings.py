@@ -21,7 +21,7 @@ from closient_auth.dashboard.frame import FormPage, OrganizationPage, SlugField,
 from closient_auth.limits.windows import Window
 from closient_auth.memberships import get_memberships
 from closient_auth.models import ApiKey, Membership, Organization
-from closient_auth.models.people import get_full_name, has_inactive_user
+from closient_auth.models.people import get_full_name, get_person_name, has_inactive_user
 from closient_auth.roles import Permission, Role
 
 # How often a person may try their password. Whoever finds an open browser must not guess it here.
@@ -209,7 +209,7 @@ class TransferPage(OwnMembershipPage):
             names = ", ".join(map(str, live_keys))
             messages.warning(self.request, _("These keys that you created go on working: %s.") % names)
         text = _("%(name)s is an Owner now, and your role is %(role)s.")
-        return self.redirect("settings", text % {"name": to.get_username(), "role": role.label})
+        return self.redirect("settings", text % {"name": get_person_name(to), "role": role.label})
 
 
 class DeleteForm(forms.Form):

@@ -222,6 +222,8 @@ def test_members_to_choose(owner, people, acme):
 
 @pytest.mark.parametrize("role", ["manager", "billing", "editor"])
 def test_transfer(owner, people, acme, role):
+    people["billing"].first_name = "Mia"
+    people["billing"].save()
     response = transfer(owner, acme, "the-billing", role)
 
     assert response["Location"] == "/settings/o/acme/settings/"
@@ -232,7 +234,7 @@ def test_transfer(owner, people, acme, role):
         "the-editor": "editor",
     }
     page = owner.get(response["Location"]).text
-    assert f"the-billing is an Owner now, and your role is {role.capitalize()}." in page
+    assert f"Mia is an Owner now, and your role is {role.capitalize()}." in page
     assert "These keys" not in page
     assert [entry.actor for entry in AuditEntry.objects.filter(event="member_changed")] == ["the-owner", "the-owner"]
 
