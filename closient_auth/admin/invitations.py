@@ -135,10 +135,10 @@ class InvitationAdmin(AuditedAdmin):
         try:
             with transaction.atomic(using=router.db_for_write(Invitation)):
                 if verb == "withdraw":
-                    text, message = gettext("Withdrawn."), _("The invitation of %s is withdrawn.")
+                    text, message = gettext("Withdrawn."), _("The invitation to %s is withdrawn.")
                     invitation.withdraw(by=get_staff(request))
                 else:
-                    text, message = gettext("Sent again."), _("The invitation of %s was sent again.")
+                    text, message = gettext("Sent again."), _("The invitation to %s was sent again.")
                     # An invitation is valid only while its inviter may invite, and staff status is not enough for this.
                     invitation.resend(by=get_actor(request))
                 LogEntry.objects.log_actions(staff.pk, [invitation], CHANGE, text)

@@ -218,7 +218,7 @@ class WithdrawPage(InvitationPages):
 
     def save(self, form: forms.Form) -> HttpResponseBase:
         self.invitation.withdraw(by=self.actor)
-        return self.redirect("invitations", gettext("The invitation of %s is withdrawn.") % self.invitation.email)
+        return self.redirect("invitations", gettext("The invitation to %s is withdrawn.") % self.invitation.email)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         text = gettext("The link that %s has got stops working. You can invite the same address again.")

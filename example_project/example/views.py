@@ -25,12 +25,12 @@ PLACES = (
     ("closient_dashboard:home", "Dashboard", "The pages of an organization's members: keys, usage, members, audit log"),
     ("products:product-list", "API in the browser", "The products of an organization, with forms"),
     ("docs", "API documentation", "All routes, with a form to send requests"),
-    ("admin:index", "Admin", "The pages of the staff. Log in as admin"),
+    ("admin:index", "Admin", "The pages of the staff. Sign in as admin"),
 )
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Show where to go, and with DEBUG whom to log in as."""
+    """Show where to go, and with DEBUG whom to sign in as."""
     places = [{"url": reverse(name), "title": title, "text": text} for name, title, text in PLACES]
     context = {"places": places, "people": get_people() if settings.DEBUG else [], "password": PASSWORD}
     return render(request, "example/home.html", context)

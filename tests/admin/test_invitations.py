@@ -164,7 +164,7 @@ def test_withdrawal_by_staff(page, make_staff, invitation, organization):
 
     response = make_staff("change_invitation", user=staff).post(page("invitation_withdraw", invitation.pk), CONFIRMED)
 
-    assert messages(response) == ["The invitation of ben@example.com is withdrawn."]
+    assert messages(response) == ["The invitation to ben@example.com is withdrawn."]
     invitation.refresh_from_db()
     neighbour.refresh_from_db()
     assert (invitation.state, neighbour.state) == ("withdrawn", "pending")
@@ -191,7 +191,7 @@ def test_resending_mails_a_new_token(root, root_user, page, invitation, mailoutb
 
     response = root.post(page("invitation_resend", invitation.pk), CONFIRMED)
 
-    assert messages(response) == ["The invitation of ben@example.com was sent again."]
+    assert messages(response) == ["The invitation to ben@example.com was sent again."]
     (mail,) = mailoutbox
     assert mail.to == ["ben@example.com"]
     after = stored(invitation)
@@ -214,7 +214,7 @@ def test_resending_tells_that_the_mail_failed(root, page, invitation, monkeypatc
     assert stored(invitation)["last_error"] == "ConnectionRefusedError"
     Invitation.objects.update(last_sent_at=None)
     response = root.post(page("invitation_withdraw", invitation.pk), CONFIRMED)
-    assert messages(response)[-1] == "The invitation of ben@example.com is withdrawn."
+    assert messages(response)[-1] == "The invitation to ben@example.com is withdrawn."
 
 
 @pytest.mark.django_db(transaction=True)

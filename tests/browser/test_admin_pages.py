@@ -272,7 +272,7 @@ def test_invitation(tab, picture, organization):
     tab.wait_for_selector(".confirmation")
     picture("invitation-withdraw")
     tab.get_by_role("button", name="Withdraw").click()
-    assert "The invitation of ben@example.com is withdrawn." in tab.inner_text(".messagelist")
+    assert "The invitation to ben@example.com is withdrawn." in tab.inner_text(".messagelist")
     assert tab.inner_text(".field-state .readonly") == "Withdrawn"
     assert not tab.get_by_role("button", name="Resend").count()
 

@@ -341,7 +341,7 @@ def test_withdrawing(owner, acme, people, neighbour):
     response = owner.post(f"{INVITATIONS}{invitation.pk}/withdraw/")
 
     assert (response.status_code, response["Location"]) == (302, INVITATIONS)
-    assert read(response) == ["The invitation of new@example.org is withdrawn."]
+    assert read(response) == ["The invitation to new@example.org is withdrawn."]
     states = {row.pk: row.state for row in Invitation.objects.all()}
     assert states == {invitation.pk: "withdrawn", neighbour.pk: "pending"}
 

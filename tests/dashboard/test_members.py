@@ -202,7 +202,7 @@ def test_others_see_names_and_roles_alone(sign_in, acme, people, members, role):
 
     assert "other-manager@example.com" in page
     assert 'name="role" data-save' not in page
-    assert "Active keys made" not in page
+    assert "Active keys created" not in page
     assert "Invite people" not in page
     assert ("/remove/" in page, page.count(f'href="{LEAVE}"')) == (False, 1)
 

@@ -170,8 +170,11 @@ def test_shutting_out_and_letting_in(owner, people, acme, api_key):
     other.refresh_from_db()
     assert (api_key.shut_out_of, other.shut_out_of) == ([str(acme.pk)], [])
     assert '<span class="ca-badge ca-bad">Shut out</span>' in response.text
+    assert response.text.count('<span class="ca-badge ca-good">Works here</span>') == 1
 
-    assert "The key is let in again." in owner.post(page, {"access": "accept"}, follow=True).text
+    response = owner.post(page, {"access": "accept"}, follow=True)
+    assert "The key is let in again." in response.text
+    assert response.text.count('<span class="ca-badge ca-good">Works here</span>') == 2
     api_key.refresh_from_db()
     assert api_key.shut_out_of == []
     assert owner.get(page).status_code == 405

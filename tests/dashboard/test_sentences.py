@@ -57,19 +57,19 @@ SENTENCES: dict[Event, tuple[dict[str, Any], str]] = {
     ),
     Event.INVITATION_RESENT: (
         {"target_model": "invitation", "target": "eli@example.com: Editor"},
-        "<b>ada</b> sent the invitation of <b>eli@example.com</b> again",
+        "<b>ada</b> sent the invitation to <b>eli@example.com</b> again",
     ),
     Event.INVITATION_WITHDRAWN: (
         {"target_model": "invitation", "target": "eli@example.com: Editor"},
-        "<b>ada</b> withdrew the invitation of <b>eli@example.com</b>",
+        "<b>ada</b> withdrew the invitation to <b>eli@example.com</b>",
     ),
     Event.INVITATION_ACCEPTED: (
         {"target_model": "invitation", "target": "eli@example.com: Editor"},
-        "<b>ada</b> accepted the invitation of <b>eli@example.com</b>",
+        "<b>ada</b> accepted the invitation to <b>eli@example.com</b>",
     ),
     Event.INVITATION_DECLINED: (
         {"target_model": "invitation", "target": "eli@example.com: Editor"},
-        "<b>ada</b> declined the invitation of <b>eli@example.com</b>",
+        "<b>ada</b> declined the invitation to <b>eli@example.com</b>",
     ),
     Event.API_KEY_CREATED: (
         {"target_model": "apikey", "target": "csb_abcd… Warehouse"},
@@ -239,10 +239,10 @@ def test_what_the_models_write(acme):
     hints = {key.pk: f"csb_{key.hint}…" for key in ApiKey.objects.all()}
 
     assert [describe(entry) for entry in entries] == [
-        f"{ADA} sent the invitation of <b>eli@example.com</b> again",
-        "<b>eli</b> accepted the invitation of <b>eli@example.com</b>",
+        f"{ADA} sent the invitation to <b>eli@example.com</b> again",
+        "<b>eli</b> accepted the invitation to <b>eli@example.com</b>",
         # Another invitation was pending.
-        "<b>eli</b> withdrew the invitation of <b>eli@example.com</b>",
+        "<b>eli</b> withdrew the invitation to <b>eli@example.com</b>",
         "<b>eli</b> joined with the role Editor",
         f"{ADA} changed the role of <b>eli</b> from <b>Editor</b> to <b>Manager</b>",
         f"{ADA} created the key <b>Warehouse</b> <code>{hints[key.pk]}</code>",

@@ -47,7 +47,7 @@ class Command(runserver.Command):
             self.stdout.write(f"  {style(str(request.status))}  {request.text}\n       {request.command}")
 
     def print_logins(self, base_url: str) -> None:
-        self.heading(f"Log in. The password of all users is {PASSWORD!r}.")
+        self.heading(f"Sign in. The password of all users is {PASSWORD!r}.")
         self.stdout.write(f"  Dashboard  {base_url}/settings/   for members:")
         for demo in ORGANIZATIONS:
             members = ", ".join(f"{username} ({Role(role).label})" for username, role in demo.members)
