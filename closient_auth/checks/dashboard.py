@@ -21,7 +21,11 @@ MIDDLEWARE = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
 )
-APPS = ("django.contrib.messages", "django.contrib.staticfiles")
+# By the app: what the pages do with it.
+APPS = {
+    "django.contrib.messages": "The pages say with it what a button has done.",
+    "django.contrib.staticfiles": "The style and the script of the pages are static files.",
+}
 PROCESSORS = (
     "django.template.context_processors.request",
     "django.contrib.auth.context_processors.auth",
@@ -36,10 +40,12 @@ def find_dashboard(routes: Iterable[Route]) -> Iterator[Finding]:
     installed = tuple(cls for cls in map(_load, settings.MIDDLEWARE) if isinstance(cls, type))
     for name in MIDDLEWARE:
         if not any(issubclass(cls, import_string(name)) for cls in installed):
-            yield _need(f"{name!r} in MIDDLEWARE", "Add it. Until then, the pages get a 500 response.")
-    for name in APPS:
+            yield _need(
+                f"{name!r} in MIDDLEWARE", f"Add {name!r} to MIDDLEWARE. Until then, the pages get a 500 response."
+            )
+    for name, reason in APPS.items():
         if not apps.is_installed(name):
-            yield _need(f"{name!r} in INSTALLED_APPS", "Add it. The pages need messages, and their style and script.")
+            yield _need(f"{name!r} in INSTALLED_APPS", f"Add {name!r} to INSTALLED_APPS. {reason}")
     yield from _find_templates()
     if not _leads_somewhere(address := str(settings.LOGIN_URL)):
         hint = f"It is {address!r}, and no view has this address. Set it to the name or path of your log-in page."

@@ -29,6 +29,9 @@ TAKEN_HEADERS = re.compile(
     "origin|proxy-authorization|referer|user-agent|x-forwarded-(for|host|proto)|x-organization"
 )
 POLICIES = ("classic", "structured")
+# Keywords of a Content Security Policy, which have single quotes there.
+POLICY_KEYWORDS = frozenset({"self", "none", "unsafe-inline", "unsafe-eval", "strict-dynamic"})
+POLICY_QUOTES = "a policy with its keywords in single quotes, such as 'self' and 'none', and without double quotes"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 MODULE = re.compile(r"\w+(\.\w+)*")
 RENAME = f"Names in {RESERVED_NAMESPACE!r} are ignored. Name it after your app, such as 'offers.publish'."
@@ -120,7 +123,10 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
         return None if _names_function(value) else "'anyone', 'staff' or the dotted path of an importable function"
     if name.startswith("DASHBOARD_"):
         # Django refuses headers with line breaks.
-        return None if isinstance(value, str) and value.isprintable() else "a text in one line"
+        if not isinstance(value, str) or not value.isprintable():
+            return "a text in one line"
+        is_policy = name == "DASHBOARD_CONTENT_SECURITY_POLICY"
+        return POLICY_QUOTES if is_policy and _has_bad_quotes(value) else None
     if name == "INVITATION_URL":
         return None if value == "" or _is_page(value) else "an https URL with {token} in its path, query or fragment"
     if name == "VERIFIED_ADDRESSES":
@@ -131,6 +137,12 @@ def _get_wanted(name: str, default: object, value: object) -> str | None:
     csrf_header = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-").lower()
     is_taken = value.lower() == csrf_header or TAKEN_HEADERS.fullmatch(value.lower())
     return "a header without another meaning" if is_taken else None
+
+
+def _has_bad_quotes(policy: str) -> bool:
+    """Return whether browsers would ignore a keyword of the policy: they take ``self`` for the name of a host."""
+    sources = [source.lower() for directive in policy.split(";") for source in directive.split()[1:]]
+    return '"' in policy or not POLICY_KEYWORDS.isdisjoint(sources)
 
 
 def _names_function(value: object) -> bool:

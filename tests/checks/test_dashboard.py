@@ -85,7 +85,7 @@ def test_middleware(run, mounted, settings, name):
     messages = run()
 
     assert need(messages) == [f"The dashboard needs {name!r} in MIDDLEWARE."]
-    assert messages[0].hint == "Add it. Until then, the pages get a 500 response."
+    assert messages[0].hint == f"Add {name!r} to MIDDLEWARE. Until then, the pages get a 500 response."
 
 
 def test_other_middleware(run, mounted, settings):
@@ -100,12 +100,21 @@ def test_other_middleware(run, mounted, settings):
     assert need(run()) == []
 
 
-@pytest.mark.parametrize("name", ["django.contrib.messages", "django.contrib.staticfiles"])
-def test_apps(run, mounted, monkeypatch, name):
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("django.contrib.messages", "The pages say with it what a button has done."),
+        ("django.contrib.staticfiles", "The style and the script of the pages are static files."),
+    ],
+)
+def test_apps(run, mounted, monkeypatch, name, reason):
     is_installed = apps.is_installed
     monkeypatch.setattr(apps, "is_installed", lambda app: app != name and is_installed(app))
 
-    assert need(run()) == [f"The dashboard needs {name!r} in INSTALLED_APPS."]
+    messages = run()
+
+    assert need(messages) == [f"The dashboard needs {name!r} in INSTALLED_APPS."]
+    assert messages[0].hint == f"Add {name!r} to INSTALLED_APPS. {reason}"
 
 
 @pytest.mark.parametrize("name", PROCESSORS)

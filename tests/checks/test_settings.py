@@ -7,7 +7,7 @@ from django.core.checks import ERROR, WARNING
 from django.test import RequestFactory
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
-from closient_auth.conf import ACCOUNT_PACKAGES, AppSettings
+from closient_auth.conf import ACCOUNT_PACKAGES, CONTENT_SECURITY_POLICY, AppSettings
 from closient_auth.roles import Role
 
 NAMES = {
@@ -191,6 +191,40 @@ def test_bad_text(find, settings, name, value):
     settings.CLOSIENT_AUTH = {name: value}
 
     assert f"CLOSIENT_AUTH[{name!r}] should be a text in one line" in find("E003").msg
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'default-src "self"',
+        "default-src self",
+        "default-src 'self'; img-src https://cdn.example SELF",
+        "object-src none;",
+        "script-src 'self' unsafe-inline",
+        "script-src unsafe-eval",
+        "script-src 'nonce-abc' strict-dynamic",
+    ],
+)
+def test_bad_quotes_in_a_policy(find, settings, value):
+    """Browsers would refuse all files of the pages."""
+    settings.CLOSIENT_AUTH = {"DASHBOARD_CONTENT_SECURITY_POLICY": value}
+
+    assert "should be a policy with its keywords in single quotes, such as 'self' and 'none'" in find("E003").msg
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        CONTENT_SECURITY_POLICY,
+        "default-src 'self' https://self.example none.example 'unsafe-inline'; upgrade-insecure-requests",
+        "sandbox allow-forms; report-uri /self",
+    ],
+)
+def test_good_policy(run, settings, value):
+    settings.CLOSIENT_AUTH = {"DASHBOARD_CONTENT_SECURITY_POLICY": value}
+
+    assert run() == []
 
 
 @pytest.mark.parametrize(
