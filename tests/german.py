@@ -10,7 +10,7 @@ PAGES = {
     "invitations": ["Einladungen senden", "Eine pro Zeile, höchstens 20.", "Läuft in 7 Tagen ab", "Zurückgezogen"],
     "audit": ["Protokoll", "hat den Schlüssel", "Als CSV herunterladen", "Verlauf", "Einzelheiten"],
     "settings": ["Einstellungen", "Kurzname", "Gefahrenbereich", "Inhaberschaft übertragen"],
-    "user-keys": ["Benutzerschlüssel der Mitglieder", "Zugelassen", "Aussperren"],
+    "user-keys": ["Benutzerschlüssel der Mitglieder", "Gilt hier", "Aussperren"],
     "delete": ["wird endgültig gelöscht", "aktive API-Schlüssel funktionieren sofort nicht mehr."],
 }
 ADMIN_LIST = ["vor 3 Tagen", "Bekannt gewordenen API-Schlüssel finden", "Zuletzt verwendet"]
