@@ -1,6 +1,6 @@
 """The members of an organization: their roles, their keys, and their removal."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -188,14 +188,10 @@ class OffboardingPage(FormPage, MemberPages):
     is_dangerous = True
     template_name = "closient_auth/dashboard/member_remove.html"
 
-    @property
-    def member(self) -> Membership:
-        """The membership to end."""
-        raise NotImplementedError
-
-    def finish(self, text: str) -> HttpResponseBase:
-        """Return the response after the end of the membership, with the text about its keys."""
-        raise NotImplementedError
+    # The membership to end.
+    member: Any
+    # The response after the end of the membership, with the text about its keys.
+    finish: Callable[[str], HttpResponseBase]
 
     def enter(self) -> None:
         super().enter()
