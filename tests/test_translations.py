@@ -119,6 +119,7 @@ def test_compiled_catalog(language):
 
 
 @pytest.mark.sqlite
+@pytest.mark.unmeasured
 @pytest.mark.skipif(shutil.which("xgettext") is None, reason="GNU gettext is not installed")
 def test_catalogs_have_the_texts_of_the_code(tmp_path):
     """Fails after a text has changed. ``make messages`` brings the catalogs up to date."""

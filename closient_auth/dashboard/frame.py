@@ -1,6 +1,6 @@
 """What all pages share: log-in, headers, the organization in the URL, limits and errors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import unquote_plus
@@ -213,9 +213,10 @@ class OrganizationPage(Page):
 
     @property
     def organization(self) -> Organization:
-        if self.access is None:
-            raise RuntimeError("The organization is known after enter().")
-        return self.access.organization
+        # It is known after ``enter()``.
+        access: Any = self.access
+        organization: Organization = access.organization
+        return organization
 
     @property
     def role(self) -> str | None:
@@ -279,10 +280,8 @@ class FormPage(FormView):  # type: ignore[type-arg]
     button: Any = pgettext_lazy("button", "Save")
     is_dangerous: ClassVar[bool] = False
     template_name = "closient_auth/dashboard/form.html"
-
-    def save(self, form: Any) -> HttpResponseBase:
-        """Write what the form says, through a method of a model, and return the response."""
-        raise NotImplementedError
+    # Writes what the form says, through a method of a model, and returns the response.
+    save: Callable[..., HttpResponseBase]
 
     def form_valid(self, form: Any) -> Any:
         try:

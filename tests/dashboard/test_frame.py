@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import Client
 
+from closient_auth.core.callers import set_api_key
+from closient_auth.dashboard.home import HomePage
 from closient_auth.keys import generate_api_key
 from closient_auth.models.people import get_person_name
 from tests.dashboard.routes import get_text
-from tests.factories import MembershipFactory, OrganizationFactory
+from tests.factories import MembershipFactory, OrganizationFactory, make_key
 
 pytestmark = pytest.mark.django_db
 
@@ -22,6 +25,19 @@ def test_pages_need_a_login(client, acme):
 
     assert (response.status_code, response["Location"]) == (302, "/login/?next=/settings/o/acme/keys/")
     assert "no-store" in response["Cache-Control"]
+
+
+def test_a_request_with_a_key_opens_no_page(people, rf):
+    """A middleware of the project may accept keys before any view."""
+    api_key, _ = make_key("csu", user=people["owner"])
+    request = rf.get("/settings/")
+    request.user = people["owner"]
+    assert HomePage.as_view()(request).status_code == 200
+    set_api_key(request, api_key)
+    response: Any = HomePage.as_view()(request)
+
+    assert response.status_code == 403
+    assert "These pages take no API keys. Sign in." in response.text
 
 
 def test_the_login_gets_no_key(client, acme):
