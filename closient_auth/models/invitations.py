@@ -37,7 +37,7 @@ from closient_auth.models.addresses import (
 )
 from closient_auth.models.audit import AuditEntry, Event
 from closient_auth.models.mailed_addresses import MailedAddress
-from closient_auth.models.mails import Mail, defuse, get_display_address, get_display_name, render_mail
+from closient_auth.models.mails import Mail, Secret, defuse, get_display_address, get_display_name, render_mail
 from closient_auth.models.memberships import Membership
 from closient_auth.models.organizations import Organization
 from closient_auth.models.people import get_users, is_active
@@ -348,8 +348,8 @@ class Invitation(models.Model):
             "inviter": actor.user,
             "inviter_name": get_display_name(actor.user),
             "inviter_email": get_display_address(actor.user),
-            "url": self._url,
-            "token": token,
+            "url": Secret(self._url),
+            "token": Secret(token),
         }
         mail = render_mail("invitation", context)
         # A failing ``partial`` would put its arguments, with the token, into Django's log.

@@ -19,6 +19,19 @@ LINK_PARTS = re.compile(r"(?<=[.:\\@\u2024\u3002\uff0e\uff61])(?=\S)")
 PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9_+.-]+@[A-Za-z0-9.-]+")
 
 
+class Secret(str):
+    """A text for a template that an error report does not show: it contains the ``repr()`` of variables.
+
+    ``sensitive_variables()`` does not reach a frame that has ended, such as that of a template that another one includes in vain:
+    on Python 3.11 its callers are unknown.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 class Mail(NamedTuple):
     subject: str
     body: str
