@@ -176,7 +176,7 @@ def test_without_a_window_an_outage_refuses_no_request(cache_away, settings):
 
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_other_caches_record_nothing(use_cache, settings, is_enabled):
-    use_cache(**LOCAL_MEMORY)
+    use_cache(**LOCAL_MEMORY, LOCATION="hours")
     settings.RATELIMIT_ENABLE = is_enabled
     assert [(verdict.allowed, verdict.is_recorded) for verdict in send(1)] == [(True, False)]
     assert [(verdict.allowed, verdict.is_recorded) for verdict in send(1, [])] == [(True, False)]
