@@ -4,6 +4,7 @@ import atexit
 import logging
 import os
 import time
+from contextvars import ContextVar
 from functools import cache
 from threading import Lock
 from time import monotonic
@@ -24,9 +25,13 @@ LOG_INTERVAL = 60
 # The most counts in memory. A count takes about 300 bytes, and further ones are dropped.
 CAPACITY = 20_000
 
+# Whether the request of this context was counted.
+_counted: ContextVar[bool] = ContextVar("closient_auth_counted", default=False)
+
 
 def record(family: UUID, *, is_admitted: bool) -> None:
     """Count a request of a family in this process, because the store of the rate limits has not recorded it."""
+    _counted.set(True)
     _buffer.add((family, int(time.time()) // HOUR), is_admitted)
 
 
@@ -122,7 +127,12 @@ def _get_database() -> object:
 
 
 def _write_if_due(**kwargs: object) -> None:
-    _buffer.write_if_due()
+    # If the database is down, a request has waited for it once already, and must not wait a second time. A request that was
+    # counted has reached it.
+    has_counted = _counted.get()
+    _counted.set(False)
+    if has_counted or connections[router.db_for_write(ApiKeyUsage)].connection is not None:
+        _buffer.write_if_due()
 
 
 @cache

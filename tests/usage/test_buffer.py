@@ -59,9 +59,36 @@ def respond():
     receivers[0](signal=request_finished, sender=None)
 
 
+def respond_after_failure(monkeypatch):
+    """Do what ``request_finished`` does if Django has no connection."""
+    kept = connection.connection
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "connection", None)
+        patch.setattr(connection, "connect", lambda: setattr(connection, "connection", kept))
+        patch.setattr(connection, "close_if_unusable_or_obsolete", lambda: None)
+        respond()
+    connection.connection = kept
+
+
 def record(family, number=1, *, is_admitted=True):
     for _ in range(number):
         buffer.record(family, is_admitted=is_admitted)
+
+
+def test_a_request_that_has_not_reached_the_database_writes_nothing(at_once, family, monkeypatch):
+    """It has waited for the database once already."""
+    record(family)
+    respond_after_failure(monkeypatch)
+    assert get_buffer() == {}
+    record(family, 2)
+    # Another request, which ends before this one.
+    buffer._counted.set(False)
+    respond_after_failure(monkeypatch)
+    assert get_buffer() == {family: (2, 0)}
+    respond()
+
+    assert get_buffer() == {}
+    assert get_table() == {family: (3, 0)}
 
 
 def test_the_counts_are_written_after_ten_seconds(clock, family, django_assert_num_queries):
