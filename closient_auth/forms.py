@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from closient_auth.keys import find_api_keys
-from closient_auth.roles import Permission, get_all_permissions
+from closient_auth.roles import Permission, get_all_permissions, sort_permissions
 
 # The value of the check box for an empty list. No permission has this name.
 NOTHING = "(nothing)"
@@ -79,7 +79,7 @@ class PermissionsField(forms.MultipleChoiceField):
         ``shown`` are the permissions that were checked when the page was shown. They are offered as well.
         """
         checked = [] if stored is None else list_texts(stored) or [NOTHING]
-        known = [*Permission.values, *sorted(get_all_permissions() - set(Permission))]
+        known = sort_permissions(get_all_permissions())
         unknown = [name for name in dict.fromkeys(checked + shown) if name not in (*known, NOTHING)]
         self.choices = [
             *((name, get_permission_label(name)) for name in known),

@@ -3,7 +3,7 @@
 To add a role, extend ``Role`` and ``ROLE_PERMISSIONS``. To add a key type, extend ``KeyType`` and ``KEY_RULES``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -76,6 +76,12 @@ def get_all_permissions() -> frozenset[str]:
     if not conf.EXTRA_ROLE_PERMISSIONS and not get_memberships().permissions:
         return own
     return own.union(*map(_extra_permissions, Role))
+
+
+def sort_permissions(names: Iterable[str]) -> list[str]:
+    """Return the names in the order of ``Permission``, and then those of the project by name."""
+    found = set(names)
+    return [*(name for name in Permission.values if name in found), *sorted(found - set(Permission.values))]
 
 
 def _extra_permissions(role: str) -> frozenset[str]:

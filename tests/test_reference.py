@@ -49,7 +49,7 @@ MODULES = [
 ]
 INTERNAL = {
     "keys": {"find_api_keys", "get_hint"},
-    "roles": {"KeyHolder", "KeyRules", "get_key_types", "may_change_role"},
+    "roles": {"KeyHolder", "KeyRules", "get_key_types", "may_change_role", "sort_permissions"},
     "models.actors": {"as_actor", "get_api_key_of", "get_restricted_key", "Actor.is_user"},
     "memberships": {
         "Member",
@@ -79,7 +79,7 @@ INTERNAL = {
     },
     "models.ownership": {"OwnerGuard", "cascade_unless_last_owner"},
     "models.memberships": {"MembershipQuerySet", "RoleMemberships", "guard_owners", "require_owner"},
-    "models.api_keys": {"validate_expires_at", "ApiKey.created_event"},
+    "models.api_keys": {"is_unused_since", "validate_expires_at", "ApiKey.created_event"},
     "models.invitations": {
         "hash_token",
         "Invitation.issue",

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -101,6 +101,8 @@ class TextFilter(admin.SimpleListFilter):
 
     template = "admin/closient_auth/text_filter.html"
     placeholder: Any
+    # Returns the rows of a queryset that match the typed text.
+    find: Callable[[Any, str], Any]
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, Any]]:
         return []
@@ -115,9 +117,12 @@ class TextFilter(admin.SimpleListFilter):
             "parameters": [pair for pair in changelist.params.items() if pair[0] != self.parameter_name],
         }
 
-    def get_text(self) -> str:
-        """Return the typed text, empty for no filter."""
-        return (self.value() or "").strip()
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        text = (self.value() or "").strip()
+        if not text:
+            return queryset
+        # PostgreSQL refuses this character in a query.
+        return queryset.none() if "\x00" in text else self.find(queryset, text)
 
 
 class OrganizationFilter(TextFilter):
@@ -125,9 +130,8 @@ class OrganizationFilter(TextFilter):
     parameter_name = "organization"
     placeholder = _("Slug or ID")
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        text = self.get_text()
-        return queryset.filter(organization__in=Organization.objects.named(text)) if text else queryset
+    def find(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+        return queryset.filter(organization__in=Organization.objects.named(text))
 
 
 class TrailFilter(TextFilter):
@@ -137,10 +141,7 @@ class TrailFilter(TextFilter):
     parameter_name = "organization"
     placeholder = _("Slug or ID")
 
-    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
-        text = self.get_text()
-        if not text:
-            return queryset
+    def find(self, queryset: AuditEntryQuerySet, text: str) -> AuditEntryQuerySet:
         if uuid := read_uuid(text):
             return queryset.filter(organization_id=uuid)
         return queryset.filter(organization_id__in=Organization.objects.named(text).values("pk"))
@@ -153,10 +154,7 @@ class RowFilter(TextFilter):
     parameter_name = "row"
     placeholder = _("ID of a key or another object")
 
-    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
-        text = self.get_text()
-        if not text:
-            return queryset
+    def find(self, queryset: AuditEntryQuerySet, text: str) -> AuditEntryQuerySet:
         uuid = read_uuid(text)
         return queryset.filter(Q(target_id=uuid) | Q(api_key_id=uuid)) if uuid else queryset.none()
 
@@ -168,12 +166,8 @@ class EventFilter(TextFilter):
     title = _("event")
     parameter_name = "event__exact"
 
-    def queryset(self, request: HttpRequest, queryset: AuditEntryQuerySet) -> AuditEntryQuerySet:  # type: ignore[override]
-        text = self.get_text()
-        # PostgreSQL refuses this character in a query.
-        if "\x00" in text:
-            return queryset.none()
-        return queryset.filter(event=text) if text else queryset
+    def find(self, queryset: AuditEntryQuerySet, text: str) -> AuditEntryQuerySet:
+        return queryset.filter(event=text)
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         groups: dict[Any, list[Event]] = {group: [] for group in (*EVENT_GROUPS.values(), OTHER_EVENTS)}
@@ -189,13 +183,7 @@ class PersonFilter(TextFilter):
     placeholder = _("Username or ID")
     field: str
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        text = self.get_text()
-        if not text:
-            return queryset
-        # PostgreSQL refuses this character in a query.
-        if "\x00" in text:
-            return queryset.none()
+    def find(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         user_model = get_user_model()
         matches = Q(**{user_model.USERNAME_FIELD: text})
         with suppress(ValidationError):

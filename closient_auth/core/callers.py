@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.request import split_domain_port
+from django.utils.functional import SimpleLazyObject
 
 from closient_auth.core.client_address import get_client_address
 from closient_auth.models import ApiKey
@@ -54,7 +55,9 @@ def get_actor(request: Any) -> Actor:
     api_key = get_api_key(request)
     user = request.user if isinstance(request.user, get_user_model()) else None
     is_superuser = api_key is None and user is not None and user.is_active and getattr(user, "is_superuser", False)
-    return Actor(user, api_key, get_client_address(request), is_superuser, origin=get_origin(request))
+    # Each request with a key asks for its actor, and only a mail needs the host.
+    origin: Any = SimpleLazyObject(lambda: get_origin(request))
+    return Actor(user, api_key, get_client_address(request), is_superuser, origin=origin)
 
 
 def get_origin(request: Any) -> str:

@@ -83,8 +83,8 @@ class Page(TemplateResponseMixin, ContextMixin, View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.needs_login and not self.is_signed_in:
             # A key that somebody searches for must not end up in the address of the login as well.
-            has_key = bool(find_api_keys(unquote_plus(request.META["QUERY_STRING"])))
-            response: HttpResponseBase = redirect_to_login(request.path if has_key else request.get_full_path())
+            address = request.path if self.is_key_in_address else request.get_full_path()
+            response: HttpResponseBase = redirect_to_login(address)
         else:
             response = self._respond(request, *args, **kwargs)
         protect(response)
@@ -116,6 +116,11 @@ class Page(TemplateResponseMixin, ContextMixin, View):
         # Django's ``AllowAllUsersModelBackend`` accepts the session of a deactivated user.
         return bool(self.request.user.is_authenticated and self.request.user.is_active)
 
+    @property
+    def is_key_in_address(self) -> bool:
+        """Whether the query string has a full key, which somebody has typed into a search."""
+        return bool(find_api_keys(unquote_plus(self.request.META["QUERY_STRING"])))
+
     def refuse(self, title: Any, message: str, status: int) -> HttpResponse:
         """Return a page with a message in the frame of this one."""
         context = ContextMixin.get_context_data(self, **self.get_frame(), title=title, message=message)
@@ -138,12 +143,12 @@ class Page(TemplateResponseMixin, ContextMixin, View):
     def get_frame(self) -> dict[str, Any]:
         """Return the context of ``base.html``."""
         own = [
-            {"organization": row.organization, "name": get_name(row.organization), "role": row.role}
+            {"organization": row.organization, "name": get_name(row.organization), "role": get_role_name(row.role)}
             for row in self.members
         ]
         return {
             "is_signed_in": self.is_signed_in,
-            "own": [{**row, "role": get_role_name(row["role"])} for row in own],
+            "own": own,
             "uses_roles": get_memberships().uses_roles,
             "site_name": conf.DASHBOARD_SITE_NAME,
             "docs_url": conf.DASHBOARD_DOCS_URL,

@@ -12,7 +12,7 @@ from closient_auth.forms import get_permission_label
 from closient_auth.keys import KeyType
 from closient_auth.models import ApiKey, Organization
 from closient_auth.models.api_keys import ApiKeyQuerySet, KeyState
-from closient_auth.roles import KeyHolder, Permission, get_all_permissions, get_key_types
+from closient_auth.roles import KeyHolder, Permission, get_all_permissions, get_key_types, sort_permissions
 
 
 class HolderPage(Page):
@@ -116,14 +116,12 @@ class OwnKeys(HolderPage):
             {
                 "organization": member.organization,
                 "role": get_role_name(member.role),
-                "permissions": _get_labels(
-                    member.organization.get_effective_permissions(member.get_permissions(), api_key)
-                ),
+                "permissions": [
+                    get_permission_label(name)
+                    for name in sort_permissions(
+                        member.organization.get_effective_permissions(member.get_permissions(), api_key)
+                    )
+                ],
             }
             for member in self.members
         ]
-
-
-def _get_labels(names: Collection[str]) -> list[str]:
-    known = [*Permission.values, *sorted(set(names) - set(Permission))]
-    return [get_permission_label(name) for name in known if name in names]

@@ -21,11 +21,11 @@ from closient_auth.dashboard.badges import SOON
 from closient_auth.forms import HiddenTexts, LeakedKeyField, LinesField, get_permission_label, list_texts
 from closient_auth.keys import HINT_LENGTH, KeyType
 from closient_auth.models import ApiKey, Organization
-from closient_auth.models.api_keys import LABELS, MAX_LIMIT, ApiKeyQuerySet, KeyState
+from closient_auth.models.api_keys import LABELS, MAX_LIMIT, ApiKeyQuerySet, KeyState, is_unused_since
 from closient_auth.models.key_policies import get_max_rate_limits
 from closient_auth.models.restrictions import RESTRICTIONS
 from closient_auth.moments import to_local
-from closient_auth.roles import KEY_RULES, KeyHolder, Permission, get_all_permissions
+from closient_auth.roles import KEY_RULES, KeyHolder, get_all_permissions, sort_permissions
 
 # The lifetimes to choose from, in days.
 LIFETIMES = (7, 30, 90, 365)
@@ -133,7 +133,7 @@ class FilterForm(forms.Form):
 def get_hygiene(now: datetime) -> dict[str, Q]:
     """Return the conditions for active keys that somebody should look at, by the value of ``FilterForm.state``."""
     return {
-        FilterForm.UNUSED: Q(last_used__lt=now - UNUSED) | Q(last_used__isnull=True, created_at__lt=now - UNUSED),
+        FilterForm.UNUSED: is_unused_since(now - UNUSED),
         # A replaced key is to end.
         FilterForm.EXPIRING: Q(expires_at__lte=now + SOON, successor__isnull=True),
         FilterForm.UNENDING: Q(expires_at__isnull=True),
@@ -392,7 +392,7 @@ class KeyForm(ExpiryForm):
     def _offer_permissions(self, *, is_own: bool) -> None:
         stored = None if self.api_key is None else self.api_key.permissions
         checked = [] if stored is None else list_texts(stored)
-        known = [*Permission.values, *sorted(get_all_permissions() - set(Permission))]
+        known = sort_permissions(get_all_permissions())
         offered = [name for name in known if name in self.grantable or name in checked]
         unknown = [name for name in checked if name not in known]
         boxes: Any = self.fields["permissions"]

@@ -33,7 +33,7 @@ from closient_auth.dashboard.key_forms import (
 )
 from closient_auth.dashboard.usage import read_limits
 from closient_auth.forms import get_permission_label, get_pk
-from closient_auth.keys import find_api_keys, hash_api_key
+from closient_auth.keys import hash_api_key
 from closient_auth.models import ApiKey, AuditEntry
 from closient_auth.models.api_keys import KeyState
 from closient_auth.models.audit import Event
@@ -63,7 +63,7 @@ class KeyListPage(HolderPage):
     template_name = "closient_auth/dashboard/keys.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if any(find_api_keys(value) for values in request.GET.lists() for value in values[1]):
+        if self.is_key_in_address:
             text = _(
                 "Do not search for a full key: it ends up in server logs and browser histories. Enter it here instead."
             )

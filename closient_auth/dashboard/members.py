@@ -21,7 +21,14 @@ from closient_auth.models import ApiKey, Membership
 from closient_auth.models.addresses import get_address_field
 from closient_auth.models.memberships import Offboarding
 from closient_auth.models.people import get_person_name, has_inactive_user
-from closient_auth.roles import Permission, Role, get_all_permissions, get_role_permissions, may_change_role
+from closient_auth.roles import (
+    Permission,
+    Role,
+    get_all_permissions,
+    get_role_permissions,
+    may_change_role,
+    sort_permissions,
+)
 
 
 class MembersFilter(forms.Form):
@@ -72,6 +79,12 @@ class MemberPages(OrganizationPage):
         owners = self.get_queryset().filter(role=Role.OWNER)
         pks = list(owners.exclude(has_inactive_user(owners)).values_list("pk", flat=True)[:2])
         return pks[0] if len(pks) == 1 else None
+
+    @cached_property
+    def member(self) -> Membership:
+        """The member in the URL."""
+        found: Membership = self.find(self.get_queryset(), self.kwargs["pk"])
+        return found
 
     def is_own(self, member: Membership) -> bool:
         return bool(member.user_id == self.request.user.pk)
@@ -145,11 +158,6 @@ class MemberPage(FormPage, MemberPages):
     kind = "member"
     template_name = "closient_auth/dashboard/member.html"
 
-    @cached_property
-    def member(self) -> Membership:
-        found: Membership = self.find(self.get_queryset(), self.kwargs["pk"])
-        return found
-
     def get_form(self, form_class: Any = None) -> RoleForm:
         return RoleForm(**self.get_form_kwargs(), roles=self.get_roles(self.member), initial={"role": self.member.role})
 
@@ -188,8 +196,6 @@ class OffboardingPage(FormPage, MemberPages):
     is_dangerous = True
     template_name = "closient_auth/dashboard/member_remove.html"
 
-    # The membership to end.
-    member: Any
     # The response after the end of the membership, with the text about its keys.
     finish: Callable[[str], HttpResponseBase]
 
@@ -236,11 +242,6 @@ class OffboardingPage(FormPage, MemberPages):
 class RemovePage(OffboardingPage):
     """Remove a member. For oneself, this leads to the page for leaving."""
 
-    @cached_property
-    def member(self) -> Membership:
-        found: Membership = self.find(self.get_queryset(), self.kwargs["pk"])
-        return found
-
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return self.redirect("leave") if self.is_own(self.member) else super().get(request, *args, **kwargs)
 
@@ -285,7 +286,6 @@ def describe_live_keys(number: int) -> str:
 
 def describe_roles() -> dict[str, Any]:
     """Return the table of roles and their permissions for the pages, with the permissions of the project."""
-    known = [*Permission.values, *sorted(get_all_permissions() - set(Permission))]
     return {
         "all_roles": list(Role),
         "role_table": [
@@ -293,6 +293,6 @@ def describe_roles() -> dict[str, Any]:
                 "permission": get_permission_label(name),
                 "cells": [{"role": role.label, "has": name in get_role_permissions(role)} for role in Role],
             }
-            for name in known
+            for name in sort_permissions(get_all_permissions())
         ],
     }

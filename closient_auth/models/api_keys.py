@@ -74,6 +74,11 @@ class KeyState(models.TextChoices):
     USER_INACTIVE = "user_inactive", _("User inactive")
 
 
+def is_unused_since(moment: datetime) -> Q:
+    """Return the condition of ``ApiKeyQuerySet.unused_since()``."""
+    return Q(last_used__lt=moment) | Q(last_used__isnull=True, created_at__lt=moment)
+
+
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """The manager and queryset of ``ApiKey``."""
 
@@ -184,7 +189,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def unused_since(self, moment: datetime) -> ApiKeyQuerySet:
         """Return the keys last used before ``moment``, and the unused keys created before ``moment``."""
-        return self.filter(Q(last_used__lt=moment) | Q(last_used__isnull=True, created_at__lt=moment))
+        return self.filter(is_unused_since(moment))
 
     def revoke(self) -> int:
         """Revoke these keys permanently and return the number of newly revoked keys.

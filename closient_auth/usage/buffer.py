@@ -63,10 +63,9 @@ class Buffer:
             else:
                 self._log("dropped", "the buffer is full")
 
-    def write_if_due(self) -> None:
-        """Write the counts if the oldest one is ``WRITE_INTERVAL`` seconds old."""
-        if self._counts and monotonic() >= self._write_due:
-            self.write()
+    def is_due(self) -> bool:
+        """Return whether the oldest count is ``WRITE_INTERVAL`` seconds old."""
+        return bool(self._counts) and monotonic() >= self._write_due
 
     def write(self) -> None:
         """Write the counts into the table. Keep them if this fails, or if this thread has an open transaction.
@@ -131,8 +130,8 @@ def _write_if_due(**kwargs: object) -> None:
     # counted has reached it.
     has_counted = _counted.get()
     _counted.set(False)
-    if has_counted or connections[router.db_for_write(ApiKeyUsage)].connection is not None:
-        _buffer.write_if_due()
+    if _buffer.is_due() and (has_counted or connections[router.db_for_write(ApiKeyUsage)].connection is not None):
+        _buffer.write()
 
 
 @cache
